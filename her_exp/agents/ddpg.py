@@ -1,0 +1,148 @@
+"""Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv:1509.02971), goal-conditioned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from gymnasium import spaces as gym_spaces
+from torch import Tensor
+from torch.nn import functional as F
+
+from her_exp.agents.base import GoalAgent
+from her_exp.agents.networks import MLP, Learner
+from her_exp.ranges import check_ranges
+from her_exp.types import Array, Batch, GoalSpaces, Metrics
+
+
+class DDPG(GoalAgent):
+    """A deterministic policy and one critic, for Box actions of any bounds.
+
+    Inside, actions are in units of half the Box ([-1, 1]). Arguments: see `conf/agent/ddpg.yaml`.
+
+    Args:
+        spaces, reward_range, seed, device: see `GoalAgent`.
+    """
+
+    def __init__(
+        self,
+        hidden_sizes: Sequence[int] = (256, 256),
+        layer_norm: bool = False,
+        gamma: float = 0.98,
+        tau: float = 0.05,
+        target_every: int = 1,
+        actor_lr: float = 1e-3,
+        critic_lr: float = 1e-3,
+        noise_std: float = 0.2,
+        random_action: float = 0.1,
+        random_steps: int = 1000,
+        action_l2: float = 0.0,
+        grad_clip_norm: float | None = None,
+        clip_targets: bool = True,
+        normalize: bool = True,
+        normalize_clip: float = 5.0,
+        *,
+        spaces: GoalSpaces,
+        reward_range: tuple[float, float] | None = None,
+        seed: np.random.SeedSequence,
+        device: str | torch.device = "cpu",
+    ):
+        check_ranges(
+            "DDPG", hidden_sizes=hidden_sizes, gamma=gamma, tau=tau, target_every=target_every,
+            actor_lr=actor_lr, critic_lr=critic_lr, noise_std=noise_std,
+            random_action=random_action, random_steps=random_steps, action_l2=action_l2,
+            grad_clip_norm=grad_clip_norm, normalize_clip=normalize_clip,
+        )  # fmt: skip
+        if complaint := self.check_spaces(spaces):
+            raise ValueError(complaint)
+        super().__init__(
+            spaces, reward_range, seed, device,
+            gamma=gamma, tau=tau, target_every=target_every, clip_targets=clip_targets,
+            normalize=normalize, normalize_clip=normalize_clip,
+        )  # fmt: skip
+        self.noise_std, self.random_action = noise_std, random_action
+        self.random_steps, self.action_l2 = random_steps, action_l2
+        assert isinstance(spaces.action, gym_spaces.Box)
+        low, high = (
+            np.asarray(b, np.float32).reshape(-1) for b in (spaces.action.low, spaces.action.high)
+        )
+        self._half, self._middle = (high - low) / 2, (high + low) / 2
+        self._half_t = torch.from_numpy(self._half).to(self.device)
+        self._middle_t = torch.from_numpy(self._middle).to(self.device)
+        state, action = spaces.observation_dim + spaces.goal_dim, len(low)
+
+        def make(inputs: int, outputs: int) -> torch.nn.Module:
+            sizes = [inputs, *hidden_sizes, outputs]
+            return self.initialize(lambda: MLP(sizes, layer_norm=layer_norm))
+
+        self.actor, self.target_actor = make(state, action), make(state, action)
+        self.critic, self.target_critic = make(state + action, 1), make(state + action, 1)
+        self.learners = {
+            "critic": Learner(self.critic, critic_lr, self.target_critic, grad_clip_norm),
+            "actor": Learner(self.actor, actor_lr, self.target_actor, grad_clip_norm),
+        }
+
+    @staticmethod
+    def check_spaces(spaces: GoalSpaces) -> str | None:
+        """Return what is wrong with these spaces for this agent, or None."""
+        if not isinstance(spaces.action, gym_spaces.Box):
+            return f"DDPG needs Box actions, the env has {spaces.action}; take agent=dqn"
+        if not spaces.action.is_bounded():
+            return f"DDPG needs bounded actions, the env has {spaces.action}; wrap it to bound them"
+        return None
+
+    @torch.no_grad()
+    def act(self, observation: Array, goal: Array, *, explore: bool) -> Array:
+        """Return actions (n, ...) in the Box for observations (n, o) and goals (n, g).
+
+        Exploring: uniform for the first `random_steps` env steps, then Gaussian noise around the
+        policy, and uniform with probability `random_action`.
+        """
+        generator, n = self._generator, len(observation)
+        if explore and self.env_steps < self.random_steps:
+            action = generator.uniform(-1.0, 1.0, (n, len(self._half)))
+        else:
+            action = torch.tanh(self.actor(self.input_of(observation, goal))).cpu().numpy()
+            if explore:
+                action = action + self.noise_std * generator.standard_normal(action.shape)
+                anywhere = generator.uniform(-1.0, 1.0, action.shape)
+                random = generator.random((n, 1)) < self.random_action
+                action = np.where(random, anywhere, action).clip(-1.0, 1.0)
+        action = (action * self._half + self._middle).astype(self.spaces.action.dtype)
+        return np.asarray(action.reshape(n, *(self.spaces.action.shape or ())))
+
+    def update(self, batch: Batch) -> Metrics:
+        """Take one gradient step of critic and actor."""
+        state = self.inputs(batch.observation, batch.goal)
+        action = (batch.action - self._middle_t) / self._half_t
+        target = self._target(batch)
+
+        q = self._q(self.critic, state, action)
+        critic_loss = F.mse_loss(q, target)
+        self.learners["critic"].minimize(critic_loss)
+
+        choice = torch.tanh(self.actor(state))
+        # The critic is only crossed here: `minimize` computes no gradient of its weights.
+        actor_loss = -self._q(self.critic, state, choice).mean()
+        if self.action_l2:
+            actor_loss = actor_loss + self.action_l2 * choice.square().mean()
+        self.learners["actor"].minimize(actor_loss)
+        self.finish_update()
+        return {
+            "critic_loss": critic_loss.detach(),
+            "actor_loss": actor_loss.detach(),
+            "q_mean": q.detach().mean(),
+        }
+
+    @torch.no_grad()
+    def _target(self, batch: Batch) -> Tensor:
+        state = self.inputs(batch.next_observation, batch.goal)
+        action = torch.tanh(self.target_actor(state))
+        value = self._q(self.target_critic, state, action)
+        return self.bootstrap(batch.reward, batch.terminated, value)
+
+    @staticmethod
+    def _q(critic: torch.nn.Module, state: Tensor, action: Tensor) -> Tensor:
+        value: Tensor = critic(torch.cat([state, action], dim=-1))
+        return value.squeeze(-1)

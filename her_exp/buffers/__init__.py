@@ -1,0 +1,1 @@
+"""Replay buffers: where steps are kept, drawn and relabelled."""

@@ -1,0 +1,88 @@
+"""Which later state lends a step its goal: pure index functions that take a generator.
+
+A step t of an episode with states 0..T is told by two counts: `since` = t, and `left` = T - t, the
+steps to the last state that the episode has reached so far. A strategy answers with offsets from t:
+the achieved goal of state t + offset becomes the goal. Offset 1 is the state right after the action.
+Strategies: Andrychowicz et al. 2017, section 4.5 (arXiv:1707.01495).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from her_exp.buffers.storage import StepRing
+
+Index = NDArray[np.int64]
+
+
+def draw_below(generator: np.random.Generator, count: Index) -> Index:
+    """Draw integers uniformly from [0, count) for each count >= 1.
+
+    The remainder of a 63-bit draw: its bias is below count / 2**63, and no float is rounded (rounding
+    a uniform float gives both ends half their weight).
+    """
+    return np.asarray(generator.integers(2**63, size=count.shape) % count)
+
+
+def future(generator: np.random.Generator, left: Index) -> Index:
+    """Any state after the step, uniformly: offsets in 1..left."""
+    return 1 + draw_below(generator, left)
+
+
+def final(left: Index) -> Index:
+    """The last state: offset left."""
+    return left
+
+
+def episode(generator: np.random.Generator, since: Index, left: Index, alive_back: Index) -> Index:
+    """Any of the states 1..T that are still stored (`alive_back` rows before the step are)."""
+    lowest = np.maximum(1 - since, -alive_back)
+    return np.asarray(lowest + draw_below(generator, left - lowest + 1))
+
+
+class DrawnSteps:
+    """Steps drawn from the ring, as a strategy sees them.
+
+    Attributes:
+        left: (n,) int64, steps to the last state of the episode so far, at least 1.
+        since: (n,) int64, steps since the first state of the episode.
+        age: (n,) int64, rows between the step and the newest row.
+    """
+
+    def __init__(self, ring: StepRing, rows: Index, age: Index, left: Index):
+        self._ring, self._rows, self.age, self.left = ring, rows, age, left
+
+    @property
+    def since(self) -> Index:
+        """Steps since the first state of the episode."""
+        return self._ring.since(self._rows).astype(np.int64)
+
+    @property
+    def alive_back(self) -> Index:
+        """Rows before the step that are still stored."""
+        return self._ring.filled - 1 - self.age
+
+    def at(self, offset: Index) -> Index:
+        """Rows of the states `offset` steps from the drawn ones."""
+        return self._ring.rows_ahead(self._rows, offset)
+
+    def anywhere(self, generator: np.random.Generator) -> Index:
+        """Rows of states of the whole buffer, uniformly, one for each step."""
+        r = generator.integers(self._ring.lanes * self._ring.filled, size=self.left.shape)
+        lane, age = np.divmod(r, self._ring.filled)
+        return self._ring.rows_back(age, lane)
+
+
+#: Chooses the rows whose achieved goal each drawn step gets. A user's own is any such callable.
+Strategy = Callable[[DrawnSteps, np.random.Generator], Index]
+
+#: The one table outside `_target_`: `buffer.strategy` by name.
+STRATEGIES: dict[str, Strategy] = {
+    "future": lambda steps, rng: steps.at(future(rng, steps.left)),
+    "final": lambda steps, rng: steps.at(final(steps.left)),
+    "episode": lambda steps, rng: steps.at(episode(rng, steps.since, steps.left, steps.alive_back)),
+    "random": lambda steps, rng: steps.anywhere(rng),
+}

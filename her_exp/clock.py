@@ -1,0 +1,67 @@
+"""When something is due, and where the time goes."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Every:
+    """True once for each interval passed; steps may come in strides.
+
+    Args:
+        interval: in env steps; None: never.
+    """
+
+    def __init__(self, interval: int | None):
+        self.interval, self.done = interval, 0
+
+    def __call__(self, step: int) -> bool:
+        """Return whether a multiple of the interval was passed since it last was."""
+        if self.interval is None or step // self.interval <= self.done:
+            return False
+        self.done = step // self.interval
+        return True
+
+
+class Until:
+    """True while `step` has not reached `end`."""
+
+    def __init__(self, end: int):
+        self.end = end
+
+    def __call__(self, step: int) -> bool:
+        """Return whether there is still something to do."""
+        return step < self.end
+
+
+class Stopwatch:
+    """Seconds spent in each named part of the loop."""
+
+    #: parts that are no training
+    APART = ("evaluate",)
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._start = time.perf_counter()
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        """Count the time of a `with` block to `part`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[part] += time.perf_counter() - start
+
+    @property
+    def wall(self) -> float:
+        """Seconds since the stopwatch was made."""
+        return time.perf_counter() - self._start
+
+    @property
+    def training(self) -> float:
+        """Seconds of training: all but evaluation."""
+        return self.wall - sum(self.seconds[part] for part in self.APART)

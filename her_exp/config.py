@@ -1,0 +1,199 @@
+"""Composes the configuration, torch-free: where it lies, the resolvers it uses, one-line errors.
+
+`validate.py` says whether the values of a composed configuration make sense, `preflight.py` does
+both for a whole command line before Hydra makes a folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from her_exp.hints import explain
+from her_exp.types import UserError
+
+CONFIG_NAME = "config"
+#: A file name on every common file system has at most 255 bytes; 120 leaves room for suffixes.
+FOLDER_LENGTH = 120
+
+
+def _conf_dir() -> Path:
+    """The wheel carries the configuration inside the package, a checkout beside it."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+CONF_DIR = _conf_dir()
+
+
+# --- resolvers ---------------------------------------------------------------------------------
+
+
+def path_safe(text: object) -> str:
+    """Turn any text into one file-name part: letters, digits and `_.,=+-` stay."""
+    safe = re.sub(r"[^\w.,=+-]+", "_", str(text), flags=re.ASCII)
+    # A leading dot hides a folder or climbs out of it, a leading dash looks like an option.
+    return re.sub(r"^[._-]*[.-]_*", "", safe)[:FOLDER_LENGTH] or "_"
+
+
+def config_hash(cfg: DictConfig) -> str:
+    """Six hex digits of what a run computes: its configuration without `hydra` and `sweep`."""
+    job = without_hydra(cfg)
+    with open_dict(job):
+        job.pop("sweep", None)
+    try:
+        values = OmegaConf.to_container(job, resolve=True)
+    except OmegaConfBaseException:  # refers to what is known only once the folder exists
+        values = OmegaConf.to_container(job)
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
+
+
+def job_folder(override_dirname: str | None, _root_: DictConfig) -> str:
+    """Name a sweep job's folder: its overrides, made safe and short, and its config's hash."""
+    digits = config_hash(_root_)
+    name = path_safe(override_dirname or "default")[: FOLDER_LENGTH - len(digits) - 1]
+    return f"{name}_{digits}"
+
+
+def register_resolvers() -> None:
+    """Make `${path_safe:...}` and `${job_folder:...}` known to OmegaConf; may be called again."""
+    OmegaConf.register_new_resolver("path_safe", path_safe, replace=True)
+    OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
+
+
+register_resolvers()
+
+
+# --- composition -------------------------------------------------------------------------------
+
+
+class Composer:
+    """Composes configurations; made by `composer()`, good for many in a row."""
+
+    def __init__(self, config_name: str, search: Sequence[str]):
+        self.config_name = config_name
+        self.search = list(search)
+
+    @property
+    def loader(self) -> ConfigLoader:
+        """Hydra's own loader, which knows the groups and their options."""
+        return GlobalHydra.instance().config_loader()
+
+    def compose(self, overrides: Sequence[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+        """Compose as Hydra does in `mode`, with Hydra's own errors."""
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        return hydra.compose_config(
+            config_name=self.config_name,
+            overrides=[*self.search, *overrides],
+            run_mode=mode,
+            from_shell=False,
+            with_log_configuration=False,
+        )
+
+    def raw(self, overrides: Sequence[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+        """Compose with the `hydra` node; values may be missing. UserError in one line."""
+        try:
+            return self.compose(overrides, mode)
+        except Exception as error:  # no code of ours runs here: the words or the files are wrong
+            raise UserError(explain(error, overrides, self)) from error
+
+    def job(self, overrides: Sequence[str]) -> DictConfig:
+        """Compose one run, the `hydra` node included, and see that every value is there."""
+        cfg = self.raw(overrides)
+        check_complete(without_hydra(cfg), self)
+        return cfg
+
+
+@contextmanager
+def composer(config_name: str = CONFIG_NAME, extra_dir: str | None = None) -> Iterator[Composer]:
+    """Open Hydra's compose API on our configuration and, like --config-dir, on `extra_dir`."""
+    search = []
+    if extra_dir is not None:
+        folder = Path(extra_dir).resolve()
+        if not folder.is_dir():
+            raise UserError(f"--config-dir={extra_dir}: no such folder")
+        search = [f"hydra.searchpath=['file://{folder}']"]
+    with initialize_config_dir(str(CONF_DIR), job_name="train", version_base="1.3"):
+        yield Composer(config_name, search)
+
+
+def compose(overrides: Sequence[str] = (), *, hydra_config: bool = False) -> DictConfig:
+    """Compose the configuration of one run.
+
+    Args:
+        overrides: as on the command line, e.g. `["buffer.k=8", "agent=dqn"]`.
+        hydra_config: keep the `hydra` node.
+
+    Raises:
+        UserError: the overrides do not compose, or a value is missing; one line a problem.
+    """
+    with composer() as hydra:
+        cfg = hydra.job(overrides)
+    return cfg if hydra_config else without_hydra(cfg)
+
+
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """Return a copy of `cfg` without its `hydra` node."""
+    bare = cfg.copy()
+    with open_dict(bare):
+        bare.pop("hydra", None)
+    return bare
+
+
+def _missing(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    # OmegaConf.missing_keys stumbles over an interpolation to a missing value.
+    for key, node in cfg.items_ex(resolve=False):
+        if OmegaConf.is_missing(cfg, key):
+            yield prefix + str(key)
+        elif isinstance(node, DictConfig) and not node._is_none():
+            yield from _missing(node, f"{prefix}{key!s}.")
+
+
+def check_complete(cfg: DictConfig, hydra: Composer | None = None) -> None:
+    """Raise UserError if a mandatory value is missing or an interpolation leads nowhere."""
+    missing = sorted(_missing(cfg))
+    if missing:
+        raise UserError("\n".join(f"{key} is not set; give {key}=..." for key in missing))
+    for group in ("env", "buffer", "agent", "trainer"):
+        if not isinstance(cfg.get(group), DictConfig):
+            options = hydra.loader.get_group_options(group) if hydra else []
+            choice = f"{group}=..." + (f", one of {', '.join(options)}" if options else "")
+            raise UserError(f"{group} is not set; give {choice}")
+    try:
+        OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        key = error.full_key or "config"
+        raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
+
+
+@contextmanager
+def hydra_values(cfg: DictConfig) -> Iterator[None]:
+    """Let `${hydra:...}` in `cfg` resolve outside of a run, as Hydra lets it in one."""
+    instance = HydraConfig.instance()
+    before = instance.cfg
+    instance.set_config(cfg)
+    try:
+        yield
+    finally:
+        instance.cfg = before
+
+
+def plain(cfg: Any) -> dict[str, Any]:
+    """Return a configuration node as plain, resolved Python values."""
+    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))

@@ -1,0 +1,35 @@
+"""Reward and termination as tensor code, where a task is a distance with a threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class DistanceGoal:
+    """A goal is met within `threshold` (Euclidean, in units of the goal).
+
+    Attributes:
+        threshold: largest distance at which the goal is met.
+        met_reward: reward of a step that meets the goal.
+        missed_reward: reward of any other step.
+        terminates: whether meeting the goal ends the episode.
+    """
+
+    threshold: float
+    met_reward: float
+    missed_reward: float
+    terminates: bool
+
+    def __call__(
+        self, achieved: torch.Tensor, desired: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return reward and termination, (b,) float32 each, of goals (b, goal_dim)."""
+        gap = torch.linalg.vector_norm(achieved - desired, dim=-1)
+        met = (gap <= self.threshold).float()
+        reward = torch.lerp(
+            torch.full_like(met, self.missed_reward), torch.full_like(met, self.met_reward), met
+        )
+        return reward, met if self.terminates else torch.zeros_like(met)

@@ -1,0 +1,287 @@
+"""Reward, termination and success of a batch of goals, taken from the environment itself.
+
+The env is asked once, at the start: are its functions batched, is the task a plain distance, where
+does success come from? `describe` says in words what was found.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import gymnasium as gym
+import numpy as np
+
+from her_exp.envs.distance import DistanceGoal
+from her_exp.types import Array, UserError
+
+log = logging.getLogger(__name__)
+
+#: f(achieved, desired, info) as environments define it.
+EnvFunction = Callable[[Array, Array, Mapping[str, Any]], Any]
+
+
+def env_function(env: gym.Env[Any, Any], name: str) -> EnvFunction | None:
+    """Return a method of the env under its wrappers (they forward nothing since Gymnasium 1.0).
+
+    One that takes (achieved, desired) only, as `compute_success` often does, is handed no info.
+    """
+    if not env.has_wrapper_attr(name):
+        return None
+    function = env.get_wrapper_attr(name)
+    try:
+        inspect.signature(function).bind(None, None, None)
+    except TypeError:
+        return lambda achieved, desired, info: function(achieved, desired)
+    return cast(EnvFunction, function)
+
+
+class Probe:
+    """Goals to try the env's functions on: achieved on random steps, paired with near and far goals.
+
+    Attributes:
+        achieved, desired: (n, goal_dim) in the env's own dtype; about a third of the pairs are equal.
+        info: one dict of the env for each pair.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], seed: int = 0, steps: int = 8, episodes: int = 3):
+        achieved, desired, info = [], [], []
+        env.action_space.seed(seed)
+        for number in range(episodes):
+            observation, _ = env.reset(seed=seed + number)
+            for _ in range(steps):
+                observation, _, terminated, truncated, about = env.step(env.action_space.sample())
+                achieved.append(np.array(observation["achieved_goal"]))
+                desired.append(np.array(observation["desired_goal"]))
+                info.append(about)
+                if terminated or truncated:
+                    break
+        n = len(achieved)
+        # Met goals are rare by chance: hand every achieved goal in as its own goal as well, and the
+        # next one's, which lies near.
+        self.achieved = np.stack([*achieved, *achieved, *achieved])
+        self.desired = np.stack([*desired, *achieved, *achieved[1:], achieved[0]])
+        self.info = [*info, *info, *info]
+        shuffle = np.random.default_rng(seed).permutation(3 * n)
+        self.achieved, self.desired = self.achieved[shuffle], self.desired[shuffle]
+        self.info = [self.info[i] for i in shuffle]
+
+
+class GoalFunction:
+    """One of the env's functions on batches: called as it is where it is batched, else row by row."""
+
+    def __init__(
+        self, name: str, function: EnvFunction, dtype: Any, probe: Probe, info_keys: Sequence[str]
+    ):
+        self.name, self._function, self._dtype = name, function, dtype
+        self._info_keys = tuple(info_keys)
+        info = {k: np.stack([np.asarray(row[k]) for row in probe.info]) for k in info_keys}
+        start = time.perf_counter()
+        expected = self._one_by_one(probe.achieved, probe.desired, info)
+        per_row = (time.perf_counter() - start) / len(expected)
+        self.batched = self._is_batched(probe, info, expected)
+        if not self.batched:
+            log.warning(
+                "%s of this env is not batched: it is called row by row, %.0f us each "
+                "(%.1f ms for 256 relabelled steps)",
+                name,
+                per_row * 1e6,
+                per_row * 256e3,
+            )
+
+    def _is_batched(self, probe: Probe, info: Mapping[str, Array], expected: Array) -> bool:
+        try:
+            result = np.asarray(self._function(probe.achieved, probe.desired, info))
+        except Exception:  # whatever a function raises that was written for one row
+            return False
+        if result.shape == ():  # a constant answer, such as Fetch's `False`, holds for every row
+            return bool((expected == result).all())
+        if result.shape != expected.shape:
+            return False
+        return bool(np.allclose(result.astype(np.float64), expected.astype(np.float64)))
+
+    def _one_by_one(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
+        out = np.empty(len(achieved), self._dtype)
+        for i in range(len(achieved)):
+            row = {key: value[i] for key, value in info.items()}
+            try:
+                out[i] = np.asarray(self._function(achieved[i], desired[i], row)).reshape(())
+            except KeyError as error:
+                key = error.args[0] if error.args else "?"
+                raise UserError(
+                    f"buffer.info_keys: {self.name} of the env reads info[{key!r}]; "
+                    f"give buffer.info_keys=[{','.join([*self._info_keys, str(key)])}]"
+                ) from error
+        return out
+
+    def __call__(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
+        """Return the answers (b,) for goals (b, goal_dim)."""
+        if not self.batched:
+            return self._one_by_one(achieved, desired, info)
+        result = np.asarray(self._function(achieved, desired, info), self._dtype)
+        return np.full(len(achieved), result) if result.shape == () else result
+
+
+class EnvGoalFunctions:
+    """Reward, termination and success as the env defines them.
+
+    Args:
+        env: a single goal env; it is reset and stepped a few times, and kept.
+        reward_range: declared (lowest, highest) reward of a step, or None.
+        success_terminates: for an env without `compute_terminated`: does success end the episode?
+        goal_distance: the task is a distance with this threshold; None: found out where the env has
+            a `distance_threshold`.
+        info_keys: info fields that the env's functions read.
+
+    Attributes:
+        distance: the task as tensor code, or None.
+        sources: in words, where each answer comes from.
+
+    Raises:
+        UserError: a function is missing, needs an info field, or contradicts what was declared.
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        *,
+        reward_range: tuple[float, float] | None = None,
+        success_terminates: bool | None = None,
+        goal_distance: float | None = None,
+        info_keys: Sequence[str] = (),
+    ):
+        probe = Probe(env)
+        compute_reward = env_function(env, "compute_reward")
+        if compute_reward is None:
+            raise UserError("the env has no compute_reward(achieved_goal, desired_goal, info)")
+        self.reward = GoalFunction("compute_reward", compute_reward, np.float64, probe, info_keys)
+        self._best = reward_range[1] if reward_range else None
+        self._terminates = bool(success_terminates)
+        self.sources: list[str] = []
+
+        def optional(name: str) -> GoalFunction | None:
+            function = env_function(env, name)
+            return function and GoalFunction(name, function, np.bool_, probe, info_keys)
+
+        self._terminated = optional("compute_terminated")
+        self._success = optional("compute_success")
+        self._ended_at_success = self._went_on_at_success = 0
+        self._info_success: str | None = next(
+            (key for key in ("is_success", "success") if key in probe.info[0]), None
+        )
+        self._find_sources(success_terminates)
+        self.distance = self._find_distance(env, probe, goal_distance, info_keys)
+
+    def _find_sources(self, declared: bool | None) -> None:
+        by_reward = f"reward {self._best:g}" if self._best is not None else None
+        if self._success:
+            success = "compute_success"
+        elif self._info_success:
+            success = f"info[{self._info_success!r}] of the step"
+        elif by_reward:
+            success = by_reward
+        else:
+            raise UserError(
+                "env.reward_range: the env has no compute_success and no info['is_success']; declare "
+                "[lowest, highest] so that the highest reward can count as success"
+            )
+        if self._terminated:
+            ends = "compute_terminated"
+        elif self._terminates:
+            if not (self._success or by_reward):
+                raise UserError(
+                    "env.success_terminates=true: to know when another goal would have ended the "
+                    "episode, the env must have compute_success, or env.reward_range be declared"
+                )
+            ends = "at success (env.success_terminates=true)"
+        else:
+            said = "false" if declared is False else "null, taken as false"
+            ends = f"no goal ends an episode (env.success_terminates={said})"
+        self.sources += [f"success: {success}", f"termination: {ends}"]
+
+    def terminated(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
+        """Return (b,) bool: would an episode with this goal end here?"""
+        if self._terminated:
+            return self._terminated(achieved, desired, info)
+        if self._terminates:
+            return self._met(achieved, desired, info)
+        return np.zeros(len(achieved), bool)
+
+    def success(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
+        """Return (b,) bool: is the goal met? `info` is the vector env's info of that step."""
+        if self._success is None and self._info_success:
+            key = self._info_success
+            return np.asarray(info.get(key, np.zeros(len(achieved))), bool).reshape(-1)
+        return self._met(achieved, desired, info)
+
+    def _met(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
+        if self._success:
+            return self._success(achieved, desired, info)
+        return np.asarray(self.reward(achieved, desired, info) >= (self._best or 0.0) - 1e-6)
+
+    def watch(self, success: Array, terminated: Array) -> None:
+        """Compare what the env does at success with what was declared, for envs that cannot be asked.
+
+        Raises:
+            UserError: `success_terminates` is contradicted by what the env did.
+        """
+        if self._terminated:
+            return
+        self._ended_at_success += int((success & terminated).sum())
+        self._went_on_at_success += int((success & ~terminated).sum())
+        if self._terminates and self._went_on_at_success:
+            raise UserError(
+                "env.success_terminates=true, but an episode went on after success: set it to false"
+            )
+        # A crash may fall together with success once; three of three do not.
+        if not self._terminates and self._ended_at_success >= 3 and not self._went_on_at_success:
+            raise UserError(
+                "env.success_terminates: every episode of this env ended at success, so relabelled "
+                "steps must end there too: set env.success_terminates=true"
+            )
+
+    def _find_distance(
+        self,
+        env: gym.Env[Any, Any],
+        probe: Probe,
+        declared: float | None,
+        info_keys: Sequence[str],
+    ) -> DistanceGoal | None:
+        """Return the task as tensor code if it agrees with the env's own functions on sampled goals."""
+        threshold = declared
+        if threshold is None and env.has_wrapper_attr("distance_threshold"):
+            threshold = float(env.get_wrapper_attr("distance_threshold"))
+        if threshold is None or info_keys or not np.issubdtype(probe.achieved.dtype, np.floating):
+            return None
+        generator = np.random.default_rng(0)
+        away = generator.normal(size=probe.achieved.shape)
+        away /= np.linalg.norm(away, axis=-1, keepdims=True)
+        # Distances around the threshold, and far ones; 1e-3 of it is left out for rounding's sake.
+        scale = generator.choice([0.0, 0.5, 0.999, 1.001, 2.0, 20.0], size=(len(away), 1))
+        achieved = np.concatenate([probe.achieved, probe.achieved])
+        near = (probe.achieved + threshold * scale * away).astype(probe.achieved.dtype)
+        desired = np.concatenate([near, probe.desired])
+        met = np.linalg.norm(achieved - desired, axis=-1) <= threshold
+        reward = self.reward(achieved, desired, {})
+        terminated = self.terminated(achieved, desired, {})
+        agrees = (
+            met.any()
+            and (~met).any()
+            and np.ptp(reward[met]) == 0
+            and np.ptp(reward[~met]) == 0
+            and not terminated[~met].any()
+            and np.ptp(terminated[met].astype(int)) == 0
+        )
+        if agrees:
+            self.sources.append(f"reward: distance within {threshold:g}, computed as tensors")
+            ends = bool(terminated[met][0])
+            return DistanceGoal(threshold, float(reward[met][0]), float(reward[~met][0]), ends)
+        if declared is not None:
+            raise UserError(
+                f"env.goal_distance={declared:g}: the env's own reward or termination disagrees on "
+                "sampled goals; set it to null, and the env is asked itself"
+            )
+        return None

@@ -1,0 +1,172 @@
+"""How good is a trained policy? On goals that training never saw, without exploration.
+
+python -m her_exp.evaluate run=outputs/point_reach/ddpg/<time> episodes=200
+
+  run=FOLDER        a run folder
+  episodes=200      episodes, each with a start and a goal of its own
+  seed=0            another seed gives other goals; none of them is used in training
+  checkpoint=last   last or best
+  video=false       true: write a film and a picture of trajectories into the run folder
+  video_episodes=8  episodes of the film
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+
+from her_exp import evaluation, pictures
+from her_exp.arguments import parse, run
+from her_exp.build import env_seed, make, make_agent, resolve_device, streams
+from her_exp.checkpoint import load_policy
+from her_exp.envs.goal_env import EnvGoalFunctions
+from her_exp.envs.make import GoalTask
+from her_exp.logger import write_json
+from her_exp.types import Agent, UserError
+
+DEFAULTS: dict[str, Any] = {
+    "run": None,
+    "episodes": 200,
+    "seed": 0,
+    "checkpoint": "last",
+    "video": False,
+    "video_episodes": 8,
+}
+
+
+def load_run(folder: Path) -> DictConfig:
+    """Return the resolved config of a run folder."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise UserError(f"run={folder}: no run folder, config.yaml is missing")
+    cfg = OmegaConf.load(path)
+    assert isinstance(cfg, DictConfig)
+    return cfg
+
+
+def held_out_seed(cfg: DictConfig, seed: int) -> int:
+    """Return an env seed of the stream that training never draws from."""
+    stream = streams(cfg.seed)["held_out"]
+    return env_seed(np.random.SeedSequence(stream.entropy, spawn_key=(*stream.spawn_key, seed)))
+
+
+def evaluate_run(
+    folder: Path, episodes: int = 200, seed: int = 0, checkpoint: str = "last"
+) -> dict[str, Any]:
+    """Evaluate the policy of a run folder on held-out goals; returns the summary (see `Evaluation`)."""
+    cfg, task, agent, functions = _restore(folder, checkpoint)
+    env = task.make(min(task.num_eval_envs, episodes))
+    try:
+        result = evaluation.evaluate(env, functions, agent, episodes, held_out_seed(cfg, seed))
+    finally:
+        env.close()
+    return result.summary()
+
+
+def _restore(folder: Path, checkpoint: str) -> tuple[DictConfig, GoalTask, Agent, EnvGoalFunctions]:
+    if checkpoint not in ("last", "best"):
+        raise UserError(f"checkpoint={checkpoint}: give last or best")
+    cfg = load_run(folder)
+    torch.set_num_threads(cfg.threads)
+    task: GoalTask = make(cfg.env)
+    agent = make_agent(cfg, task, resolve_device(cfg.device))
+    load_policy(agent, folder / "checkpoints" / f"{checkpoint}.pt")
+    return cfg, task, agent, task.goal_functions(cfg.buffer.get("info_keys") or ())
+
+
+def film(folder: Path, episodes: int, seed: int, checkpoint: str) -> list[Path]:
+    """Write a film and a picture of trajectories into the run folder; returns their paths."""
+    cfg, task, agent, functions = _restore(folder, checkpoint)
+    written = []
+    # A native vector env draws every lane; one lane after the other makes the film.
+    frames: list[NDArray[np.uint8]] = []
+    first = held_out_seed(cfg, seed)
+    for episode in range(episodes):
+        env = task.make_single(render_mode="rgb_array")
+        observation, _ = env.reset(seed=first + episode)
+        done = False
+        frames += _frames(env)
+        while not done:
+            inputs = (observation[key][None] for key in ("observation", "desired_goal"))
+            action = agent.act(*inputs, explore=False)[0]
+            observation, _, terminated, truncated, _ = env.step(action)
+            frames += _frames(env)
+            done = bool(terminated or truncated)
+        frames += frames[-1:] * 8  # rest a moment on the end of an episode
+        fps = int(env.metadata.get("render_fps", 20))
+        env.close()
+    if frames:
+        written.append(_write_film(folder / "film", frames, fps))
+    many = task.make(max(1, min(task.num_eval_envs, pictures.PATHS)))
+    try:
+        result = evaluation.evaluate(
+            many, functions, agent, many.num_envs, first, paths=pictures.PATHS
+        )
+        written.append(folder / "paths.png")
+        Image.fromarray(pictures.draw(result, many)).save(written[-1])
+    finally:
+        many.close()
+    return written
+
+
+def _frames(env: Any) -> list[NDArray[np.uint8]]:
+    try:
+        frame = env.render()
+    except Exception as error:  # no display, no GL: whatever a renderer raises
+        reason = " ".join(str(error).split())[:150]
+        raise UserError(f"video=true: this env cannot draw here ({reason})") from error
+    return [np.asarray(frame, np.uint8)] if frame is not None else []
+
+
+def _write_film(stem: Path, frames: list[NDArray[np.uint8]], fps: int) -> Path:
+    """Write an mp4 where imageio and its ffmpeg are installed (extra `video`), else a GIF."""
+    try:
+        import imageio.v2 as imageio
+        import imageio_ffmpeg  # noqa: F401  (without it imageio knows no mp4)
+    except ImportError:
+        path = stem.with_suffix(".gif")
+        first, *rest = [Image.fromarray(frame) for frame in frames]
+        first.save(path, save_all=True, append_images=rest, duration=1000 // fps, loop=0)
+        return path
+    path = stem.with_suffix(".mp4")
+    imageio.mimwrite(path, frames, fps=fps, macro_block_size=2)
+    return path
+
+
+def command(argv: Sequence[str]) -> int:
+    """Evaluate as the arguments say; returns the exit code."""
+    options = parse(argv, DEFAULTS)
+    if options["run"] is None:
+        raise UserError("run is not set; give run=outputs/...")
+    for key in ("episodes", "video_episodes"):
+        if options[key] < 1:
+            raise UserError(f"{key}={options[key]}: give 1 or more")
+    if options["seed"] < 0:
+        raise UserError(f"seed={options['seed']}: give 0 or more")
+    folder = Path(options["run"])
+    summary = evaluate_run(folder, options["episodes"], options["seed"], options["checkpoint"])
+    print(evaluation.describe(summary))
+    about = {"checkpoint": options["checkpoint"], "seed": options["seed"]}
+    write_json(folder / "evaluation.json", about | summary)
+    print(json.dumps(about | summary))
+    if options["video"]:
+        for path in film(folder, options["video_episodes"], options["seed"], options["checkpoint"]):
+            print(path)
+    return 0
+
+
+def main() -> None:
+    """Entry point of `her-evaluate`."""
+    run(command, __doc__ or "")
+
+
+if __name__ == "__main__":
+    main()

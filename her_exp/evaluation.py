@@ -1,0 +1,127 @@
+"""Evaluation apart from training: own env, own seeds, the same goals each time, no exploration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from her_exp.rollout import Episode, Rollout
+from her_exp.types import Agent, Array, GoalFunctions
+
+
+@dataclass
+class Evaluation:
+    """What a policy does without exploration.
+
+    Attributes:
+        episodes: the episodes played, lane after lane.
+        paths: achieved goals (T + 1, goal_dim) of the first episodes, where asked for.
+        goals: the desired goal of each path.
+        path_success: whether each path ended in success.
+    """
+
+    episodes: list[Episode]
+    paths: list[Array] = field(default_factory=list)
+    goals: list[Array] = field(default_factory=list)
+    path_success: list[bool] = field(default_factory=list)
+
+    def mean(self, name: str) -> float:
+        """Mean of a field of the episodes."""
+        return float(np.mean([getattr(episode, name) for episode in self.episodes]))
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers of `result.json`: success with its 95 % Wilson interval, return, length, n."""
+        wins = sum(episode.success_final for episode in self.episodes)
+        return {
+            "success_final": self.mean("success_final"),
+            "success_any": self.mean("success_any"),
+            "return": self.mean("total_reward"),
+            "length": self.mean("length"),
+            "final_distance": self.mean("final_distance"),
+            "met_at_reset": self.mean("met_at_reset"),
+            "episodes": len(self.episodes),
+            "interval": list(wilson_interval(wins, len(self.episodes))),
+        }
+
+
+def wilson_interval(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the 95 % interval of a success rate (Wilson 1927); (0, 1) for n = 0."""
+    if n == 0:
+        return 0.0, 1.0
+    rate = successes / n
+    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def shares(episodes: int, lanes: int) -> list[int]:
+    """Episodes that each lane plays; fixed beforehand, since the first n to finish would be short ones."""
+    return [episodes // lanes + (lane < episodes % lanes) for lane in range(lanes)]
+
+
+def evaluate(
+    env: VectorEnv,
+    functions: GoalFunctions,
+    agent: Agent,
+    episodes: int,
+    seed: int,
+    paths: int = 0,
+) -> Evaluation:
+    """Play `episodes` episodes without exploration and return what happened.
+
+    Args:
+        env: a vector env that training does not use.
+        functions: the goal functions of that env.
+        agent: its normaliser and generators are left as they are.
+        episodes: in all; lane i plays its fixed share.
+        seed: of lane 0; lane i has seed + i. The same seed gives the same starts and goals.
+        paths: keep the path of the first episode of this many lanes.
+    """
+    rollout = Rollout(env, functions)
+    due = np.array(shares(episodes, env.num_envs))
+    first = rollout.reset(seed)
+    kept = min(paths, int((due > 0).sum()))
+    tracks = [[first["achieved_goal"][lane].copy()] for lane in range(kept)]
+    goals = [first["desired_goal"][lane].copy() for lane in range(kept)]
+    open_tracks = set(range(kept))
+    success = [False] * kept
+    done: list[list[Episode]] = [[] for _ in range(env.num_envs)]
+    while due.any():
+        step, ended = rollout.step(lambda o, g: agent.act(o, g, explore=False))
+        for lane in open_tracks:
+            tracks[lane].append(step.next_observation["achieved_goal"][lane].copy())
+        for episode in ended:
+            if episode.lane in open_tracks:
+                open_tracks.discard(episode.lane)
+                success[episode.lane] = episode.success_final
+            if due[episode.lane]:
+                due[episode.lane] -= 1
+                done[episode.lane].append(episode)
+    return Evaluation(
+        [episode for lane in done for episode in lane],
+        [np.stack(track) for track in tracks],
+        goals,
+        success,
+    )
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """One line for people."""
+    low, high = summary["interval"]
+    return (
+        f"success {summary['success_final']:.1%} at the last step (95 % interval {low:.1%} to "
+        f"{high:.1%}, n={summary['episodes']}), {summary['success_any']:.1%} at any step, "
+        f"return {summary['return']:.3f}, length {summary['length']:.2f}"
+    )
+
+
+def pooled(summaries: Sequence[dict[str, Any]]) -> tuple[float, tuple[float, float]]:
+    """Return success and interval over several evaluations taken together."""
+    n = sum(s["episodes"] for s in summaries)
+    wins = sum(round(s["success_final"] * s["episodes"]) for s in summaries)
+    return wins / n, wilson_interval(wins, n)

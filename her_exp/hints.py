@@ -1,0 +1,194 @@
+"""Says in one line what is wrong with an override: what was given, and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+if TYPE_CHECKING:
+    from her_exp.config import Composer
+
+_PLUGINS = {
+    "joblib": "hydra-joblib-launcher",
+    "submitit_local": "hydra-submitit-launcher",
+    "submitit_slurm": "hydra-submitit-launcher",
+    "ray": "hydra-ray-launcher",
+    "optuna": "hydra-optuna-sweeper",
+    "ax": "hydra-ax-sweeper",
+    "nevergrad": "hydra-nevergrad-sweeper",
+}
+
+
+def one_line(text: str) -> str:
+    """Join the lines of a message."""
+    return " ".join(text.split())
+
+
+def nearest(word: str, names: Iterable[str], n: int = 2) -> list[str]:
+    """Return up to `n` names like `word`, best first; of dotted names the last part counts most."""
+
+    def ratio(a: str, b: str) -> float:
+        return difflib.SequenceMatcher(None, a.lower(), b.lower()).ratio()
+
+    parent, _, last = word.rpartition(".")
+    scored = []
+    for name in set(names):
+        above, _, end = name.rpartition(".")
+        same = ratio(last, end)
+        if set(last.split("_")) <= set(end.split("_")):  # lr: actor_lr
+            same = max(same, 0.8)
+        if same >= 0.6:
+            scored.append((0.75 * same + 0.25 * (above == parent or ratio(parent, above)), name))
+    scored.sort(key=lambda pair: (-pair[0], pair[1]))
+    return [name for score, name in scored[:n] if score >= max(0.55, scored[0][0] - 0.05)]
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """Return 'did you mean a or b?', or '' where nothing is near."""
+    near = nearest(word, names)
+    return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def unknown_key(key: str, names: Iterable[str]) -> str:
+    """Return the line for a key that does not exist."""
+    hint = did_you_mean(re.split("[@/]", key)[0], [name for name in names if name != key])
+    return f"unknown key {key}: {hint or 'python -m her_exp.train --cfg job shows all keys'}"
+
+
+def keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Walk all dotted keys of a configuration, nodes and leaves."""
+    for name in cfg:
+        key = str(name)
+        yield prefix + key
+        node = cfg._get_node(key)
+        if isinstance(node, DictConfig) and not (node._is_none() or node._is_missing()):
+            yield from keys(node, f"{prefix}{key}.")
+
+
+def explain(error: Exception, overrides: Sequence[str], hydra: Composer) -> str:
+    """Turn an error of Hydra or OmegaConf into one line about the override that caused it."""
+    text = one_line(str(error))
+    if isinstance(error, OverrideParseException):
+        return _grammar(error)
+    if isinstance(error, MissingConfigException):
+        return _no_option(error, hydra)
+    cause = error.__cause__
+    merging = re.match(r"Error merging override (.*)", text)
+    if merging and cause is not None:
+        return f"{merging.group(1)}: {str(cause).splitlines()[0]}"
+    for pattern, explanation in _LINES:
+        match = re.search(pattern, text)
+        if match:
+            key = match.group(1)
+            return explanation(key, _given(key, overrides), overrides, hydra)
+    if "Config group override must be" in text:
+        return _bad_group_value(overrides, hydra)
+    return text if cause is None else one_line(f"{text} {cause}")
+
+
+def _grammar(error: OverrideParseException) -> str:
+    override = error.override
+    if "=" not in override and not override.startswith("~"):
+        return f"{override}: not an override; write key=value, e.g. buffer.k=8"
+    key, _, value = override.partition("=")
+    quoted = "'" + value.replace("'", r"\'") + "'"
+    return (
+        f"{override}: the value cannot be read; "
+        f'close every bracket and quote, or quote text as a whole: "{key}={quoted}"'
+    )
+
+
+def _no_option(error: MissingConfigException, hydra: Composer) -> str:
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    if not group:
+        return f"--config-name={name}: no such configuration beside conf/config.yaml"
+    line = f"{group}={name}: no such {group.rpartition('/')[2]}"
+    source = re.match(r"In '([^']*)'", str(error))
+    if source and source.group(1) not in (hydra.config_name, "hydra/config"):
+        line += f" (asked for in {source.group(1)}.yaml)"
+    options = hydra.loader.get_group_options(group)
+    line += f"; there are {', '.join(options)}" if options else "; there are none"
+    hint = did_you_mean(name, options)
+    if name in _PLUGINS and group.startswith("hydra/"):
+        hint = f"pip install {_PLUGINS[name]}"
+    return f"{line}; {hint}" if hint else line
+
+
+def _given(key: str, overrides: Sequence[str]) -> str:
+    """Return the override of `key` as it was given."""
+    same = [o for o in overrides if o.lstrip("+~").partition("=")[0] == key or o == key]
+    return same[-1] if same else key
+
+
+def _not_there(key: str, given: str, overrides: Sequence[str], hydra: Composer) -> str:
+    return unknown_key(key, _known_keys(overrides, hydra))
+
+
+def _already_there(key: str, given: str, overrides: Sequence[str], hydra: Composer) -> str:
+    return f"{given}: {key} exists; write it without the plus: {given.lstrip('+')}"
+
+
+def _several(key: str, given: str, overrides: Sequence[str], hydra: Composer) -> str:
+    name, _, values = key.partition("=")
+    return f"{key}: several values; add -m to run each, or write one list: {name}=[{values}]"
+
+
+def _sweep_alone(key: str, given: str, overrides: Sequence[str], hydra: Composer) -> str:
+    return f"{key}: several values; add -m to run each"
+
+
+_LINES = (
+    (r"Could not override '([^']*)'", _not_there),
+    (r"Could not delete\S* from config. '([^']*)' does not exist", _not_there),
+    (r"An item is already at '([^']*)'", _already_there),
+    (r"Multiple values for ([^\s.]*)\.", _already_there),
+    (r"Ambiguous value for argument '(.*?)' 1\.", _several),
+    (r"Sweep parameters '(.*)' requires", _sweep_alone),
+)
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    parsed = []
+    for override in overrides:
+        try:
+            parsed += OverridesParser.create().parse_overrides([override])
+        except HydraException:
+            continue
+    return parsed
+
+
+def _known_keys(overrides: Sequence[str], hydra: Composer) -> list[str]:
+    """List every key that the chosen groups have, and the groups themselves."""
+    chosen = [
+        override.input_line
+        for override in _parsed(overrides)
+        if override.input_line
+        and not override.is_delete()
+        and override.package is None
+        and hydra.loader.get_group_options(override.key_or_group)
+    ]
+    try:
+        cfg = hydra.compose(chosen)
+    except (HydraException, OmegaConfBaseException):
+        cfg = hydra.compose([])
+    found = [*keys(cfg), "experiment"]
+    own = [key for key in found if not key.startswith("hydra.")]
+    return found if any(o.lstrip("+~").startswith("hydra.") for o in overrides) else own
+
+
+def _bad_group_value(overrides: Sequence[str], hydra: Composer) -> str:
+    for override in _parsed(overrides):
+        options = hydra.loader.get_group_options(override.key_or_group)
+        if not override.key_or_group:
+            return f"{override.input_line}: no key; write key=value, e.g. buffer.k=8"
+        if options and not isinstance(override.value(), str | list):
+            return f"{override.input_line}: give one of {', '.join(options)}"
+    return "a group override names one of the group's files, e.g. env=point_reach"

@@ -1,0 +1,110 @@
+"""Where a run's numbers go: TensorBoard, `metrics.csv`, `result.json`, and a bar on a terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+from tqdm import tqdm
+
+CSV_HEADER = ("env_steps", "tag", "value")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of one."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w") as file:
+        json.dump(content, file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+class RunLogger:
+    """Writes into one run folder. Use as a context manager: everything is closed on any exit.
+
+    Args:
+        folder: the run folder; it exists.
+        total_steps: env steps of the whole run, for the bar.
+        progress: True or False; None: where stderr is a terminal.
+    """
+
+    def __init__(self, folder: str | Path, total_steps: int, progress: bool | None = None):
+        self.folder = Path(folder)
+        self._writer = SummaryWriter(str(self.folder), flush_secs=10)
+        self._file = (self.folder / "metrics.csv").open("a", newline="")
+        self._csv = csv.writer(self._file)
+        if self._file.tell() == 0:
+            self._csv.writerow(CSV_HEADER)
+        show = sys.stderr.isatty() if progress is None else progress
+        self._bar = tqdm(
+            total=total_steps, unit="step", disable=not show, dynamic_ncols=True, smoothing=0.1
+        )
+
+    def __enter__(self) -> RunLogger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def scalars(self, values: Mapping[str, float], env_steps: int) -> None:
+        """Write `values` (tag to number) at `env_steps`; a tag is `group/name`."""
+        for tag, value in values.items():
+            self._writer.add_scalar(tag, value, env_steps)
+            self._csv.writerow((env_steps, tag, repr(float(value))))
+
+    def picture(self, tag: str, image: NDArray[np.uint8], env_steps: int) -> None:
+        """Put a picture (height, width, 3) into TensorBoard."""
+        self._writer.add_image(tag, image, env_steps, dataformats="HWC")
+
+    def hparams(self, settings: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Enter the run in TensorBoard's table of hyperparameters, within this run's own event file."""
+        # SummaryWriter.add_hparams would make a second run beside this one.
+        plain = {
+            key: value if isinstance(value, bool | int | float | str) else str(value)
+            for key, value in settings.items()
+        }
+        for summary in hparams(plain, dict(metrics)):
+            self._writer.file_writer.add_summary(summary)
+
+    def result(self, content: Mapping[str, Any]) -> None:
+        """Write `result.json`; what is not finite becomes null, since JSON knows no NaN."""
+        write_json(self.folder / "result.json", _finite(dict(content)))
+
+    def progress(self, env_steps: int, success: float | None) -> None:
+        """Move the bar; `success` is the latest evaluation's."""
+        if success is not None:
+            self._bar.set_postfix_str(f"success {success:.0%}", refresh=False)
+        self._bar.update(env_steps - self._bar.n)
+
+    def flush(self) -> None:
+        """Bring everything to the disk's cache."""
+        self._writer.flush()
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close what was opened; twice is harmless."""
+        self._bar.close()
+        if not self._file.closed:
+            self.flush()
+            self._file.close()
+            self._writer.close()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,132 @@
+"""What the numbers of an experiment may be: one table by parameter name, torch-free.
+
+The configuration is checked against it before anything is made, and constructors call
+`check_ranges`, so that a notebook and the command line refuse the same values.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval of finite numbers; `text` completes "must be ..."."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+
+    @property
+    def text(self) -> str:
+        """The interval in words, e.g. '> 0' or 'in [0, 1)'."""
+        if math.isinf(self.high):
+            return f"{'>' if self.low_open else '>='} {self.low:g}"
+        left, right = "(" if self.low_open else "[", ")" if self.high_open else "]"
+        high = f"{self.high:g}" if self.high < 1e6 else f"{self.high:.0f}"
+        return f"in {left}{self.low:g}, {high}{right}"
+
+    def holds(self, value: float) -> bool:
+        """Say whether `value` lies in the interval; infinities and NaN never do."""
+        if not math.isfinite(value):
+            return False
+        above = value > self.low if self.low_open else value >= self.low
+        below = value < self.high if self.high_open else value <= self.high
+        return above and below
+
+
+_POSITIVE = Range(0, low_open=True)
+_NOT_NEGATIVE = Range(0)
+_COUNT = Range(1)
+_SHARE = Range(0, 1)
+
+#: A parameter means the same wherever it occurs. Lists are checked element by element.
+#: None passes: whether a parameter may be null is said by its annotation.
+RANGES: dict[str, Range] = {
+    # the run
+    "seed": Range(0, 2**32, high_open=True),
+    "threads": _COUNT,
+    # env
+    "num_envs": _COUNT,
+    "num_eval_envs": _COUNT,
+    "max_steps": _COUNT,
+    "max_episode_steps": _COUNT,
+    "dt": _POSITIVE,
+    "goal_range": _POSITIVE,
+    "max_speed": _POSITIVE,
+    "distance_threshold": _POSITIVE,
+    "goal_distance": _POSITIVE,
+    "action_scale": _POSITIVE,
+    "n_bits": _COUNT,
+    "size": _POSITIVE,
+    # buffer
+    "capacity": Range(2),
+    "k": _NOT_NEGATIVE,
+    # agent
+    "hidden_sizes": _COUNT,
+    "gamma": Range(0, 1, high_open=True),
+    "tau": Range(0, 1, low_open=True),
+    "target_every": _COUNT,
+    "lr": _POSITIVE,
+    "actor_lr": _POSITIVE,
+    "critic_lr": _POSITIVE,
+    "noise_std": _NOT_NEGATIVE,
+    "random_action": _SHARE,
+    "random_steps": _NOT_NEGATIVE,
+    "action_l2": _NOT_NEGATIVE,
+    "grad_clip_norm": _POSITIVE,
+    "normalize_clip": _POSITIVE,
+    "epsilon_start": _SHARE,
+    "epsilon_end": _SHARE,
+    "epsilon_steps": _COUNT,
+    # trainer
+    "total_steps": _COUNT,
+    "learning_starts": _NOT_NEGATIVE,
+    "batch_size": _COUNT,
+    "updates_per_step": _NOT_NEGATIVE,
+    "learn_every": _COUNT,
+    "eval_every": _COUNT,
+    "eval_episodes": _COUNT,
+    "log_every": _COUNT,
+    "stop_at": Range(0, 1, low_open=True),
+}
+
+_DEVICE = re.compile(r"cpu|auto|cuda(:\d+)?")
+
+
+def complaint(name: str, value: object) -> str | None:
+    """Return what the parameter `name` must be; None if `value` is fine or `name` has no range."""
+    if name == "device":
+        good = isinstance(value, str) and _DEVICE.fullmatch(value)
+        return None if good else "must be cpu, cuda, cuda:N or auto"
+    rule = RANGES.get(name)
+    if rule is None or value is None:
+        return None
+    many = isinstance(value, Sequence) and not isinstance(value, str)
+    each: Sequence[object] = value if isinstance(value, Sequence) and many else (value,)
+    for item in each:
+        number = isinstance(item, numbers.Real) and not isinstance(item, bool)
+        if not (number and rule.holds(float(cast(float, item)))):
+            return f"{'each must' if many else 'must'} be {rule.text}"
+    return None
+
+
+def check_ranges(owner: str, **values: object) -> None:
+    """Raise ValueError if a value lies outside its range.
+
+    Args:
+        owner: the class that asks, named in the message.
+        **values: parameters by name, e.g. `k=4, capacity=1000`; each must be in the table.
+    """
+    for name, value in values.items():
+        if name not in RANGES and name != "device":
+            raise KeyError(f"her_exp.ranges has no range for {name!r}")
+        wrong = complaint(name, value)
+        if wrong:
+            raise ValueError(f"{owner}: {name}={value!r} {wrong}")

@@ -1,0 +1,102 @@
+"""Steps a vector env with a policy and tells its episodes; training and evaluation both use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from her_exp.types import Array, GoalFunctions, Observation, Step, UserError
+
+#: Chooses actions (n, ...) for observations (n, o) and goals (n, g).
+Policy = Callable[[Array, Array], Array]
+
+
+class Episode(NamedTuple):
+    """One finished episode."""
+
+    lane: int
+    total_reward: float
+    length: int
+    success_final: bool  #: the goal is met at the last step
+    success_any: bool  #: the goal was met at some step
+    met_at_reset: bool  #: the goal was met before the first action
+    final_distance: float  #: Euclidean distance of the last achieved goal to the desired one
+
+
+class Rollout:
+    """A vector env in NEXT_STEP autoreset mode, stepped by a policy.
+
+    Args:
+        env: vector env of goal envs.
+        functions: says when a goal is met.
+    """
+
+    def __init__(self, env: VectorEnv, functions: GoalFunctions):
+        mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        if mode != AutoresetMode.NEXT_STEP:
+            raise UserError(
+                f"the vector env resets in {mode} mode; her_exp needs NEXT_STEP (Gymnasium's default), "
+                "which keeps the last state of every episode"
+            )
+        self.env, self._functions = env, functions
+        self._lanes = env.num_envs
+        self.observation: Observation = {}
+        #: (n,) bool: the goal is met in the present state.
+        self.success: Array = np.zeros(self._lanes, bool)
+
+    def reset(self, seed: int | None = None) -> Observation:
+        """Start new episodes in all lanes; lane i is seeded with seed + i."""
+        self.observation, info = self.env.reset(seed=seed)
+        n = self._lanes
+        self._ended = np.zeros(n, bool)
+        self._reward = np.zeros(n)
+        self._length = np.zeros(n, np.int64)
+        self._any = np.zeros(n, bool)
+        self.success = self._is_success(self.observation, info)
+        self._met_at_reset = self.success.copy()
+        return self.observation
+
+    def step(self, policy: Policy) -> tuple[Step, list[Episode]]:
+        """Take one step in all lanes; returns it and the episodes that ended with it."""
+        before = self.observation
+        action = policy(before["observation"], before["desired_goal"])
+        return self.apply(action)
+
+    def apply(self, action: Array) -> tuple[Step, list[Episode]]:
+        """Take one step in all lanes with the actions given."""
+        before, valid = self.observation, ~self._ended
+        after, reward, terminated, truncated, info = self.env.step(action)
+        self.observation = after
+        self.success = self._is_success(after, info)
+        # Where the env has just reset itself, what we see is the start of the next episode.
+        self._reward = np.where(valid, self._reward + reward, 0.0)
+        self._length = np.where(valid, self._length + 1, 0)
+        self._any = np.where(valid, self._any | self.success, False)
+        self._met_at_reset = np.where(valid, self._met_at_reset, self.success)
+        self._ended = (terminated | truncated) & valid
+        step = Step(before, action, reward, terminated, truncated, after, valid, info)
+        return step, [self._episode(int(i)) for i in np.flatnonzero(self._ended)]
+
+    def _episode(self, lane: int) -> Episode:
+        achieved, desired = self.observation["achieved_goal"], self.observation["desired_goal"]
+        gap = achieved[lane].astype(np.float64) - desired[lane].astype(np.float64)
+        return Episode(
+            lane=lane,
+            total_reward=float(self._reward[lane]),
+            length=int(self._length[lane]),
+            success_final=bool(self.success[lane]),
+            success_any=bool(self._any[lane]),
+            met_at_reset=bool(self._met_at_reset[lane]),
+            final_distance=float(np.linalg.norm(gap)),
+        )
+
+    def _is_success(self, observation: Observation, info: dict[str, Array]) -> Array:
+        return np.asarray(
+            self._functions.success(
+                observation["achieved_goal"], observation["desired_goal"], info
+            ),
+            bool,
+        )

@@ -1,0 +1,125 @@
+"""The words that the parts of her_exp speak to one another: shapes, dtypes and protocols.
+
+Shapes: `n` is the number of lanes (parallel environments), `b` a batch. Nothing here imports torch
+at run time, so that configuration and environments stay light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+Array = NDArray[Any]
+#: A goal observation of all lanes: keys `observation`, `achieved_goal`, `desired_goal`, arrays (n, ...).
+Observation = dict[str, Array]
+#: Numbers to log: a 0-d tensor or a float for each tag.
+Metrics = dict[str, Any]
+
+KEYS = ("observation", "achieved_goal", "desired_goal")
+
+
+class UserError(Exception):
+    """Something the user can mend. Shown as one line, without a traceback."""
+
+
+@dataclass(frozen=True)
+class GoalSpaces:
+    """The spaces of one lane: `observation` and `goal` are flattened by the networks."""
+
+    observation: spaces.Space[Any]
+    goal: spaces.Space[Any]
+    action: spaces.Space[Any]
+
+    @property
+    def observation_dim(self) -> int:
+        """Length of the flattened observation."""
+        return int(np.prod(self.observation.shape or ()))
+
+    @property
+    def goal_dim(self) -> int:
+        """Length of the flattened goal."""
+        return int(np.prod(self.goal.shape or ()))
+
+
+class Step(NamedTuple):
+    """One step of all lanes, as the environment gave it."""
+
+    observation: Observation  #: before the action
+    action: Array  #: (n, action_dim) float or (n,) int
+    reward: Array  #: (n,) float64
+    terminated: Array  #: (n,) bool: the task ended here, nothing follows
+    truncated: Array  #: (n,) bool: cut by a time limit; the value of what follows still counts
+    next_observation: (
+        Observation  #: after the action; of an episode that ended, its true last state
+    )
+    valid: Array  #: (n,) bool: False on a lane's autoreset step, which is no transition
+    info: Mapping[str, Array]  #: vector info, each value (n, ...)
+
+
+class Batch(NamedTuple):
+    """A relabelled batch, float32 unless said otherwise, on the device of the buffer.
+
+    The tensors are the buffer's workspace: they hold until the next call of `sample`.
+    """
+
+    observation: torch.Tensor  #: (b, observation_dim)
+    goal: torch.Tensor  #: (b, goal_dim): the goal after relabelling
+    action: torch.Tensor  #: (b, action_dim), or (b,) int64 for Discrete
+    reward: torch.Tensor  #: (b,)
+    terminated: torch.Tensor  #: (b,) 1.0 where the bootstrap is cut
+    next_observation: torch.Tensor  #: (b, observation_dim)
+
+
+class GoalFunctions(Protocol):
+    """Reward, termination and success of a batch of goals. `info` maps names to arrays (b, ...)."""
+
+    def reward(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
+        """Return the rewards (b,) float64 of having achieved `achieved` (b, g) when `desired` was asked."""
+
+    def terminated(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
+        """Return (b,) bool: does an episode with this goal end here?"""
+
+    def success(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
+        """Return (b,) bool: is the goal met?"""
+
+
+class Agent(Protocol):
+    """What the trainer asks of an agent."""
+
+    def act(self, observation: Array, goal: Array, *, explore: bool) -> Array:
+        """Choose an action for each of n lanes: (n, o) and (n, g) to (n, action_dim) or (n,) int."""
+
+    def observe(self, observation: Array, goals: Array, goal_weights: Array, steps: int) -> None:
+        """See each new state once and goals with their weights (normaliser); `steps` env steps were stored."""
+
+    def update(self, batch: Batch) -> Metrics:
+        """Take one gradient step; return metrics as 0-d tensors, without waiting for the device."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that learning changes: tensors, numbers, strings, dicts and lists only."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+
+
+class Buffer(Protocol):
+    """What the trainer asks of a replay buffer."""
+
+    relabel_share: float
+
+    def begin(self, observation: Observation) -> None:
+        """Start new episodes in all lanes at `observation` (after `env.reset`)."""
+
+    def add(self, step: Step) -> None:
+        """Store one step of all lanes."""
+
+    def sample(self, batch_size: int, n_batches: int = 1) -> list[Batch]:
+        """Draw and relabel `n_batches` batches in one go."""

@@ -1,0 +1,267 @@
+"""Says what is wrong with a composed configuration, before anything is made from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import DictConfig
+
+from her_exp import types
+from her_exp.config import path_safe, plain
+from her_exp.hints import did_you_mean, one_line, unknown_key
+from her_exp.ranges import complaint
+from her_exp.signatures import Arguments, arguments, find_class, mismatch
+from her_exp.types import GoalSpaces, UserError
+
+#: What each part is given when it is made: never in the configuration.
+RUNTIME: dict[str, set[str]] = {
+    "env": set(),
+    "buffer": {"spaces", "goal_functions", "num_envs", "generator", "reward_range", "device"},
+    "agent": {"spaces", "reward_range", "seed", "device"},
+    "trainer": {
+        "env", "eval_env", "goal_functions", "buffer", "agent", "logger", "env_seed", "eval_seed",
+        "hparams",
+    },
+}  # fmt: skip
+
+#: What the run asks of each part's class.
+_METHODS = {
+    "env": ["make", "make_single", "spaces"],
+    "buffer": [n for n, v in vars(types.Buffer).items() if callable(v) and n[0] != "_"],
+    "agent": [n for n, v in vars(types.Agent).items() if callable(v) and n[0] != "_"],
+    "trainer": ["fit"],
+}
+
+#: Keys of the root, and what an experiment file may note for its readers and tests.
+_ROOT: dict[str, Any] = {
+    "seed": int,
+    "threads": int,
+    "device": str,
+    "sweep": str | int | None,
+    "score": dict[str, Any] | None,
+}
+
+#: Arguments of Gymnasium's own `make`, which the env's class does not see.
+_MAKE = {"max_episode_steps": int | None, "disable_env_checker": bool | None}
+
+_spaces: dict[str, GoalSpaces | UserError] = {}
+
+
+def validate(cfg: DictConfig) -> None:
+    """Check every value of a composed configuration, and the env against the agent.
+
+    Raises:
+        UserError: with one line for each problem.
+    """
+    values = plain(cfg)
+    values.pop("hydra", None)
+    problems: dict[str, str] = {}  # by key: what is wrong first is said
+    for key, line in [*_root(values), *_parts(values), *_between(values)]:
+        problems.setdefault(key, line)
+    if not problems:
+        wrong = _env_and_agent(values)
+        problems |= {"env": wrong} if wrong else {}
+    if problems:
+        raise UserError("\n".join(problems.values()))
+
+
+def _value(key: str, value: Any, wrong: str) -> tuple[str, str]:
+    """Word a problem of one key, with the value as it would be written on the command line."""
+    words = {"None": "null", "True": "true", "False": "false"}
+    text = one_line(str(value))
+    return key, f"{key}={text if isinstance(value, str) else words.get(text, text)}: {wrong}"
+
+
+# --- the root ----------------------------------------------------------------------------------
+
+
+def _root(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if key in RUNTIME:
+            continue
+        if key not in _ROOT:
+            yield key, unknown_key(key, [*RUNTIME, *_ROOT, *_dotted(values)])
+        elif wrong := mismatch(value, _ROOT[key]) or complaint(key, value):
+            yield _value(key, value, wrong)
+    sweep = values.get("sweep")
+    if sweep is not None and path_safe(sweep) != str(sweep):
+        yield _value("sweep", sweep, f"must be one safe folder name, e.g. sweep={path_safe(sweep)}")
+    if str(values.get("device")).startswith("cuda"):
+        yield from _cuda(values["device"])
+
+
+def _dotted(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        yield prefix + key
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{key}.")
+
+
+def _cuda(device: str) -> Iterator[tuple[str, str]]:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    number = device.partition(":")[2]
+    if count == 0:
+        yield _value("device", device, "torch sees no CUDA device here; take device=cpu or auto")
+    elif number.isdigit() and int(number) >= count:
+        yield _value("device", device, f"there are {count} CUDA devices, numbered from 0")
+
+
+# --- the parts ---------------------------------------------------------------------------------
+
+
+def _parts(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for role, runtime in RUNTIME.items():
+        node = values.get(role)
+        if not isinstance(node, dict) or "_target_" not in node:
+            yield role, f"{role}._target_ is not set; choose {role}=<a file of conf/{role}/>"
+            continue
+        yield from _node(role, node, runtime, _METHODS[role])
+
+
+def _node(
+    key: str, node: dict[str, Any], runtime: set[str], methods: list[str]
+) -> Iterator[tuple[str, str]]:
+    """Check a node with a `_target_`, and those within it, against what their classes take."""
+    try:
+        cls = find_class(f"{key}._target_", node["_target_"])
+    except UserError as error:
+        yield f"{key}._target_", str(error)
+        return
+    lacking = [method for method in methods if not hasattr(cls, method)]
+    if lacking:
+        wrong = f"is no {key}: it lacks {', '.join(lacking)}"
+        yield _value(f"{key}._target_", node["_target_"], wrong)
+        return
+    takes = arguments(cls)
+    try:
+        if key == "env" and takes.open:
+            takes = _with_env(cls, takes, node)
+    except UserError as error:
+        yield "env.id", str(error)
+        return
+    ours = cls.__module__.partition(".")[0] == "her_exp"
+    for name, value in node.items():
+        if name.startswith("_") and name.endswith("_"):  # Hydra's: _target_, _convert_, ...
+            continue
+        yield from _argument(f"{key}.{name}", value, takes, runtime, ours)
+    for name in sorted(takes.required - runtime - set(node)):
+        yield (
+            f"{key}.{name}",
+            f"{key}.{name} is not set and {cls.__name__} needs it; give +{key}.{name}=...",
+        )
+
+
+def _argument(
+    key: str, value: Any, takes: Arguments, runtime: set[str], ours: bool
+) -> Iterator[tuple[str, str]]:
+    group, _, name = key.rpartition(".")
+    if name in runtime:
+        yield _value(key, value, "the run sets it; leave it out")
+    elif name not in takes.types and not takes.open:
+        known = sorted(set(takes.types) - runtime)
+        near = did_you_mean(key, [f"{group}.{name}" for name in known])
+        hint = near or f"{group} takes {', '.join(known) or 'nothing'}"
+        yield key, f"unknown key {key}: {hint}"
+    elif wrong := mismatch(value, takes.types.get(name, Any)) or (ours and complaint(name, value)):
+        yield _value(key, value, wrong)
+    elif key == "buffer.strategy" and ours and isinstance(value, str):
+        yield from _strategy(key, value)
+    elif isinstance(value, dict) and "_target_" in value:
+        yield from _node(key, value, set(), [])
+
+
+def _strategy(key: str, value: str) -> Iterator[tuple[str, str]]:
+    from her_exp.buffers.goals import STRATEGIES
+
+    if value not in STRATEGIES:
+        hint = did_you_mean(value, STRATEGIES)
+        wrong = f"must be one of {', '.join(STRATEGIES)}, or a node with a _target_"
+        yield _value(key, value, f"{wrong}; {hint}" if hint else wrong)
+
+
+def _with_env(cls: type, takes: Arguments, node: dict[str, Any]) -> Arguments:
+    """Add the arguments of the Gymnasium env to those of the task that passes them on."""
+    from gymnasium.envs.registration import load_env_creator
+
+    from her_exp.envs.make import GoalTask, find_spec, import_modules
+
+    wrong = mismatch(node.get("id"), str) or mismatch(node.get("imports", []), list[str])
+    if not issubclass(cls, GoalTask) or wrong:
+        return takes
+    import_modules(node.get("imports", []))
+    spec = find_spec(node["id"])
+    entry = spec.entry_point or spec.vector_entry_point
+    assert entry is not None
+    try:
+        inner = arguments(load_env_creator(entry) if isinstance(entry, str) else entry)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"env.id={node['id']}: cannot be loaded: {one_line(str(error))}") from error
+    return Arguments(_MAKE | inner.types | takes.types, takes.required, inner.open)
+
+
+# --- between the parts -------------------------------------------------------------------------
+
+
+def _between(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Check fields that contradict each other."""
+
+    def number(group: str, name: str) -> float | None:
+        value = (values.get(group) or {}).get(name)
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+        return value if good else None
+
+    capacity, batch = number("buffer", "capacity"), number("trainer", "batch_size")
+    if capacity is not None and batch is not None and batch > capacity:
+        wrong = f"must be at most buffer.capacity={capacity}; enlarge the one or reduce the other"
+        yield _value("trainer.batch_size", batch, wrong)
+    lanes = number("env", "num_envs")
+    if capacity is not None and lanes is not None and capacity < 2 * lanes:
+        wrong = f"must be at least 2 * env.num_envs = {2 * lanes}"
+        yield _value("buffer.capacity", capacity, wrong)
+    total, start = number("trainer", "total_steps"), number("trainer", "learning_starts")
+    learns = number("trainer", "updates_per_step") != 0
+    if total is not None and start is not None and start >= total and learns:
+        wrong = (
+            f"must be less than trainer.total_steps={total}, or nothing is learned "
+            "(if so meant: trainer.updates_per_step=0)"
+        )
+        yield _value("trainer.learning_starts", start, wrong)
+
+
+def _env_and_agent(values: dict[str, Any]) -> str | None:
+    """Make the env once and ask the agent whether it can act in it."""
+    try:
+        spaces = goal_spaces(values["env"])
+    except UserError as error:
+        return str(error)
+    agent = find_class("agent._target_", values["agent"]["_target_"])
+    check = getattr(agent, "check_spaces", None)
+    wrong = check(spaces) if check else None
+    return f"agent: {one_line(wrong)}" if wrong else None
+
+
+def goal_spaces(env: dict[str, Any]) -> GoalSpaces:
+    """Return the spaces of the env that a node describes; made once for all jobs of a sweep."""
+    from hydra.utils import instantiate
+
+    key = json.dumps(env, sort_keys=True, default=str)
+    if key not in _spaces:
+        try:
+            _spaces[key] = instantiate(env).spaces
+        except UserError as error:
+            _spaces[key] = error
+        except Exception as error:
+            # Hydra wraps what a constructor raises; the reason is the innermost.
+            inner = error.__cause__ or error
+            reason = str(inner)
+            if not isinstance(inner, UserError):
+                reason = f"env: cannot be made: {type(inner).__name__}: {inner}"
+            _spaces[key] = UserError(one_line(reason))
+    found = _spaces[key]
+    if isinstance(found, UserError):
+        raise found
+    return found

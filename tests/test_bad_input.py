@@ -1,0 +1,216 @@
+"""Wrong command lines, as a user types them: one clear line, no folder, no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+CUDA = "device=cuda"
+SHORT = [
+    "trainer.total_steps=64", "trainer.learning_starts=16", "trainer.batch_size=8",
+    "trainer.eval_episodes=2", "trainer.picture=false", "env.num_envs=2", "env.num_eval_envs=2",
+    "agent.hidden_sizes=[8]",
+]  # fmt: skip
+
+
+@dataclass
+class Outcome:
+    status: int
+    out: str
+    err: str
+    left: list[str]
+    cpu_seconds: float
+
+
+def run(arguments: list[str], folder: Path, path: Path | None = None) -> Outcome:
+    """Run the real command in an empty folder; CPU time, since the machine may be busy."""
+    cwd = folder / "cwd"
+    cwd.mkdir()
+    places = [*([str(path)] if path else []), os.environ.get("PYTHONPATH", "")]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in places if p)}
+    with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "her_exp.train", *arguments],
+            cwd=cwd, env=env, stdout=out, stderr=err,
+        )  # fmt: skip
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return Outcome(
+        process.returncode,
+        (folder / "out").read_text(),
+        (folder / "err").read_text(),
+        [str(p.relative_to(cwd)) for p in cwd.rglob("*")],
+        usage.ru_utime + usage.ru_stime,
+    )
+
+
+#: Name: (arguments, what the line must contain). `{blocked}` is a file where a folder should go.
+CASES = {
+    "unknown key": ("buffer.zzz=1", "unknown key buffer.zzz"),
+    "near miss": ("buffer.kk=1", "unknown key buffer.kk: did you mean buffer.k?"),
+    "env key near miss": ("env.max_stepz=3", "did you mean env.max_steps?"),
+    "env key added": ("+env.max_stepz=3", "unknown key env.max_stepz: did you mean env.max_steps?"),
+    "key added that nothing reads": ("+buffer.foo=1", "unknown key buffer.foo: buffer takes cap"),
+    "root key added": ("+fooo=1", "unknown key fooo"),
+    "wrong type": ("agent.gamma=high", "agent.gamma=high: must be a number"),
+    "float for int": ("trainer.total_steps=1e5", "trainer.total_steps=100000.0", "write 100000"),
+    "negative k": ("buffer.k=-1", "buffer.k=-1: must be >= 0"),
+    "seed": ("seed=-1", "seed=-1: must be in [0, 4294967296)"),
+    "threads": ("threads=0", "threads=0: must be >= 1"),
+    "no cuda": (CUDA, "device=cuda: torch sees no CUDA device here; take device=cpu or auto"),
+    "strategy": ("buffer.strategy=futur", "buffer.strategy=futur: must be one of", "future?"),
+    "batch": ("buffer.capacity=99 trainer.batch_size=100", "at most buffer.capacity=99"),
+    "never learns": ("trainer.learning_starts=6000", "less than trainer.total_steps=6000"),
+    "dqn on a box": ("agent=dqn env=point_reach", "agent: DQN needs Discrete", "take agent=ddpg"),
+    "ddpg on bits": ("agent=ddpg env=bit_flip", "agent: DDPG needs Box", "take agent=dqn"),
+    "no such agent": ("agent=nope", "agent=nope: no such agent; there are ddpg, dqn"),
+    "no such env": ("env=pointreach", "no such env", "did you mean point_reach?"),
+    "no such experiment": ("experiment=nope", "experiment=nope: no such experiment"),
+    "no such launcher": ("hydra/launcher=joblib", "pip install hydra-joblib-launcher"),
+    "no id": ("env=gym", "env.id is not set; give env.id=..."),
+    "no such id": ("env=gym env.id=CartPol-v1", "env.id=CartPol-v1: no such env", "CartPole-v1"),
+    "no goal env": ("env=gym env.id=CartPole-v1", "no goal env", "python -m her_exp.check"),
+    "no such import": ("env.imports=[no_such_module]", "env.imports", "no_such_module"),
+    "no such package": ("agent._target_=no.such.Class", "agent._target_=no.such.Class: no module"),
+    "a function": ("agent._target_=os.system", "must be a class, this is a function"),
+    "grammar": ("buffer.k=[1", "buffer.k=[1: the value cannot be read"),
+    "no value": ("buffer.k", "buffer.k: not an override; write key=value"),
+    "sweep without -m": ("buffer.k=1,2", "buffer.k=1,2: several values; add -m"),
+    "one job of a sweep": ("-m buffer.k=4,0,-1,8", "job 2 (buffer.k=-1): buffer.k=-1: must be"),
+    "sweep over sweep": ("-m sweep=a,b", "sweep names the folder of all jobs"),
+    "sweep name": ("-m sweep=../a buffer.k=0,4", "sweep=../a: must be one safe folder name"),
+    "interval": ("-m agent.tau=interval(0,1)", "cannot be enumerated; list the values"),
+    "flag": ("--bogus", "unrecognized arguments: --bogus"),
+    "cfg": ("--cfg job buffer.kk=1", "did you mean buffer.k?"),
+    "file in the way": ("hydra.run.dir={blocked}/run", "hydra.run.dir: cannot write to"),
+    "sweep file in the way": ("-m seed=1,2 hydra.sweep.dir={blocked}/x", "hydra.sweep.dir: cannot"),
+    "unwritable": ("hydra.run.dir=/proc/her_exp", "hydra.run.dir: cannot write to /proc/her_exp"),
+}
+
+
+class Ahead:
+    """Runs the asked case and the one after it at a time: two cores, whatever is selected."""
+
+    def __init__(self, root: Path):
+        self.pool = ThreadPoolExecutor(2)
+        self.root = root
+        self.blocked = root / "blocked"
+        self.blocked.write_text("a file")
+        self.names = list(CASES)
+        self.futures: dict[str, Future[Outcome]] = {}
+
+    def start(self, index: int) -> Future[Outcome]:
+        name = self.names[index % len(self.names)]
+        if name not in self.futures:
+            folder = self.root / str(index % len(self.names))
+            folder.mkdir()
+            words = CASES[name][0].format(blocked=self.blocked).split()
+            self.futures[name] = self.pool.submit(run, words, folder)
+        return self.futures[name]
+
+    def outcome(self, name: str) -> Outcome:
+        index = self.names.index(name)
+        asked = self.start(index)
+        self.start(index + 1)
+        return asked.result()
+
+
+@pytest.fixture(scope="module")
+def ahead(tmp_path_factory: pytest.TempPathFactory):
+    runner = Ahead(tmp_path_factory.mktemp("bad_input"))
+    yield runner
+    runner.pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_line_and_nothing_left_behind(name: str, ahead: Ahead) -> None:
+    if CASES[name][0] == CUDA and os.path.exists("/dev/nvidia0"):
+        pytest.skip("this machine has a GPU")
+    outcome = ahead.outcome(name)
+    lines = outcome.err.splitlines()
+    assert len(lines) == 1, outcome.err
+    assert lines[0].startswith("her_exp: error: ")
+    for words in CASES[name][1:]:
+        assert words in lines[0]
+    assert outcome.status == 2
+    assert outcome.out == ""
+    assert outcome.left == []
+    assert outcome.cpu_seconds < 5
+
+
+def test_all_problems_are_said_at_once(tmp_path: Path) -> None:
+    outcome = run(["buffer.k=-1", "agent.gamma=2", "trainer.learn_every=0"], tmp_path)
+    assert [line.split()[2] for line in outcome.err.splitlines()] == [
+        "buffer.k=-1:", "agent.gamma=2:", "trainer.learn_every=0:",
+    ]  # fmt: skip
+
+
+BROKEN = '''
+from her_exp.agents.ddpg import DDPG
+from her_exp.types import UserError
+
+
+class Broken(DDPG):
+    """Refuses the second update, or crashes."""
+
+    def __init__(self, crash: bool, **kwargs):
+        super().__init__(**kwargs)
+        self.crash = crash
+
+    def update(self, batch):
+        if self.crash:
+            raise RuntimeError("the flux\\ndried up")
+        raise UserError("no flux; fill it")
+'''
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    path = tmp_path / "package"
+    path.mkdir()
+    (path / "mine.py").write_text(BROKEN)
+    return path
+
+
+def test_a_user_error_within_a_run_is_one_line(tmp_path: Path, broken: Path) -> None:
+    words = [*SHORT, "agent._target_=mine.Broken", "+agent.crash=false"]
+    outcome = run(words, tmp_path, broken)
+    assert outcome.status == 1
+    assert outcome.err.splitlines()[-1] == "her_exp: error: no flux; fill it"
+    assert "Traceback" not in outcome.err
+
+
+def test_a_failed_job_does_not_stop_the_sweep(tmp_path: Path, broken: Path) -> None:
+    classes = "agent._target_=her_exp.agents.ddpg.DDPG,mine.Broken"
+    missing = run(["-m", *SHORT, classes], tmp_path, broken)
+    assert missing.status == 2
+    assert "job 1 (agent._target_=mine.Broken): agent.crash is not set" in missing.err
+    assert missing.left == []
+
+    folder = tmp_path / "sweep"
+    folder.mkdir()
+    words = ["-m", "sweep=s", *SHORT, "agent._target_=mine.Broken", "+agent.crash=true,false"]
+    outcome = run([*words, "seed=0,1"], folder, broken)
+    assert outcome.status == 1
+    *failed, summary = outcome.err.splitlines()[-5:]
+    assert "4 of the sweep's jobs failed" in summary
+    assert sum("RuntimeError: the flux dried up" in line for line in failed) == 2
+    assert sum("no flux; fill it" in line for line in failed) == 2
+    assert all(line.startswith("her_exp: error: ") for line in failed)
+
+
+def test_a_second_run_into_the_same_folder_is_refused(tmp_path: Path) -> None:
+    target = f"hydra.run.dir={tmp_path / 'mine'}"
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    assert run([*SHORT, target], first).status == 0
+    outcome = run([*SHORT, target], second)
+    assert outcome.status == 2
+    assert "a run is in" in outcome.err
