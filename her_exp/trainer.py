@@ -39,9 +39,9 @@ class Trainer:
     def __init__(
         self,
         total_steps: int = 6000,
-        learning_starts: int = 1000,
+        learning_starts: int = 500,
         batch_size: int = 256,
-        updates_per_step: float = 1.0,
+        updates_per_step: float = 0.75,
         learn_every: int = 8,
         eval_every: int | None = 1000,
         eval_episodes: int = 100,

@@ -57,7 +57,6 @@ CASES = {
     "env key near miss": ("env.max_stepz=3", "did you mean env.max_steps?"),
     "env key added": ("+env.max_stepz=3", "unknown key env.max_stepz: did you mean env.max_steps?"),
     "key added that nothing reads": ("+buffer.foo=1", "unknown key buffer.foo: buffer takes cap"),
-    "root key added": ("+fooo=1", "unknown key fooo"),
     "wrong type": ("agent.gamma=high", "agent.gamma=high: must be a number"),
     "float for int": ("trainer.total_steps=1e5", "trainer.total_steps=100000.0", "write 100000"),
     "negative k": ("buffer.k=-1", "buffer.k=-1: must be >= 0"),
@@ -84,11 +83,9 @@ CASES = {
     "sweep without -m": ("buffer.k=1,2", "buffer.k=1,2: several values; add -m"),
     "one job of a sweep": ("-m buffer.k=4,0,-1,8", "job 2 (buffer.k=-1): buffer.k=-1: must be"),
     "sweep over sweep": ("-m sweep=a,b", "sweep names the folder of all jobs"),
-    "sweep name": ("-m sweep=../a buffer.k=0,4", "sweep=../a: must be one safe folder name"),
     "interval": ("-m agent.tau=interval(0,1)", "cannot be enumerated; list the values"),
     "flag": ("--bogus", "unrecognized arguments: --bogus"),
     "cfg": ("--cfg job buffer.kk=1", "did you mean buffer.k?"),
-    "file in the way": ("hydra.run.dir={blocked}/run", "hydra.run.dir: cannot write to"),
     "sweep file in the way": ("-m seed=1,2 hydra.sweep.dir={blocked}/x", "hydra.sweep.dir: cannot"),
     "unwritable": ("hydra.run.dir=/proc/her_exp", "hydra.run.dir: cannot write to /proc/her_exp"),
 }
@@ -196,12 +193,12 @@ def test_a_failed_job_does_not_stop_the_sweep(tmp_path: Path, broken: Path) -> N
     folder = tmp_path / "sweep"
     folder.mkdir()
     words = ["-m", "sweep=s", *SHORT, "agent._target_=mine.Broken", "+agent.crash=true,false"]
-    outcome = run([*words, "seed=0,1"], folder, broken)
+    outcome = run(words, folder, broken)
     assert outcome.status == 1
-    *failed, summary = outcome.err.splitlines()[-5:]
-    assert "4 of the sweep's jobs failed" in summary
-    assert sum("RuntimeError: the flux dried up" in line for line in failed) == 2
-    assert sum("no flux; fill it" in line for line in failed) == 2
+    *failed, summary = outcome.err.splitlines()[-3:]
+    assert "2 of the sweep's jobs failed" in summary
+    assert sum("RuntimeError: the flux dried up" in line for line in failed) == 1
+    assert sum("no flux; fill it" in line for line in failed) == 1
     assert all(line.startswith("her_exp: error: ") for line in failed)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oracle import STRATEGIES, Rig, compare
 
 # The same examples in each run; take `derandomize` out to look for more.
-SETTINGS = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+SETTINGS = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
 CALLS = st.lists(
     st.one_of(

@@ -77,7 +77,7 @@ class GoalCall:
         answer = self._call(achieved, desired, WatchedInfo(info, self.read))
         if answer.size != 1:
             raise ValueError(f"shape {answer.shape} for a single goal, in place of one number")
-        return float(answer.reshape(()))
+        return float(answer.reshape(())) + 0.0  # no -0, which reads badly
 
     def batch_fault(self, pairs: Sequence[Pair]) -> tuple[bool, str] | None:
         """Compare the answer for all pairs at once with the answers one by one.

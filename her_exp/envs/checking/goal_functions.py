@@ -65,7 +65,7 @@ class GoalChecks:
     def reward(self) -> bool:
         """Compare compute_reward with step's reward. False: there is nothing to go on from."""
         call, moments = self.calls["compute_reward"], self.moments
-        stored = np.array([float(m.reward) for m in moments])
+        stored = np.array([float(m.reward) + 0.0 for m in moments])
         computed = np.array([call.one(m.achieved, m.desired, m.info) for m in moments])
         if not (np.isfinite(stored).all() and np.isfinite(computed).all()):
             self.found.error("compute_reward", "gives a reward that is not finite")
@@ -78,7 +78,8 @@ class GoalChecks:
             values = ", ".join(f"{value:g}" for value in np.unique(stored)[:4])
             more = ", ..." if len(np.unique(stored)) > 4 else ""
             self.found.ok(
-                "reward of step", f"equals compute_reward on {len(stored)} steps ({values}{more})"
+                "reward of step",
+                f"equals compute_reward on {len(stored)} steps (seen: {values}{more})",
             )
         return True
 

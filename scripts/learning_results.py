@@ -1,0 +1,158 @@
+"""The learning results of the README: trains, then judges the last policy on 200 held-out goals.
+
+    python scripts/learning_results.py                       # every task (about 10 minutes on two cores)
+    python scripts/learning_results.py point_reach nav2d     # some
+    python scripts/learning_results.py --out /tmp/results    # keep the run folders there
+
+Each run is the real command in a process of its own, one after the other. The last line is one JSON
+object of all figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from her_exp import evaluation
+from her_exp.evaluate import evaluate_run, held_out_seed, load_run
+
+
+@dataclass
+class Task:
+    """A command, its seeds and the level whose first evaluation is told."""
+
+    overrides: list[str]
+    seeds: range
+    level: str = "0.95"
+    note: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+TASKS = {
+    "point_reach": Task([], range(5), "0.99"),
+    "point_reach_k0": Task(["buffer.k=0"], range(2), note="control"),
+    "nav2d": Task(["experiment=nav2d"], range(5), "0.99"),
+    "bit_flip_15": Task(["experiment=bit_flip"], range(3)),
+    "bit_flip_15_k0": Task(
+        ["experiment=bit_flip", "buffer.k=0", "trainer.total_steps=30000"],
+        range(3),
+        note="control, ten times the steps",
+    ),
+    "bit_flip_30": Task(
+        ["experiment=bit_flip", "env.n_bits=30", "trainer.total_steps=15000"], range(3)
+    ),
+    "bit_flip_continuous_8": Task(["experiment=bit_flip_continuous"], range(3)),
+}
+
+
+def train(overrides: list[str], seed: int, folder: Path) -> dict[str, Any]:
+    """Run the command; returns its result.json."""
+    command = [sys.executable, "-m", "her_exp.train", *overrides, f"seed={seed}"]
+    command += [f"hydra.run.dir={folder}", "trainer.progress=false"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
+    return json.loads((folder / "result.json").read_text())
+
+
+def nav2d_optimum(folder: Path, episodes: int) -> float:
+    """Mean best return of the held-out goals: misses on the straight way, by geometry."""
+    from her_exp.build import make
+
+    cfg = load_run(folder)
+    env = make(cfg.env).make(min(cfg.env.num_eval_envs, episodes))
+    seed = held_out_seed(cfg, 0)
+    due = evaluation.shares(episodes, env.num_envs)
+    returns = []
+    observation, _ = env.reset(seed=seed)
+    goals = [[g] for g in observation["desired_goal"]]
+    # Later goals of a lane do not depend on what it does: let time run out and look.
+    while any(len(g) < n for g, n in zip(goals, due, strict=True)):
+        for _ in range(cfg.env.max_steps + 1):
+            observation, *_ = env.step(np.zeros((env.num_envs, 2), np.float32))
+        for lane, goal in enumerate(observation["desired_goal"]):
+            goals[lane].append(goal)
+    env.close()
+    for lane, n in enumerate(due):
+        for goal in goals[lane][:n]:
+            steps = 1
+            while math.hypot(*np.maximum(goal - steps, 0.0)) > cfg.env.distance_threshold:
+                steps += 1
+            returns.append(1 - steps)
+    return float(np.mean(returns))
+
+
+def main() -> None:
+    """Run the tasks that were asked for and print their rows."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=", ".join(TASKS))
+    parser.add_argument("--out", type=Path, help="keep the run folders here")
+    parser.add_argument("--episodes", type=int, default=200)
+    args = parser.parse_args()
+    unknown = set(args.tasks) - set(TASKS)
+    if unknown:
+        parser.error(f"no such task: {', '.join(unknown)}; there are {', '.join(TASKS)}")
+    out = args.out or Path(tempfile.mkdtemp(prefix="her_exp_results_"))
+    figures: dict[str, Any] = {"machine": platform.platform()}
+    print("| task | success, last step (pooled, 95 % interval) | each seed | return "
+          "| reached (env steps; train s) | run: env steps, episodes, train s |")  # fmt: skip
+    print("|---|---|---|---|---|---|")
+    for name in args.tasks or TASKS:
+        figures[name] = row = run_task(name, TASKS[name], out, args.episodes)
+        rate, (low, high) = row["pooled"], row["interval"]
+        each = ", ".join(f"{s:.1%}" for s in row["success"])
+        reached = ", ".join(f"{n} ({t:.1f})" for n, t in row["reached"]) or "-"
+        optimum = f" (optimum {row['optimum']:.3f})" if "optimum" in row else ""
+        print(
+            f"| {name} | {rate:.1%} ({low:.1%} to {high:.1%}) | {each} "
+            f"| {np.mean(row['return']):.3f}{optimum} | {row['level']}: {reached} "
+            f"| {row['env_steps'][0]}, {median(row['episodes']):.0f}, "
+            f"{median(row['train_seconds']):.1f} |",
+            flush=True,
+        )
+    print(json.dumps(figures))
+
+
+def run_task(name: str, task: Task, out: Path, episodes: int) -> dict[str, Any]:
+    """Train and judge every seed of a task."""
+    results, summaries, optima = [], [], []
+    for seed in task.seeds:
+        folder = out / name / f"seed={seed}"
+        results.append(train(task.overrides, seed, folder))
+        summaries.append(evaluate_run(folder, episodes))
+        if name == "nav2d":
+            optima.append(nav2d_optimum(folder, episodes))
+    pooled, interval = evaluation.pooled(summaries)
+    reached = [r["reached"].get(task.level) for r in results]
+    row = {
+        "overrides": task.overrides,
+        "seeds": list(task.seeds),
+        "level": task.level,
+        "pooled": pooled,
+        "interval": interval,
+        "success": [s["success_final"] for s in summaries],
+        "return": [s["return"] for s in summaries],
+        "reached": [(r["env_steps"], r["train_seconds"]) for r in reached if r],
+        "env_steps": [r["env_steps"] for r in results],
+        "episodes": [r["episodes"] for r in results],
+        "train_seconds": [r["train_seconds"] for r in results],
+    }
+    if optima:
+        row["optimum"] = float(np.mean(optima))
+        row["above_optimum"] = [o - s["return"] for o, s in zip(optima, summaries, strict=True)]
+    return row
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""Evaluation: its interval, its fixed shares, and that it leaves the training alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from her_exp import evaluation, pictures
+from her_exp.agents.ddpg import DDPG
+from her_exp.envs.make import GoalTask
+from her_exp.evaluation import describe, evaluate, pooled, shares, wilson_interval
+
+
+@pytest.mark.parametrize(
+    ("wins", "n", "low", "high"),
+    [
+        # Newcombe 1998, Statistics in Medicine 17, table I, method 3.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        # by symmetry
+        (182, 263, 1 - 0.3662, 1 - 0.2553),
+        (20, 20, 1 - 0.1611, 1.0),
+    ],
+)
+def test_wilson_interval(wins: int, n: int, low: float, high: float) -> None:
+    assert wilson_interval(wins, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_interval_stays_in_the_unit_interval() -> None:
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+    for n in (1, 2, 7, 1000):
+        for wins in range(0, n + 1, max(1, n // 7)):
+            low, high = wilson_interval(wins, n)
+            assert 0.0 <= low <= wins / n <= high <= 1.0
+            assert low < high
+
+
+def test_shares() -> None:
+    assert shares(10, 4) == [3, 3, 2, 2]
+    assert shares(2, 4) == [1, 1, 0, 0]
+    assert shares(8, 4) == [2, 2, 2, 2]
+
+
+class Still:
+    """Does nothing; the script of the env decides."""
+
+    def act(self, observation: Any, goal: Any, *, explore: bool) -> Any:
+        assert explore is False
+        return np.zeros((len(observation), 1), np.float32)
+
+
+def test_short_episodes_are_not_favoured(lane_env: Any, info_functions: Any) -> None:
+    # Lane 0 wins episodes of 1 step, lane 1 loses episodes of 20: the first 10 to end are lane 0's.
+    env = lane_env([1, 20], [[False, True], [False] * 21])
+    result = evaluate(env, info_functions, Still(), 10, seed=0)
+    assert [e.lane for e in result.episodes] == [0] * 5 + [1] * 5
+    summary = result.summary()
+    assert summary["success_final"] == 0.5
+    assert summary["length"] == pytest.approx((5 * 1 + 5 * 20) / 10)
+    assert summary["episodes"] == 10
+
+
+def test_each_lane_plays_its_share_to_the_end(lane_env: Any, info_functions: Any) -> None:
+    lengths = [2, 9, 4]
+    result = evaluate(lane_env(lengths), info_functions, Still(), 7, seed=0)
+    assert [e.lane for e in result.episodes] == [0, 0, 0, 1, 1, 2, 2]
+    assert all(e.length == lengths[e.lane] for e in result.episodes)
+
+
+def test_fewer_episodes_than_lanes(lane_env: Any, info_functions: Any) -> None:
+    result = evaluate(lane_env([9, 1, 1]), info_functions, Still(), 1, seed=0, paths=5)
+    assert [(e.lane, e.length) for e in result.episodes] == [(0, 9)]
+    assert [len(path) for path in result.paths] == [10]
+
+
+def test_summary_of_a_known_play(lane_env: Any, info_functions: Any) -> None:
+    script = [
+        [False, True, False],  # won on the way, lost at the end
+        [True, False, True],  # there at reset and at the end
+        [False, False, False],
+        [False, False, True],
+    ]
+    summary = evaluate(lane_env([2] * 4, script), info_functions, Still(), 8, seed=0).summary()
+    assert summary == {
+        "success_final": 0.5,
+        "success_any": 0.75,
+        "return": 5.0,  # 2 + 3, and nothing of an autoreset step
+        "length": 2.0,
+        "final_distance": 3.0,
+        "met_at_reset": 0.25,
+        "episodes": 8,
+        "interval": pytest.approx(list(wilson_interval(4, 8))),
+    }
+    line = describe(summary)
+    for words in ("50.0%", "75.0%", "n=8", "5.000"):
+        assert words in line
+
+
+def test_paths_are_those_of_the_first_episodes(lane_env: Any, info_functions: Any) -> None:
+    script = [[False, False, True], [False] * 4, [False, True]]
+    result = evaluate(lane_env([2, 3, 1], script), info_functions, Still(), 9, seed=0, paths=2)
+    assert [path[:, 2].tolist() for path in result.paths] == [[0, 1, 2], [0, 1, 2, 3]]
+    assert [path[:, :2].max(0).tolist() for path in result.paths] == [[0, 0], [1, 0]]
+    assert [goal.tolist() for goal in result.goals] == [[0, 0, -1], [1, 0, -1]]
+    assert result.path_success == [True, False]
+
+
+def test_pooled() -> None:
+    one = {"episodes": 100, "success_final": 0.29}
+    two = {"episodes": 48, "success_final": 1 / 48}
+    rate, interval = pooled([one, two])
+    assert rate == pytest.approx(30 / 148)
+    assert interval == wilson_interval(30, 148)
+
+
+# --- beside a training -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def task() -> GoalTask:
+    return GoalTask("her_exp/PointReach-v0", num_envs=3, max_steps=6, distance_threshold=0.4)
+
+
+def make_agent(task: GoalTask, seed: int = 0) -> DDPG:
+    agent = DDPG([16], spaces=task.spaces, seed=np.random.SeedSequence(seed))
+    rng = np.random.default_rng(seed)
+    agent.observe(rng.normal(size=(50, 4)), rng.normal(size=(50, 2)), np.ones(50), 50)
+    return agent
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    return bool(one == other)
+
+
+def snapshot(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: snapshot(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [snapshot(v) for v in value]
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def test_agent_and_training_env_are_left_as_they_are(task: GoalTask) -> None:
+    functions, agent = task.goal_functions(), make_agent(task)
+    training, apart = task.make(), task.make(5)
+    training.reset(seed=3)
+    training.step(np.ones((3, 2), np.float32))
+    before = snapshot([training.get_state(), agent.state_dict()])
+    globals_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    evaluate(apart, functions, agent, 20, seed=1, paths=3)
+    assert same(before, snapshot([training.get_state(), agent.state_dict()]))
+    assert torch.equal(globals_before[0], torch.get_rng_state())
+    assert np.array_equal(globals_before[1], np.random.get_state()[1])  # noqa: NPY002
+
+
+class Recorder:
+    """Keeps start and goal of every episode of an evaluation."""
+
+    def __init__(self, task: GoalTask):
+        self.task = task
+        self.env = task.make(4)
+        self.functions = task.goal_functions()
+
+    def starts(self, agent: Any, episodes: int, seed: int, monkeypatch: Any) -> np.ndarray:
+        seen: list[np.ndarray] = []
+        step = evaluation.Rollout.step
+
+        def spy(rollout: Any, policy: Any) -> Any:
+            done, ended = step(rollout, policy)
+            seen.append(done.observation["desired_goal"].copy())
+            return done, ended
+
+        with monkeypatch.context() as patch:
+            patch.setattr(evaluation.Rollout, "step", spy)
+            evaluate(self.env, self.functions, agent, episodes, seed)
+        return np.stack(seen)
+
+
+def test_the_same_goals_each_time_whatever_the_policy(
+    task: GoalTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(task)
+    first = recorder.starts(make_agent(task, 0), 12, 5, monkeypatch)
+    again = recorder.starts(make_agent(task, 0), 12, 5, monkeypatch)
+    other = recorder.starts(make_agent(task, 1), 12, 5, monkeypatch)
+    elsewhere = recorder.starts(make_agent(task, 0), 12, 6, monkeypatch)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first, other)
+    assert not np.array_equal(first, elsewhere)
+    assert len(np.unique(first.reshape(-1, 2), axis=0)) >= 12
+
+
+def test_the_same_numbers_each_time(task: GoalTask) -> None:
+    env, functions, agent = task.make(4), task.goal_functions(), make_agent(task)
+    one = evaluate(env, functions, agent, 10, seed=5)
+    assert evaluate(env, functions, agent, 10, seed=5).summary() == one.summary()
+    assert evaluate(task.make(4), functions, agent, 10, seed=5).episodes == one.episodes
+
+
+# --- pictures ----------------------------------------------------------------------------------
+
+
+def colours(picture: np.ndarray) -> set[tuple[int, ...]]:
+    return {tuple(pixel) for pixel in picture.reshape(-1, 3).tolist()}
+
+
+@pytest.mark.parametrize("id", ["her_exp/PointReach-v0", "her_exp/BitFlip-v0"])
+def test_a_picture_of_met_and_missed_goals(id: str) -> None:
+    task = GoalTask(id)
+    wins = GoalTask(id).goal_functions()
+
+    class Anything:
+        def act(self, observation: Any, goal: Any, *, explore: bool) -> Any:
+            return np.stack([env.single_action_space.sample() for _ in observation])
+
+    env = task.make(4)
+    env.single_action_space.seed(0)
+    result = evaluate(env, wins, Anything(), 4, seed=0, paths=4)
+    env.close()
+    result.path_success = [True, False, True, False]
+    picture = pictures.draw(result, env)
+    assert picture.dtype == np.uint8
+    assert picture.shape[2] == 3
+    assert {pictures._MET, pictures._MISSED} <= colours(picture)

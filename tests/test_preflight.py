@@ -1,0 +1,163 @@
+"""Sweeps and whole command lines, and how questions are answered."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from her_exp.preflight import expand_sweep, preflight
+from her_exp.types import UserError
+
+
+def test_expand_sweep_gives_every_job() -> None:
+    assert expand_sweep(["buffer.k=0,4", "seed=range(2)", "agent.gamma=0.9"]) == [
+        ["buffer.k=0", "seed=0", "agent.gamma=0.9"],
+        ["buffer.k=0", "seed=1", "agent.gamma=0.9"],
+        ["buffer.k=4", "seed=0", "agent.gamma=0.9"],
+        ["buffer.k=4", "seed=1", "agent.gamma=0.9"],
+    ]
+    assert expand_sweep(["env=glob(*nav*)", "buffer.k=choice(1,2)"]) == [
+        ["env=nav2d", "buffer.k=1"],
+        ["env=nav2d", "buffer.k=2"],
+    ]
+    assert expand_sweep(["agent.hidden_sizes=[8,8],[16]"]) == [
+        ["agent.hidden_sizes=[8,8]"],
+        ["agent.hidden_sizes=[16]"],
+    ]
+    assert expand_sweep(["seed=3"]) == [["seed=3"]]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_sweepers_own_parameters_are_jobs_too(here: Path) -> None:
+    (here / "experiment").mkdir()
+    (here / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,-2'}}}"
+    )
+    with pytest.raises(UserError, match=r"^job 1 \(seed=-2\): seed=-2: must be in"):
+        preflight(["--config-dir", str(here), "experiment=mine"])
+
+
+def test_preflight_names_a_sweep_once(here: Path) -> None:
+    plan = preflight(["-m", "buffer.k=0,4"])
+    *argv, sweep = plan.argv
+    assert argv == ["--multirun", "buffer.k=0,4"]
+    assert re.fullmatch(r"sweep=\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[0-9a-f]{6}", sweep)
+    assert plan.sweep_dir == here / "outputs" / "sweeps" / sweep.removeprefix("sweep=")
+    assert list(here.iterdir()) == []
+
+
+def test_preflight_leaves_a_given_name(here: Path) -> None:
+    plan = preflight(["buffer.k=0,4", "--multirun", "sweep=mine"])
+    assert plan.argv == ["--multirun", "buffer.k=0,4", "sweep=mine"]
+    assert plan.sweep_dir == here / "outputs" / "sweeps" / "mine"
+    by_mode = preflight(["buffer.k=0,4", "hydra.mode=MULTIRUN", "sweep=mine"])
+    assert by_mode.sweep_dir == plan.sweep_dir
+
+
+def test_preflight_of_one_run(here: Path) -> None:
+    assert preflight(["buffer.k=8"]) == (["buffer.k=8"], None)
+    assert list(here.iterdir()) == []
+
+
+def test_a_folder_with_a_run_in_it_is_refused(here: Path) -> None:
+    (here / "result.json").write_text("{}")
+    with pytest.raises(UserError, match="a run is in"):
+        preflight([f"hydra.run.dir={here}"])
+
+
+def test_a_sweeps_name_is_one_folder(here: Path) -> None:
+    with pytest.raises(UserError, match=r"^sweep=\.\./a: must be one safe folder name, .*sweep=a$"):
+        preflight(["-m", "sweep=../a", "buffer.k=0,4"])
+
+
+def test_a_file_in_the_way_is_no_folder(here: Path) -> None:
+    (here / "file").write_text("")
+    with pytest.raises(
+        UserError, match=r"^hydra\.run\.dir: cannot write to .*file/run \(Not a dir"
+    ):
+        preflight(["hydra.run.dir=file/run"])
+
+
+def test_only_jobs_that_fail_are_named(here: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        preflight(["-m", "buffer.k=4,-1", "seed=1,2", "agent.gamma=2"])
+    assert str(caught.value).splitlines() == [
+        "agent.gamma=2: must be in [0, 1)",
+        "job 2 (buffer.k=-1 seed=1) and 1 more: buffer.k=-1: must be >= 0",
+    ]
+
+
+def test_a_group_is_swept_against_another(here: Path) -> None:
+    with pytest.raises(UserError, match=r"^job 1 \(env=bit_flip\): agent: DDPG needs Box"):
+        preflight(["-m", "env=nav2d,bit_flip"])
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["--help"], ["-h"], ["--version"], ["--info", "all"], ["--hydra-help"], ["-sc", "query=bash"]],
+)
+def test_questions_pass_as_they_are(argv: list[str]) -> None:
+    assert preflight(argv) == (argv, None)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--resolve"], "--cfg job --resolve"),
+        (["--cfg", "job", "-m"], "give only one of"),
+        (["--cfg", "hydra", "--resolve"], "use --cfg all"),
+        (["--cfg", "job", "--resolve", "env=gym"], "env.id is not set"),
+        (["--config-path", "x"], "--config-dir"),
+        (["--config-dir", "no_such_folder"], "no such folder"),
+        (["--config-name", "nope"], "--config-name=nope"),
+        (["--experimental-rerun", "x"], "unpickles"),
+        (["--bogus"], "--help shows the flags"),
+    ],
+)
+def test_wrong_flags(argv: list[str], words: str) -> None:
+    with pytest.raises(UserError, match=re.escape(words)):
+        preflight(argv)
+
+
+ASK = """
+import sys, time
+sys.argv[1:] = {argv!r}
+import her_exp.train
+try:
+    her_exp.train.main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+assert "torch" not in sys.modules
+assert time.process_time() < 1.5, time.process_time()
+"""
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--help"], ["experiment=<name>", "env: bit_flip, gym, nav2d, point_reach", "  k: 4"]),
+        (["-h"], ["her_exp: a laboratory"]),
+        (["--cfg", "job", "--resolve", "buffer.k=8"], ["  k: 8", "name: point_reach"]),
+        (["--cfg", "all", "--resolve"], ["dir: outputs/point_reach/ddpg/", "subdir: default_"]),
+        (["--cfg", "job", "env=gym"], ["id: ???"]),
+    ],
+)
+def test_questions_are_answered_fast_and_without_torch(
+    argv: list[str], words: list[str], tmp_path: Path
+) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", ASK.format(argv=argv)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert answer.returncode == 0, answer.stderr
+    for word in words:
+        assert word in answer.stdout
+    assert list(tmp_path.iterdir()) == []

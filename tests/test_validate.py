@@ -1,0 +1,250 @@
+"""Values against ranges, types and signatures; fields against one another."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from her_exp import validate as validation
+from her_exp.config import compose
+from her_exp.envs.make import GoalTask
+from her_exp.ranges import RANGES, check_ranges, complaint
+from her_exp.signatures import arguments, describe, find_class, mismatch
+from her_exp.types import UserError
+from her_exp.validate import validate
+
+
+def refusal(*overrides: str) -> str:
+    with pytest.raises(UserError) as caught:
+        validate(compose(list(overrides)))
+    return str(caught.value)
+
+
+# --- values ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        ("buffer.capacity=null", "buffer.capacity=null: must be an integer"),
+        ("agent.normalize=1", "agent.normalize=1: must be true or false"),
+        ("env.id=3", "env.id=3: must be text"),
+        ("agent.gamma=1", "agent.gamma=1: must be in [0, 1)"),
+        ("agent.tau=0", "agent.tau=0: must be in (0, 1]"),
+        ("agent.grad_clip_norm=0", "agent.grad_clip_norm=0: must be > 0"),
+        ("agent.hidden_sizes=64", "agent.hidden_sizes=64: must be a list [...] of integers"),
+        ("agent.hidden_sizes=[64,0]", "agent.hidden_sizes=[64, 0]: each must be >= 1"),
+        ("agent.hidden_sizes=[64.0]", "must be a list [...] of integers"),
+        ("env.backend=natve", "did you mean native?"),
+        ("env.dt=0", "env.dt=0: must be > 0"),
+        ("env.reward_range=[1]", "env.reward_range"),
+        ("device=gpu", "device=gpu: must be cpu, cuda, cuda:N or auto"),
+        ("threads=two", "threads=two: must be an integer"),
+        ("+agent.seed=3", "agent.seed=3: the run sets it; leave it out"),
+        ("++fooo=1", "unknown key fooo"),
+        ("buffer.capacity=15 trainer.batch_size=8", "at least 2 * env.num_envs = 16"),
+        ("env=nav2d env.goal_high=9", "goal_high=9: must be <= size"),
+        ("agent._target_=DDPG", "agent._target_=DDPG: no module DDPG"),
+        (
+            "agent._target_=her_exp.agents.ddgp.DDPG",
+            "her_exp.agents has no ddgp; did you mean ddpg",
+        ),
+        ("agent._target_=her_exp.agents.ddpg.DDGP", "did you mean DDPG?"),
+        ("agent._target_=collections.OrderedDict", "is no agent: it lacks act"),
+        ("buffer.strategy={_target_: her_exp.trainer.Trainr}", "buffer.strategy._target_"),
+        ("env=gym env.id=CartPole-v1", "no goal env"),
+        ("agent=dqn", "take agent=ddpg"),
+        ("~agent._target_", "agent._target_ is not set; choose agent="),
+    ],
+)
+def test_wrong_values_are_refused_in_one_line(overrides: str, line: str) -> None:
+    said = refusal(*re.split(r" (?=\S+=)", overrides))
+    assert line in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "buffer.k=0",
+        "agent.grad_clip_norm=1",
+        "trainer.stop_at=1",
+        "trainer.eval_every=null",
+        "device=auto",
+        "trainer.learning_starts=6000 trainer.updates_per_step=0",
+        "env=gym env.id=her_exp/PointReach-v0 +env.max_steps=20 +env.max_episode_steps=9",
+        "~agent.gamma",
+        "sweep=2026-01-01_mine",
+        "sweep=3",
+    ],
+)
+def test_right_values_pass(overrides: str) -> None:
+    validate(compose(overrides.split()))
+
+
+def test_all_problems_are_said() -> None:
+    lines = refusal("buffer.k=-1", "agent.gamma=2", "+trainer.nope=1", "seed=-1").splitlines()
+    assert len(lines) == 4
+
+
+def test_the_env_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    make = GoalTask.make_single
+
+    def count(task: GoalTask, render_mode: str | None = None) -> Any:
+        made.append(task.id)
+        return make(task, render_mode)
+
+    monkeypatch.setattr(GoalTask, "make_single", count)
+    monkeypatch.setattr(validation, "_spaces", {})
+    for k in range(3):
+        validate(compose([f"buffer.k={k}"]))
+    assert made == ["her_exp/PointReach-v0"]
+    validate(compose(["env.max_steps=7"]))
+    assert len(made) == 2
+
+
+MINE = """
+from her_exp.agents.ddpg import DDPG
+
+class Mine(DDPG):
+    def __init__(self, flux: int, mode: str = "a", **kwargs):
+        super().__init__(**kwargs)
+
+class Closed(DDPG):
+    def __init__(self, flux: int, *, spaces, reward_range, seed, device):
+        super().__init__(spaces=spaces, reward_range=reward_range, seed=seed, device=device)
+
+class Other(DDPG):
+    @staticmethod
+    def check_spaces(spaces):
+        return "Mine needs a mountain"
+
+raise_me = 1
+"""
+
+
+def test_a_class_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_package.py").write_text(MINE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    mine = "agent._target_=my_package.Mine"
+    assert refusal(mine) == "agent.flux is not set and Mine needs it; give +agent.flux=..."
+    assert "agent.flux=x: must be an integer" in refusal(mine, "+agent.flux=x")
+    assert "unknown key agent.mod: did you mean agent.mode?" in refusal(
+        mine, "+agent.flux=1", "+agent.mod=b"
+    )
+    assert "unknown key agent.gamma" in refusal("agent._target_=my_package.Closed", "+agent.flux=1")
+    assert refusal("agent._target_=my_package.Other") == "agent: Mine needs a mountain"
+    assert "must be a class, this is a int" in refusal("agent._target_=my_package.raise_me")
+    validate(compose([mine, "+agent.flux=1", "agent.gamma=0.5"]))
+
+
+# --- ranges ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("k", [0, 4, 0.5], [-1, float("nan"), float("inf"), True, "4"]),
+        ("gamma", [0, 0.99], [1, -0.1]),
+        ("tau", [1, 1e-9], [0, 1.1]),
+        ("seed", [0, 2**32 - 1], [-1, 2**32]),
+        ("hidden_sizes", [[], [1, 2], (3,)], [[0], [1, "a"], 0]),
+        ("stop_at", [None, 1.0], [0, 1.01]),
+        ("capacity", [2], [1]),
+        ("device", ["cpu", "cuda", "cuda:1", "auto"], ["gpu", "cuda:", 3, None]),
+    ],
+)
+def test_ranges(name: str, good: list[Any], bad: list[Any]) -> None:
+    for value in good:
+        check_ranges("Someone", **{name: value})
+    for value in bad:
+        with pytest.raises(ValueError, match=f"Someone: {name}="):
+            check_ranges("Someone", **{name: value})
+
+
+def test_every_range_has_words() -> None:
+    for name, rule in RANGES.items():
+        assert complaint(name, rule.low - 1) == f"must be {rule.text}"
+    with pytest.raises(KeyError, match="kk"):
+        check_ranges("Someone", kk=1)
+
+
+# --- signatures --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad"),
+    [
+        (int, [1, -1], [1.0, True, "1", None, [1]]),
+        (float, [1, 1.5], [True, "1", None]),
+        (bool, [True], [1, "true"]),
+        (str, ["a"], [1, None]),
+        (int | None, [1, None], ["a", 1.5]),
+        (Sequence[int], [[1], []], [["a"], 1, "ab", [1.5]]),
+        (list[str], [["a"]], [[1]]),
+        (Iterable[float], [[1, 2.5]], [3]),
+        (tuple[float, float], [[1, 2]], [[1], [1, 2, 3]]),
+        (tuple[int, ...], [[1, 2, 3]], [["a"]]),
+        (Literal["a", "b"], ["a"], ["c", 1]),
+        (dict[str, int], [{"a": 1}], [[1]]),
+        (Path, ["a/b"], [3]),
+        (Any, [1, "a", None], []),
+        (UserError, [{"_target_": "x"}, "a"], []),
+    ],
+)
+def test_types(annotation: Any, good: list[Any], bad: list[Any]) -> None:
+    for value in good:
+        assert mismatch(value, annotation) is None, value
+    for value in bad:
+        assert mismatch(value, annotation) is not None, value
+
+
+def test_type_messages() -> None:
+    assert mismatch(1e5, int) == "must be an integer; write 100000"
+    assert mismatch("futur", Literal["past", "future"]) == (
+        "must be one of past, future; did you mean future?"
+    )
+    assert describe(int | None) == "an integer or null"
+    assert describe(tuple[float, float] | None) == "a list of 2 values or null"
+
+
+class Base:
+    def __init__(self, depth: int, width: int = 3):
+        pass
+
+
+class Child(Base):
+    def __init__(self, name: str, *, size: float = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+
+
+class Hungry:
+    def __init__(self, name: str, **kwargs: Any):
+        pass
+
+
+def test_arguments_follow_kwargs_to_the_bases() -> None:
+    child = arguments(Child)
+    assert child.types == {"name": str, "size": float, "depth": int, "width": int}
+    assert child.required == {"name"}
+    assert not child.open
+    assert arguments(Hungry).open
+    assert not arguments(Base).open
+    assert arguments(inspect.signature).types["follow_wrapped"] is Any
+
+
+def test_find_class() -> None:
+    assert find_class("x", "pathlib.Path") is Path
+    for path, words in {
+        "pathlib": "must be a class, this is a module",
+        "pathlib.Pat": "pathlib has no Pat; did you mean Path?",
+        "a b": "must be package.module.Class",
+    }.items():
+        with pytest.raises(UserError, match=re.escape(f"x={path}: {words}")):
+            find_class("x", path)
