@@ -63,7 +63,7 @@ class RunFolder:
         if patch:
             (self.path / "git.patch").write_text(patch)
         story = {
-            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "command": shlex.join(["python", "-m", "her_exp.train", *sys.argv[1:]]),
             "overrides": overrides,
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "git_commit": commit,

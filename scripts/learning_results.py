@@ -59,7 +59,7 @@ TASKS = {
 def train(overrides: list[str], seed: int, folder: Path) -> dict[str, Any]:
     """Run the command; returns its result.json."""
     command = [sys.executable, "-m", "her_exp.train", *overrides, f"seed={seed}"]
-    command += [f"hydra.run.dir={folder}", "trainer.progress=false"]
+    command += [f"hydra.run.dir='{folder}'", "trainer.progress=false"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr}")

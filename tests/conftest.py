@@ -64,7 +64,7 @@ class LaneEnv(VectorEnv[Any, Any, Any]):
         self.script = success or [[False] * (n + 1) for n in lengths]
         box = spaces.Box(-np.inf, np.inf, (3,), np.float64)
         self.single_observation_space = spaces.Dict(
-            {key: box for key in ("observation", "achieved_goal", "desired_goal")}
+            dict.fromkeys(("observation", "achieved_goal", "desired_goal"), box)
         )
         self.single_action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
         self.seeds: list[int | None] = []

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from oracle import STRATEGIES, Rig, compare, unlike_lanes
 
 from her_exp.buffers.hindsight import HindsightReplayBuffer
+from her_exp.envs.distance import DistanceGoal
 from her_exp.types import GoalSpaces, Step, UserError
 
 KINDS = ("float", "int", "bytes")
@@ -380,8 +381,9 @@ def test_sampling_changes_nothing_that_is_stored() -> None:
 # State
 
 
-def test_state_dict_repeats_the_same_samples() -> None:
-    rig = Rig(31, lanes=3, seed=3).begin().add(37)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_state_dict_repeats_the_same_samples(strategy: str) -> None:
+    rig = Rig(31, lanes=3, strategy=strategy, seed=3).begin().add(37)
     rig.check()
     written = io.BytesIO()
     torch.save(rig.buffer.state_dict(), written)
@@ -551,3 +553,26 @@ def test_a_float64_world_loses_no_more_than_float32() -> None:
     (batch,) = buffer.sample(2000)
     far = -(batch.next_observation - batch.goal).abs()[:, 0]
     torch.testing.assert_close(batch.reward, far, atol=2e-6, rtol=0)
+
+
+class Near(Distance):
+    """Ends where the goal is met, and has the tensor version that `distance` stands for."""
+
+    def __init__(self, distance: DistanceGoal | None) -> None:
+        super().__init__(near=0.5)
+        self.distance = distance
+
+    def terminated(self, achieved: Any, desired: Any, info: Any) -> np.ndarray:
+        return self.reward(achieved, desired, info) == 0
+
+
+def test_the_tensor_version_of_a_distance_gives_the_same_batches() -> None:
+    batches = []
+    for distance in (DistanceGoal(0.5, 0.0, -1.0, terminates=True), None):
+        buffer, add = line(Near(distance), (-1.0, 0.0))
+        for place in np.random.default_rng(3).normal(size=90):
+            add(float(place))
+        batches.append(buffer.sample(400, 2))
+    assert 0 < batches[0][0].terminated.mean() < 1
+    for one, other in zip(*batches, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))

@@ -134,6 +134,8 @@ class HindsightReplayBuffer:
             UserError: a reward outside `reward_range`, or an info field of `info_keys` is missing.
         """
         lanes, valid = self._ring.lanes, np.asarray(step.valid, bool)
+        if not self._ring.filled:
+            raise ValueError("begin(observation) comes before the first add(step)")
         reward = np.asarray(step.reward, np.float64)
         self._check_range(reward[valid], "the env gave")
         action = np.asarray(step.action)
@@ -144,7 +146,10 @@ class HindsightReplayBuffer:
         values |= self._unexplained(step, reward, valid)
         self._store_info(step, valid)
         self._ring.write(self._ring.newest, values)
-        # A lane whose step was no transition stands at the first state of its next episode.
+        # A lane whose step was no transition stands at the first state of its next episode; the one
+        # before was closed by its end, or is closed here if the env began anew without telling.
+        for lane in np.flatnonzero(~valid):
+            self._ring.close(int(lane))
         self._ring.advance(self._state(step.next_observation), ~valid)
         ended = (step.terminated | step.truncated) & valid
         for lane in np.flatnonzero(ended):
@@ -200,7 +205,8 @@ class HindsightReplayBuffer:
             return
         low, high = self._reward_range
         # Written so that NaN fails as well.
-        if not (reward.min() >= low - 1e-6 and reward.max() <= high + 1e-6):
+        slack = 1e-6 * max(1.0, abs(low), abs(high))
+        if not (reward.min() >= low - slack and reward.max() <= high + slack):
             raise UserError(
                 f"env.reward_range=[{low}, {high}]: {who} a reward of "
                 f"{reward.min():g}..{reward.max():g}; declare the true range, or null"

@@ -97,7 +97,9 @@ class StepRing:
         self.write(self.newest, values)
 
     def close(self, lane: int) -> None:
-        """End the open episode of `lane` at the newest row: that row is its last state."""
+        """End the open episode of `lane` at the newest row, its last state; twice is harmless."""
+        if self._left[lane, self.newest] != OPEN:
+            return
         count = min(int(self._length[lane]) + 1, self.filled)
         left = np.arange(count, dtype=np.int32)
         self._left[lane, (self.newest - left) % self.rows] = left
@@ -162,9 +164,12 @@ class StepRing:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore `state_dict` into a ring of the same fields, lanes and rows."""
+        """Restore `state_dict`; ValueError unless fields, lanes and rows are the same."""
         for key, array in self.arrays.items():
-            array[...] = state["arrays"][key].numpy()
+            saved = state["arrays"][key].numpy()
+            if saved.shape != array.shape:
+                raise ValueError(f"saved ring is {saved.shape}, this one is {array.shape}")
+            array[...] = saved
         self._left[...] = state["tables"]["left"].numpy()
         self._since[...] = state["tables"]["since"].numpy()
         self._length = state["tables"]["length"].numpy().copy()

@@ -82,20 +82,23 @@ class GoalTask:
 
     def make(self, num_envs: int | None = None, render_mode: str | None = None) -> VectorEnv:
         """Return a vector env of `num_envs` lanes (default: the task's)."""
-        kwargs = dict(self.kwargs) | ({"render_mode": render_mode} if render_mode else {})
         return gym.make_vec(
             self.id,
             num_envs=num_envs or self.num_envs,
             vectorization_mode=_MODES[self.backend],
-            **kwargs,
+            **self._arguments(render_mode),
         )
 
     def make_single(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """Return one env."""
         try:
-            return gym.make(self.id, render_mode=render_mode, **self.kwargs)
+            return gym.make(self.id, **self._arguments(render_mode))
         except (TypeError, ValueError) as error:
             raise UserError(f"env.id={self.id}: {' '.join(str(error).split())}") from error
+
+    def _arguments(self, render_mode: str | None) -> dict[str, Any]:
+        # An env that cannot draw need not have the argument at all.
+        return self.kwargs | ({"render_mode": render_mode} if render_mode else {})
 
     @property
     def spaces(self) -> GoalSpaces:

@@ -1,0 +1,83 @@
+"""What the buffer does at the edges of its contract."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from her_exp.buffers.hindsight import HindsightReplayBuffer
+from her_exp.types import GoalSpaces, Step
+
+BOX = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+
+
+class Functions:
+    def reward(self, achieved, desired, info):
+        return np.where(achieved[:, 0] == desired[:, 0], 0.0, -1.0)
+
+    def terminated(self, achieved, desired, info):
+        return np.zeros(len(achieved), bool)
+
+    success = terminated
+
+
+def make(lanes: int = 1, capacity: int = 20, **more) -> HindsightReplayBuffer:
+    return HindsightReplayBuffer(
+        capacity, spaces=GoalSpaces(BOX, BOX, spaces.Discrete(2)), goal_functions=Functions(),
+        num_envs=lanes, generator=np.random.default_rng(0), **more,
+    )  # fmt: skip
+
+
+def state(value: float, lanes: int = 1) -> dict[str, np.ndarray]:
+    column = np.full((lanes, 1), value, np.float32)
+    return {"observation": column, "achieved_goal": column, "desired_goal": column * 0 - 1}
+
+
+def step(value: float, *, lanes: int = 1, valid: bool = True, truncated: bool = False) -> Step:
+    no, yes = np.zeros(lanes, bool), np.ones(lanes, bool)
+    return Step(
+        state(value, lanes), np.zeros(lanes, np.int64), np.full(lanes, -1.0), no,
+        yes if truncated else no, state(value + 1, lanes), yes if valid else no, {},
+    )  # fmt: skip
+
+
+def test_an_episode_that_began_anew_without_telling_lends_no_goal_to_the_one_before() -> None:
+    buffer = make(strategy="final")
+    buffer.begin(state(0))
+    buffer.add(step(0))
+    buffer.add(step(1, valid=False))  # no flag said that state 1 was the last one
+    buffer.add(step(2))
+    (batch,) = buffer.sample(200)
+    first = batch.observation[:, 0] == 0
+    relabelled = batch.goal[:, 0] >= 0
+    assert set(batch.goal[first & relabelled, 0].tolist()) == {1.0}
+
+
+def test_add_before_begin_is_refused() -> None:
+    with pytest.raises(ValueError, match="begin"):
+        make().add(step(0))
+
+
+def test_nothing_to_draw_is_said() -> None:
+    buffer = make()
+    buffer.begin(state(0))
+    buffer.begin(state(5))
+    with pytest.raises(ValueError, match="no step yet"):
+        buffer.sample(4)
+
+
+def test_a_state_of_other_lanes_is_refused() -> None:
+    one = make(lanes=1, capacity=20)
+    one.begin(state(0))
+    with pytest.raises(ValueError, match="saved ring"):
+        make(lanes=4, capacity=80).load_state_dict(one.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [({"k": -1}, "k"), ({"capacity": 1}, "capacity"), ({"strategy": "latest"}, "future")],
+)
+def test_settings_are_checked(settings: dict, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        make(**settings)

@@ -1,0 +1,170 @@
+"""Every file of every group of the configuration composes, is made, and trains for a moment."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import math
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from her_exp.buffers.goals import STRATEGIES, DrawnSteps
+from her_exp.config import CONF_DIR, compose
+from her_exp.train import train
+from her_exp.validate import validate
+
+GROUPS = ("env", "buffer", "agent", "trainer", "experiment")
+FILES = sorted(path for group in GROUPS for path in (CONF_DIR / group).rglob("*.yaml"))
+#: What a file needs beside it to be a whole experiment.
+COMPANY = {
+    "agent=dqn": ["env=bit_flip"],
+    "env=bit_flip": ["agent=dqn"],
+    "env=gym": ["env.id=her_exp/PointReach-v0", "+env.max_steps=10", "env.num_envs=2"],
+}
+POINT = ["env=point_reach", "env.max_steps=10", "env.num_envs=4"]
+
+
+@pytest.fixture
+def short(tiny: list[str]) -> list[str]:
+    return [
+        *tiny, "trainer.total_steps=200", "trainer.eval_every=150", "trainer.log_every=50",
+        "trainer.updates_per_step=0.5",
+    ]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before() -> Any:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def run(folder: Path, overrides: list[str]) -> dict[str, list[float]]:
+    """Train as the command would; returns the values of each tag."""
+    cfg = compose(overrides)
+    validate(cfg)
+    success = train(cfg, folder, overrides)
+    result = json.loads((folder / "result.json").read_text())
+    assert result["status"] == "done"
+    assert result["eval"]["success_final"] == success
+    assert result["eval"]["episodes"] == 4
+    assert 200 <= result["env_steps"] < 200 + cfg.env.num_envs
+    assert result["updates"] == int((result["env_steps"] - 100) * 0.5)
+    with (folder / "metrics.csv").open() as file:
+        rows = [(row["tag"], float(row["value"])) for row in csv.DictReader(file)]
+    assert all(math.isfinite(value) for _, value in rows)
+    values: dict[str, list[float]] = {}
+    for tag, value in rows:
+        values.setdefault(tag, []).append(value)
+    assert values["train/critic_loss"]
+    for name in ("last", "best"):
+        torch.load(folder / "checkpoints" / f"{name}.pt", weights_only=True)
+    return values
+
+
+def test_every_file_is_walked() -> None:
+    groups = {path.relative_to(CONF_DIR).parts[0] for path in CONF_DIR.rglob("*.yaml")}
+    assert groups == {*GROUPS, "hydra", "config.yaml"}
+    assert {path.parent.name for path in FILES} == set(GROUPS)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: f"{path.parent.name}={path.stem}")
+def test_every_file_trains(file: Path, short: list[str], tmp_path: Path) -> None:
+    needs = OmegaConf.load(file).get("env") or {}
+    for package in needs.get("imports") or []:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    choice = f"{file.parent.name}={file.stem}"
+    run(tmp_path / "run", [choice, *COMPANY.get(choice, []), *short])
+
+
+def test_the_files_of_hydra_are_those_that_a_run_uses() -> None:
+    chosen = compose(hydra_config=True).hydra.runtime.choices
+    for file in (CONF_DIR / "hydra").rglob("*.yaml"):
+        group = file.parent.relative_to(CONF_DIR).as_posix()
+        assert chosen[group] == file.stem
+
+
+@pytest.mark.parametrize("backend", ["sync", "async", "auto", "native"])
+def test_every_backend_trains(backend: str, short: list[str], tmp_path: Path) -> None:
+    words = ["env=gym", *COMPANY["env=gym"], f"env.backend={backend}", *short]
+    run(tmp_path / "run", words)
+    written = OmegaConf.load(tmp_path / "run" / "config.yaml")
+    assert written.env.backend == ("native" if backend == "auto" else backend)
+
+
+def test_backends_give_the_same_numbers(short: list[str], tmp_path: Path) -> None:
+    values = {}
+    for backend in ("native", "sync", "async"):
+        words = ["env=gym", *COMPANY["env=gym"], f"env.backend={backend}", *short]
+        values[backend] = run(tmp_path / backend, words)
+    for tag, numbers in values["native"].items():
+        if not tag.startswith("time/"):
+            assert values["sync"][tag] == pytest.approx(numbers, rel=1e-5), tag
+            assert values["async"][tag] == values["sync"][tag], tag
+
+
+def test_continuous_bits_with_ddpg(short: list[str], tmp_path: Path) -> None:
+    run(tmp_path / "run", ["env=bit_flip", "env.continuous=true", "agent=ddpg", *short])
+
+
+@pytest.mark.parametrize("agent", ["ddpg", "dqn"])
+def test_all_switches_of_an_agent(agent: str, short: list[str], tmp_path: Path) -> None:
+    words = POINT if agent == "ddpg" else ["env=bit_flip", "agent.double=false"]
+    words = [
+        f"agent={agent}", *words, "agent.layer_norm=true", "agent.normalize=false",
+        "agent.clip_targets=false", "agent.grad_clip_norm=1", "agent.target_every=5", *short,
+    ]  # fmt: skip
+    run(tmp_path / "run", words)
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+@pytest.mark.parametrize("env", ["point_reach", "bit_flip"])
+def test_every_strategy_trains(strategy: str, env: str, short: list[str], tmp_path: Path) -> None:
+    company = POINT if env == "point_reach" else ["env=bit_flip", "agent=dqn", "env.n_bits=4"]
+    words = [*company, f"buffer.strategy={strategy}", *short]
+    values = run(tmp_path / "run", words)
+    assert all(0.7 < share < 0.9 for share in values["buffer/relabelled_share"])
+
+
+def test_plain_replay(short: list[str], tmp_path: Path) -> None:
+    values = run(tmp_path / "run", [*POINT, "buffer.k=0", *short])
+    assert set(values["buffer/relabelled_share"]) == {0.0}
+
+
+def test_a_wrapped_ring_trains(short: list[str], tmp_path: Path) -> None:
+    values = run(tmp_path / "run", [*POINT, "buffer.capacity=64", *short])
+    assert values["buffer/size"][-1] == 64
+
+
+class NextState:
+    """A user's own strategy: the goal is the state `ahead` steps on, as far as the episode goes."""
+
+    asked: ClassVar[list[int]] = []
+
+    def __init__(self, ahead: int = 1):
+        self.ahead = ahead
+
+    def __call__(self, steps: DrawnSteps, generator: np.random.Generator) -> Any:
+        assert isinstance(generator, np.random.Generator)
+        offset = np.minimum(self.ahead, steps.left)
+        assert (offset >= 1).all()
+        self.asked.append(len(offset))
+        return steps.at(offset)
+
+
+def test_a_strategy_of_the_users_own(short: list[str], tmp_path: Path) -> None:
+    NextState.asked.clear()
+    node = f"buffer.strategy={{_target_:{__name__}.NextState,ahead:1}}"
+    values = run(tmp_path / "run", [*POINT, node, *short])
+    assert NextState.asked
+    # The goal of a relabelled step is what it reached: it is met there, so it is rewarded.
+    share = np.array(values["buffer/relabelled_share"])
+    assert (np.array(values["buffer/rewarded_share"]) >= share - 1e-6).all()
+    assert (share > 0.7).all()
