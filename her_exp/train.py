@@ -46,6 +46,8 @@ def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> float
     from her_exp.run_folder import RunFolder
 
     torch.set_num_threads(cfg.threads)
+    # Numbers below 1e-38 cost a hundred times the others and mean nothing here.
+    torch.set_flush_denormal(True)
     with RunFolder(folder) as run:
         trainer = make_trainer(cfg, run.path)
         run.write_story(cfg, list(overrides))

@@ -101,7 +101,9 @@ class Trainer:
                         self._log()
                     if self.evaluate_now(self.env_steps):
                         self._evaluate()
-                return self._end()
+                self._end()
+            log.info("%s", evaluation.describe(self.result))
+            return float(self.result["success_final"])
         except BaseException as error:
             reason = str(error) or type(error).__name__
             self._write_result("failed", reason)
@@ -261,15 +263,13 @@ class Trainer:
             self.best = score
             save_policy(self.agent, folder / "best.pt", **about)
 
-    def _end(self) -> float:
+    def _end(self) -> None:
         if self.evaluated_at != self.env_steps:
             self._evaluate()
         self._log()
         success = float(self.result["success_final"])
         self.logger.hparams(self.hparams, {"eval/success_final": success})
         self._write_result("done")
-        log.info("%s", evaluation.describe(self.result))
-        return success
 
     def _solved(self) -> bool:
         success = self._latest_success()

@@ -102,12 +102,12 @@ def test_summary_of_a_known_play(lane_env: Any, info_functions: Any) -> None:
 
 
 def test_paths_are_those_of_the_first_episodes(lane_env: Any, info_functions: Any) -> None:
-    script = [[False, False, True], [False] * 4, [False, True]]
+    script = [[False, False, True], [False, True, False, False], [False, True]]
     result = evaluate(lane_env([2, 3, 1], script), info_functions, Still(), 9, seed=0, paths=2)
     assert [path[:, 2].tolist() for path in result.paths] == [[0, 1, 2], [0, 1, 2, 3]]
     assert [path[:, :2].max(0).tolist() for path in result.paths] == [[0, 0], [1, 0]]
     assert [goal.tolist() for goal in result.goals] == [[0, 0, -1], [1, 0, -1]]
-    assert result.path_success == [True, False]
+    assert result.path_success == [True, False]  # at the last step
 
 
 def test_pooled() -> None:

@@ -21,10 +21,11 @@ Index = NDArray[np.int64]
 def draw_below(generator: np.random.Generator, count: Index) -> Index:
     """Draw integers uniformly from [0, count) for each count >= 1.
 
-    The remainder of a 63-bit draw: its bias is below count / 2**63, and no float is rounded (rounding
-    a uniform float gives both ends half their weight).
+    The remainder of a raw 64-bit draw: its bias is below count / 2**64, and no float is rounded
+    (rounding a uniform float gives both ends half their weight).
     """
-    return np.asarray(generator.integers(2**63, size=count.shape) % count)
+    raw = generator.bit_generator.random_raw(count.size).reshape(count.shape)
+    return np.asarray((raw % count.astype(np.uint64)).astype(np.int64))
 
 
 def future(generator: np.random.Generator, left: Index) -> Index:
@@ -52,8 +53,13 @@ class DrawnSteps:
         age: (n,) int64, rows between the step and the newest row.
     """
 
-    def __init__(self, ring: StepRing, rows: Index, age: Index, left: Index):
-        self._ring, self._rows, self.age, self.left = ring, rows, age, left
+    def __init__(self, ring: StepRing, rows: Index, left: Index):
+        self._ring, self._rows, self.left = ring, rows, left
+
+    @property
+    def age(self) -> Index:
+        """Rows between the step and the newest row of its lane."""
+        return self._ring.age(self._rows)
 
     @property
     def since(self) -> Index:

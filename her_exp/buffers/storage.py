@@ -3,11 +3,13 @@
 One row array a dtype, of shape (lanes, rows + 1, width). Row r holds state s_r and what was done
 there; the state after it is row r + 1, so a transition is two neighbouring rows and is read as one
 window. The extra row at the end repeats row 0, so that the window across the seam is one as well.
+Fields that are drawn by themselves, from other rows than the step's, have an array of their own: it is
+small enough to stay in the processor's cache where the rows are not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,11 +27,45 @@ def stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 class Field(NamedTuple):
-    """Where a field stands: which row array (by dtype) and which columns of it."""
+    """Where a field stands: in which row array, and which columns of it."""
 
-    dtype: str
+    array: str
     start: int
     stop: int
+
+
+class Windows:
+    """Transitions read from the ring: `now` and `after` hold views (n, width) of each field.
+
+    Args:
+        arrays: row array to (n, width of a row + what is read of the next).
+        fields: where each field stands in a row.
+        widths: width of a row of each array.
+    """
+
+    def __init__(
+        self,
+        arrays: dict[str, torch.Tensor],
+        fields: Mapping[str, Field],
+        widths: Mapping[str, int],
+    ):
+        self.arrays = arrays
+        self.now: dict[str, torch.Tensor] = {}
+        self.after: dict[str, torch.Tensor] = {}
+        for name, (key, start, stop) in fields.items():
+            if key not in arrays:
+                continue
+            array, width = arrays[key], widths[key]
+            self.now[name] = array[:, start:stop]
+            if width + stop <= array.shape[1]:
+                self.after[name] = array[:, width + start : width + stop]
+        self._about = (fields, widths)
+
+    def first(self, n: int) -> Windows:
+        """Return the part of this room that holds `n` windows."""
+        if all(len(array) == n for array in self.arrays.values()):
+            return self
+        return Windows({key: array[:n] for key, array in self.arrays.items()}, *self._about)
 
 
 class StepRing:
@@ -37,29 +73,46 @@ class StepRing:
 
     Args:
         fields: name to (width, dtype) of each field.
+        after: the fields that are read of the state after a step as well; the first ones of `fields`.
+        apart: the fields that have an array of their own.
         lanes: parallel environments.
         rows: rows of each lane, at least 2.
     """
 
-    def __init__(self, fields: Mapping[str, tuple[int, np.dtype[Any]]], lanes: int, rows: int):
+    def __init__(
+        self,
+        fields: Mapping[str, tuple[int, np.dtype[Any]]],
+        after: Collection[str],
+        apart: Collection[str],
+        lanes: int,
+        rows: int,
+    ):
         self.lanes, self.rows, self.stride = lanes, rows, rows + 1
         self.fields: dict[str, Field] = {}
         widths: dict[str, int] = {}
+        dtypes: dict[str, np.dtype[Any]] = {}
+        read: dict[str, int] = {}  # columns of the second row that are read
         for name, (width, dtype) in fields.items():
-            key = stored_dtype(dtype).name
+            key = name if name in apart else stored_dtype(dtype).name
+            dtypes[key] = stored_dtype(dtype)
             start = widths.get(key, 0)
             self.fields[name] = Field(key, start, start + width)
             widths[key] = start + width
+            read[key] = widths[key] if name in after else read.get(key, 0)
+        self._widths = widths
         self.arrays = {
-            key: np.zeros((lanes, self.stride, width), dtype=key) for key, width in widths.items()
+            key: np.zeros((lanes, self.stride, w), dtypes[key]) for key, w in widths.items()
         }
         self._flat = {
             key: torch.from_numpy(a.reshape(-1, a.shape[-1])) for key, a in self.arrays.items()
         }
-        # Two neighbouring rows as one: overlapping windows, no copy.
+        # A row and what is read of the next one: overlapping windows, no copy.
         self._windows = {
-            key: torch.as_strided(flat, (flat.shape[0] - 1, 2 * flat.shape[1]), (flat.shape[1], 1))
+            key: torch.as_strided(
+                flat, (flat.shape[0] - 1, widths[key] + read[key]), (widths[key], 1)
+            )
             for key, flat in self._flat.items()
+            if key not in apart
         }
         # Steps from a row to the last state of its episode, and from the first state to it.
         self._left = np.zeros((lanes, self.stride), np.int32)
@@ -78,8 +131,8 @@ class StepRing:
     def write(self, row: int, values: Mapping[str, Array]) -> None:
         """Write fields, each (lanes, width), into `row` of all lanes."""
         for name, value in values.items():
-            dtype, start, stop = self.fields[name]
-            array = self.arrays[dtype]
+            key, start, stop = self.fields[name]
+            array = self.arrays[key]
             array[:, row, start:stop] = value
             if row == 0:
                 array[:, self.rows, start:stop] = array[:, 0, start:stop]
@@ -120,37 +173,28 @@ class StepRing:
         # An open episode reaches to the newest row, `age` rows on; a closed one never further.
         return np.minimum(self._left.reshape(-1).take(flat), age)
 
+    def age(self, flat: Array) -> Array:
+        """Rows between each row and the newest one."""
+        return np.asarray((self.newest - flat % self.stride) % self.rows)
+
     def since(self, flat: Array) -> Array:
         """Index of each row's state within its episode (0: the state that reset gave)."""
         return self._since.reshape(-1).take(flat)
 
     def gather(self, flat: torch.Tensor, name: str) -> torch.Tensor:
         """Return one field of the rows `flat` (n,), as (n, width) of its stored dtype."""
-        dtype, start, stop = self.fields[name]
-        return torch.index_select(self._flat[dtype][:, start:stop], 0, flat)
+        key, start, stop = self.fields[name]
+        return torch.index_select(self._flat[key][:, start:stop], 0, flat)
 
-    def gather_windows(
-        self, flat: torch.Tensor, out: Mapping[str, torch.Tensor]
-    ) -> Mapping[str, torch.Tensor]:
-        """Read each row of `flat` (n,) and the row after it into `out`: dtype to (n, 2 * width)."""
-        for dtype, windows in self._windows.items():
-            torch.index_select(windows, 0, flat, out=out[dtype])
-        return out
-
-    def make_windows(self, n: int) -> dict[str, torch.Tensor]:
+    def make_windows(self, n: int) -> Windows:
         """Return room for `n` windows."""
-        return {k: torch.empty(n, w.shape[1], dtype=w.dtype) for k, w in self._windows.items()}
+        room = {k: torch.empty(n, w.shape[1], dtype=w.dtype) for k, w in self._windows.items()}
+        return Windows(room, self.fields, self._widths)
 
-    def now(self, windows: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
-        """Return a field of the windows' first row: a view (n, width)."""
-        dtype, start, stop = self.fields[name]
-        return windows[dtype][:, start:stop]
-
-    def after(self, windows: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
-        """Return a field of the windows' second row, the state after the step: a view (n, width)."""
-        dtype, start, stop = self.fields[name]
-        width = windows[dtype].shape[1] // 2
-        return windows[dtype][:, width + start : width + stop]
+    def read_windows(self, flat: torch.Tensor, room: Windows) -> None:
+        """Read each row of `flat` (n,) and the row after it into `room`, made for n windows."""
+        for key, windows in self._windows.items():
+            torch.index_select(windows, 0, flat, out=room.arrays[key])
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, as tensors and numbers; the tensors share memory with the ring."""

@@ -1,0 +1,169 @@
+"""What is kept of each step: the states, and of reward and end the part that no goal explains."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces as gym_spaces
+
+from her_exp.buffers.storage import StepRing, stored_dtype
+from her_exp.types import Array, GoalFunctions, GoalSpaces, Observation, Step, UserError
+
+log = logging.getLogger(__name__)
+
+
+#: Columns of the field `signals`: reward and end as the env gave them, the part of the reward that the
+#: goal does not explain, and an end that the step's own goal does not account for.
+SIGNALS = ("reward", "terminated", "extra", "crash")
+REWARD, TERMINATED, EXTRA, CRASH = range(4)
+
+
+def _fields(spaces: GoalSpaces) -> dict[str, tuple[int, np.dtype[Any]]]:
+    def of(space: gym_spaces.Space[Any]) -> tuple[int, np.dtype[Any]]:
+        return int(np.prod(space.shape or ())), np.dtype(space.dtype)
+
+    return {
+        "observation": of(spaces.observation),
+        "achieved_goal": of(spaces.goal),
+        "desired_goal": of(spaces.goal),
+        "action": of(spaces.action),
+        "signals": (len(SIGNALS), np.dtype(np.float32)),
+    }
+
+
+class StoredSteps:
+    """The steps of a buffer: writes what the env gave into the ring.
+
+    Args:
+        spaces: of one lane.
+        functions: reward and termination of a batch of goals.
+        lanes, rows: size of the ring.
+        info_keys: info fields stored with each step.
+        reward_range: (lowest, highest) reward of a step, or None.
+    """
+
+    def __init__(
+        self,
+        spaces: GoalSpaces,
+        functions: GoalFunctions,
+        lanes: int,
+        rows: int,
+        info_keys: Sequence[str],
+        reward_range: tuple[float, float] | None,
+    ):
+        fields = _fields(spaces)
+        size = StepRing.nbytes(fields, lanes, rows) / 1e6
+        log.info("buffer: %d rows in %d lanes, %.1f MB", rows * lanes, lanes, size)
+        self.ring = StepRing(fields, ("observation",), ("achieved_goal",), lanes, rows)
+        self.info: dict[str, Array] = {}  # (lanes, rows + 1, ...) of each key
+        self.info_keys = tuple(info_keys)
+        self.reward_range = reward_range
+        self._functions = functions
+
+    def begin(self, observation: Observation) -> None:
+        """Start new episodes in all lanes; episodes still open are closed as they are."""
+        lanes = self.ring.lanes
+        if self.ring.filled:
+            self._close(np.ones(lanes, bool))
+        self.ring.advance(self._state(observation), np.ones(lanes, bool))
+
+    def add(self, step: Step) -> None:
+        """Store one step of all lanes; on a lane's autoreset step only the new first state.
+
+        Raises:
+            UserError: a reward outside `reward_range`, or an info field of `info_keys` is missing.
+        """
+        ring, valid = self.ring, np.asarray(step.valid, bool)
+        if not ring.filled:
+            raise ValueError("begin(observation) comes before the first add(step)")
+        reward = np.asarray(step.reward, np.float64)
+        self.check_range(reward[valid], "the env gave")
+        signals = np.zeros((ring.lanes, len(SIGNALS)), np.float32)
+        signals[:, REWARD] = reward
+        signals[:, TERMINATED] = step.terminated & valid
+        self._explain(step, valid, signals)
+        self._store_info(step, valid)
+        action = np.asarray(step.action).reshape(ring.lanes, -1)
+        ring.write(ring.newest, {"action": action, "signals": signals})
+        # A lane whose step was no transition stands at the first state of its next episode; the one
+        # before was closed by its end, or is closed here if the env began anew without telling.
+        self._close(~valid)
+        ring.advance(self._state(step.next_observation), ~valid)
+        self._close((step.terminated | step.truncated) & valid)
+
+    def _close(self, lanes: Array) -> None:
+        for lane in np.flatnonzero(lanes):
+            self.ring.close(int(lane))
+
+    def _state(self, observation: Observation) -> dict[str, Array]:
+        return {k: v.reshape(self.ring.lanes, -1) for k, v in observation.items()}
+
+    def _explain(self, step: Step, valid: Array, signals: Array) -> None:
+        """Fill in what of reward and end the step's own goal does not explain."""
+        pick: Any = slice(None) if valid.all() else np.flatnonzero(valid)
+        achieved = step.next_observation["achieved_goal"][pick]
+        desired = step.observation["desired_goal"][pick]
+        if not len(achieved):
+            return
+        # In the env's own dtype: rounded goals could fall on the other side of a threshold.
+        info = {key: self._info_of(step, key)[pick] for key in self.info_keys}
+        own = self._functions.reward(achieved, desired, info)
+        extra = np.asarray(step.reward, np.float64)[pick] - own
+        # What rounding alone explains is no part of the reward.
+        extra[np.abs(extra) <= 1e-6 * np.maximum(1.0, np.abs(own))] = 0.0
+        signals[pick, EXTRA] = extra
+        if step.terminated.any():
+            explained = self._functions.terminated(achieved, desired, info)
+            signals[pick, CRASH] = np.asarray(step.terminated, bool)[pick] & ~explained
+
+    def _info_of(self, step: Step, key: str) -> Array:
+        if key not in step.info:
+            raise UserError(
+                f"buffer.info_keys: the env's info has no {key!r}; it has "
+                f"{', '.join(k for k in step.info if not k.startswith('_')) or 'nothing'}"
+            )
+        value = np.asarray(step.info[key])
+        if value.dtype == object:
+            raise UserError(f"buffer.info_keys: info[{key!r}] is no array of numbers")
+        return value
+
+    def _store_info(self, step: Step, valid: Array) -> None:
+        if not valid.any():
+            return
+        for key in self.info_keys:
+            value = self._info_of(step, key)
+            if key not in self.info:
+                shape = (self.ring.lanes, self.ring.stride, *value.shape[1:])
+                self.info[key] = np.zeros(shape, stored_dtype(value.dtype))
+            self.info[key][:, self.ring.newest] = value
+
+    def info_at(self, rows: Array) -> dict[str, Array]:
+        """Return the info fields stored with the steps at `rows` (b,), each (b, ...)."""
+        return {key: value.reshape(-1, *value.shape[2:])[rows] for key, value in self.info.items()}
+
+    def check_range(self, reward: Array, who: str) -> None:
+        """Raise UserError if a reward lies outside the declared range, or is no number."""
+        if self.reward_range is None or not reward.size:
+            return
+        low, high = self.reward_range
+        slack = 1e-6 * max(1.0, abs(low), abs(high))
+        # Written so that NaN fails as well.
+        if not (reward.min() >= low - slack and reward.max() <= high + slack):
+            raise UserError(
+                f"env.reward_range=[{low}, {high}]: {who} a reward of "
+                f"{reward.min():g}..{reward.max():g}; declare the true range, or null"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything stored; the tensors share memory with the ring."""
+        info = {key: torch.from_numpy(value) for key, value in self.info.items()}
+        return {"ring": self.ring.state_dict(), "info": info}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore `state_dict`; ValueError unless spaces, lanes and capacity are the same."""
+        self.ring.load_state_dict(state["ring"])
+        self.info = {key: value.numpy().copy() for key, value in state["info"].items()}
