@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,10 +40,12 @@ def short(tiny: list[str]) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def threads_as_before() -> Any:
-    before = torch.get_num_threads()
+def torch_as_before() -> Iterator[None]:
+    """A run sets threads and the treatment of tiny numbers for its whole process, which is ours."""
+    threads = torch.get_num_threads()
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
 
 
 def run(folder: Path, overrides: list[str]) -> dict[str, list[float]]:

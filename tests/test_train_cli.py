@@ -115,6 +115,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory, run_cli: Any, tiny: list[str])
     lab.pool.shutdown(cancel_futures=True)
 
 
+@pytest.fixture(autouse=True)
+def torch_as_before() -> Iterator[None]:
+    """A run sets threads and the treatment of tiny numbers for its whole process, which is ours."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+
+
 def result_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "result.json").read_text())
 
@@ -652,7 +661,6 @@ def test_goals_of_training_evaluation_and_test_are_apart(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     goals = Goals(monkeypatch)
-    threads = torch.get_num_threads()
     folder = tmp_path / "run"
     train(compose([*lab.tiny, "env.num_eval_envs=4"]), folder)
     collected, watched = goals.envs
@@ -665,7 +673,6 @@ def test_goals_of_training_evaluation_and_test_are_apart(
     evaluate.evaluate_run(folder, episodes=12)
     evaluate.evaluate_run(folder, episodes=12)
     evaluate.evaluate_run(folder, episodes=12, seed=1)
-    torch.set_num_threads(threads)
     once, again, other = (env[0] for env in goals.envs[2:])
     assert once == again
     assert len(once) >= 12

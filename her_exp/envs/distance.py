@@ -29,7 +29,6 @@ class DistanceGoal:
         """Return reward and termination, (b,) float32 each, of goals (b, goal_dim)."""
         gap = torch.linalg.vector_norm(achieved - desired, dim=-1)
         met = (gap <= self.threshold).float()
-        reward = torch.lerp(
-            torch.full_like(met, self.missed_reward), torch.full_like(met, self.met_reward), met
-        )
+        # Exact for the usual -1/0 and 0/1, and for any pair within float32's rounding.
+        reward = met * (self.met_reward - self.missed_reward) + self.missed_reward
         return reward, met if self.terminates else torch.zeros_like(met)
