@@ -35,7 +35,7 @@ check: setup-dev  ## lint and types
 	$(VENV)/bin/mypy
 
 test: check  ## lint, types and all tests but the slow ones
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 slow: setup-dev  ## the learning tests: minutes
 	$(PY) -m pytest -m slow $(ARGS)

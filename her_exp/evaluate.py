@@ -29,7 +29,7 @@ from her_exp.build import env_seed, make, make_agent, resolve_device, streams
 from her_exp.checkpoint import load_policy
 from her_exp.envs.goal_env import EnvGoalFunctions
 from her_exp.envs.make import GoalTask
-from her_exp.logger import write_json
+from her_exp.files import write_json
 from her_exp.types import Agent, UserError
 
 DEFAULTS: dict[str, Any] = {

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
-import math
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,18 +14,9 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
+from her_exp.files import write_json
+
 CSV_HEADER = ("env_steps", "tag", "value")
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of one."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        json.dump(content, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 class RunLogger:
@@ -79,8 +67,8 @@ class RunLogger:
             self._writer.file_writer.add_summary(summary)
 
     def result(self, content: Mapping[str, Any]) -> None:
-        """Write `result.json`; what is not finite becomes null, since JSON knows no NaN."""
-        write_json(self.folder / "result.json", _finite(dict(content)))
+        """Write `result.json`."""
+        write_json(self.folder / "result.json", dict(content))
 
     def progress(self, env_steps: int, success: float | None) -> None:
         """Move the bar; `success` is the latest evaluation's."""
@@ -100,11 +88,3 @@ class RunLogger:
             self.flush()
             self._file.close()
             self._writer.close()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from her_exp.config import (
     CONFIG_NAME,
+    FOLDER_LENGTH,
     Composer,
     check_complete,
     composer,
@@ -29,6 +30,7 @@ from her_exp.config import (
     without_hydra,
 )
 from her_exp.hints import one_line
+from her_exp.run_folder import check_free, lock
 from her_exp.types import UserError
 from her_exp.validate import validate
 
@@ -113,14 +115,28 @@ def _check(args: argparse.Namespace, argv: Sequence[str], hydra: Composer) -> Pl
         cfg = hydra.job(overrides)
         validate(without_hydra(cfg))
         folder = _writable(cfg, "hydra.run.dir")
-        if (folder / "result.json").exists():  # Hydra would write into it before the run can refuse
-            raise UserError(f"hydra.run.dir: a run is in {folder} already; give another folder")
+        if folder.is_dir():  # Hydra would write into it before the run can refuse
+            check_free(folder)
+            if (folder / "run.lock").exists():
+                lock(folder).close()
         return Plan([*flags, *overrides], None)
     if OmegaConf.select(master, "sweep") is None:
         overrides.append(f"sweep={_sweep_name(argv)}")
         master = hydra.raw(overrides, RunMode.MULTIRUN)
-    _check_jobs(hydra, _jobs(hydra, master))
+    jobs = _jobs(hydra, master)
+    _check_jobs(hydra, jobs)
+    overrides += _short_names(jobs)
     return Plan([*flags, *overrides], _writable(master, "hydra.sweep.dir"))
+
+
+def _short_names(jobs: Sequence[Job]) -> list[str]:
+    """Where the names of the jobs' folders grow too long, name them by what differs alone."""
+    if max(len(",".join(job.overrides)) for job in jobs) <= FOLDER_LENGTH - 7:
+        return []
+    swept = {o.partition("=")[0] for o in jobs[0].label.split(" ")}
+    keys = [o.partition("=")[0].lstrip("+~") for o in jobs[0].overrides]
+    same = [key for key in keys if key not in swept and not key.startswith("hydra")]
+    return [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(['sweep', *same])}]"]
 
 
 def _sweep_name(argv: Sequence[str]) -> str:

@@ -16,10 +16,30 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 import her_exp
-from her_exp.logger import write_json
+from her_exp.files import empty_result, write_json
 from her_exp.types import UserError
 
 _PACKAGES = ("torch", "numpy", "gymnasium", "hydra-core", "omegaconf", "tensorboard")
+
+
+def lock(path: Path) -> IO[str]:
+    """Take the folder's lock, or raise UserError; closing the file gives it back, kill -9 too."""
+    file = (path / "run.lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise UserError(f"{path}: another process is writing to this run folder") from error
+    return file
+
+
+def check_free(path: Path) -> None:
+    """Raise UserError if a run is in the folder."""
+    if (path / "result.json").exists():
+        raise UserError(
+            f"a run is in {path} already; give another folder (hydra.run.dir=..., or another "
+            "sweep=<name>)"
+        )
 
 
 class RunFolder:
@@ -37,18 +57,8 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock: IO[str] = (self.path / "run.lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f"{self.path}: another process is writing to this run folder"
-            ) from error
-        if (self.path / "result.json").exists():
-            raise UserError(
-                f"{self.path}: a run is here already; give another folder (hydra.run.dir=..., or "
-                "another sweep=<name>)"
-            )
+        self._lock = lock(self.path)
+        check_free(self.path)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -56,9 +66,17 @@ class RunFolder:
     def __exit__(self, *_: object) -> None:
         self._lock.close()
 
+    def write_config(self, cfg: DictConfig) -> None:
+        """Write `config.yaml`, resolved."""
+        (self.path / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+
+    def write_failure(self, error: Exception) -> None:
+        """Write the `result.json` of a run that failed before its first step."""
+        write_json(self.path / "result.json", empty_result("failed", str(error)))
+
     def write_story(self, cfg: DictConfig, overrides: list[str]) -> None:
         """Write `config.yaml` (resolved), `run.json` and, in a changed checkout, `git.patch`."""
-        (self.path / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+        self.write_config(cfg)
         commit, patch = _git()
         if patch:
             (self.path / "git.patch").write_text(patch)

@@ -49,8 +49,13 @@ def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> float
     # Numbers below 1e-38 cost a hundred times the others and mean nothing here.
     torch.set_flush_denormal(True)
     with RunFolder(folder) as run:
-        trainer = make_trainer(cfg, run.path)
         run.write_story(cfg, list(overrides))
+        try:
+            trainer = make_trainer(cfg, run.path)
+        except Exception as error:
+            run.write_failure(error)
+            raise
+        run.write_config(cfg)  # now with what every `auto` stands for
         return trainer.fit()
 
 
@@ -72,9 +77,7 @@ def main() -> None:
         _exit(["interrupted"], 130)
     news = _lines(failed)[len(before) :]
     if news:
-        _exit(
-            [*news, f"{len(news)} of the sweep's jobs failed, the traceback is in its run.log"], 1
-        )
+        _exit([*news, f"{len(news)} of the sweep's jobs failed, see its run.log"], 1)
     if plan.sweep_dir is not None and status == 0:
         print(plan.sweep_dir)
     sys.exit(status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from statistics import fmean as mean
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from gymnasium.vector import VectorEnv
 from her_exp import evaluation, pictures
 from her_exp.checkpoint import save_policy
 from her_exp.clock import Every, Stopwatch, Until
+from her_exp.files import empty_result
 from her_exp.logger import RunLogger
 from her_exp.ranges import check_ranges
 from her_exp.rollout import Episode, Rollout
@@ -78,7 +80,7 @@ class Trainer:
         self.rollout = Rollout(env, goal_functions)
         self.clock = Stopwatch()
         self.env_steps = self.episodes = self.updates = 0
-        self.evaluated_at = -1
+        self.evaluated_at = self.logged_at = -1
         self.result: dict[str, Any] = {}
         self.reached: dict[str, dict[str, float]] = {}
         self.best = (-1.0, -np.inf)  # success and return of the best evaluation
@@ -135,8 +137,8 @@ class Trainer:
             steps = int(step.valid.sum())
             self.agent.observe(*self._seen(step), steps)
         self.env_steps += steps
-        for episode in ended:
-            self._log_episode(episode)
+        if ended:
+            self._log_episodes(ended)
 
     def _seen(self, step: Step) -> tuple[Array, Array, Array]:
         """New states, and goals with the shares in which they are drawn, for the normaliser."""
@@ -164,22 +166,25 @@ class Trainer:
             self.updates += count
             due -= count
 
-    def _log_episode(self, episode: Episode) -> None:
-        self.episodes += 1
-        self._recent = [*self._recent[-99:], float(episode.success_final)]
+    def _log_episodes(self, ended: list[Episode]) -> None:
+        """The mean of the episodes that ended with this step: TensorBoard keeps one value a step."""
+        self.episodes += len(ended)
+        self._recent = [*self._recent, *(float(e.success_final) for e in ended)][-100:]
         values = {
-            "rollout/return": episode.total_reward,
-            "rollout/length": float(episode.length),
-            "rollout/success": float(episode.success_final),
-            "rollout/success_mean_100": float(np.mean(self._recent)),
-            "rollout/final_distance": episode.final_distance,
-            "rollout/met_at_reset": float(episode.met_at_reset),
+            "rollout/return": mean(e.total_reward for e in ended),
+            "rollout/length": mean(float(e.length) for e in ended),
+            "rollout/success": mean(float(e.success_final) for e in ended),
+            "rollout/success_mean_100": mean(self._recent),
+            "rollout/final_distance": mean(e.final_distance for e in ended),
+            "rollout/met_at_reset": mean(float(e.met_at_reset) for e in ended),
+            "rollout/episodes": float(self.episodes),
         }
         with self.clock("log"):
             self.logger.scalars(values, self.env_steps)
 
     def _log(self) -> None:
         """Losses since the last line, the buffer's own numbers, rates."""
+        self.logged_at = self.env_steps
         with self.clock("log"):
             values = self._mean_losses()
             self._check_finite(values)
@@ -266,7 +271,8 @@ class Trainer:
     def _end(self) -> None:
         if self.evaluated_at != self.env_steps:
             self._evaluate()
-        self._log()
+        if self.logged_at != self.env_steps:
+            self._log()
         success = float(self.result["success_final"])
         self.logger.hparams(self.hparams, {"eval/success_final": success})
         self._write_result("done")
@@ -280,9 +286,8 @@ class Trainer:
 
     def _write_result(self, status: str, reason: str | None = None) -> None:
         self.logger.result(
-            {
-                "status": status,
-                "reason": reason,
+            empty_result(status, reason)
+            | {
                 "env_steps": self.env_steps,
                 "episodes": self.episodes,
                 "updates": self.updates,

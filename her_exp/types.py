@@ -98,7 +98,7 @@ class Agent(Protocol):
         """Choose an action for each of n lanes: (n, o) and (n, g) to (n, action_dim) or (n,) int."""
 
     def observe(self, observation: Array, goals: Array, goal_weights: Array, steps: int) -> None:
-        """See each new state once and goals with their weights (normaliser); `steps` env steps were stored."""
+        """See new states once each and goals with weights; `steps` env steps were stored."""
 
     def update(self, batch: Batch) -> Metrics:
         """Take one gradient step; return metrics as 0-d tensors, without waiting for the device."""

@@ -213,7 +213,7 @@ def test_result_json(lab: Lab) -> None:
     }  # fmt: skip
     assert (result["status"], result["reason"]) == ("done", None)
     assert result["env_steps"] == 304  # 38 steps of 8 lanes
-    assert result["episodes"] == len(tags["rollout/return"]) == 24
+    assert result["episodes"] == tags["rollout/episodes"][-1][1] == 24
     per_step = OmegaConf.load(folder / "config.yaml").trainer.updates_per_step
     assert result["updates"] == int(204 * per_step) == tags["train/updates"][-1][1]
     assert 0 < result["train_seconds"] < result["wall_seconds"]
@@ -238,6 +238,7 @@ def test_metrics_csv_has_all_groups(lab: Lab) -> None:
     assert groups.keys() == {"rollout", "train", "eval", "buffer", "time"}
     assert groups["rollout"] == {
         "return", "length", "success", "success_mean_100", "final_distance", "met_at_reset",
+        "episodes",
     }  # fmt: skip
     assert groups["train"] == {"critic_loss", "actor_loss", "q_mean", "updates"}
     assert groups["buffer"] >= {"relabelled_share", "rewarded_share", "goal_distance"}
@@ -255,11 +256,13 @@ def test_metrics_csv_has_all_groups(lab: Lab) -> None:
 def test_episode_numbers_fit_together(lab: Lab) -> None:
     tags = by_tag(lab.run("single"))
     success = [value for _, value in tags["rollout/success"]]
+    # The 8 lanes end together: each value is the mean of 8 episodes, one value a step.
     means = [float(np.mean(success[: i + 1])) for i in range(len(success))]  # fewer than 100
     assert [value for _, value in tags["rollout/success_mean_100"]] == pytest.approx(means)
     assert {value for _, value in tags["rollout/length"]} == {10.0}
     assert all(-10 <= value <= 0 for _, value in tags["rollout/return"])
-    assert [step for step, _ in tags["rollout/return"]] == [80] * 8 + [160] * 8 + [240] * 8
+    assert [step for step, _ in tags["rollout/return"]] == [80, 160, 240]
+    assert [value for _, value in tags["rollout/episodes"]] == [8, 16, 24]
 
 
 def events_of(folder: Path) -> EventAccumulator:

@@ -67,8 +67,11 @@ class DDPG(GoalAgent):
         low, high = (
             np.asarray(b, np.float32).reshape(-1) for b in (spaces.action.low, spaces.action.high)
         )
+        self._low, self._high = low, high
         self._half, self._middle = (high - low) / 2, (high + low) / 2
-        self._half_t = torch.from_numpy(self._half).to(self.device)
+        # A coordinate that cannot move has nothing to divide by.
+        divisor = np.where(self._half == 0, np.float32(1), self._half)
+        self._half_t = torch.from_numpy(divisor).to(self.device)
         self._middle_t = torch.from_numpy(self._middle).to(self.device)
         state, action = spaces.observation_dim + spaces.goal_dim, len(low)
 
@@ -109,7 +112,9 @@ class DDPG(GoalAgent):
                 anywhere = generator.uniform(-1.0, 1.0, action.shape)
                 random = generator.random((n, 1)) < self.random_action
                 action = np.where(random, anywhere, action).clip(-1.0, 1.0)
-        action = (action * self._half + self._middle).astype(self.spaces.action.dtype)
+        # Rounding may carry the end of the range a bit past the Box.
+        action = (action * self._half + self._middle).clip(self._low, self._high)
+        action = action.astype(self.spaces.action.dtype)
         return np.asarray(action.reshape(n, *(self.spaces.action.shape or ())))
 
     def update(self, batch: Batch) -> Metrics:

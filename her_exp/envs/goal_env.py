@@ -254,7 +254,12 @@ class EnvGoalFunctions:
         threshold = declared
         if threshold is None and env.has_wrapper_attr("distance_threshold"):
             threshold = float(env.get_wrapper_attr("distance_threshold"))
-        if threshold is None or info_keys or not np.issubdtype(probe.achieved.dtype, np.floating):
+        if threshold is None:
+            return None
+        if info_keys or not np.issubdtype(probe.achieved.dtype, np.floating):
+            if declared is not None:
+                why = "the reward reads info" if info_keys else "goals are integers"
+                raise UserError(f"env.goal_distance={declared:g}: {why}; set it to null")
             return None
         generator = np.random.default_rng(0)
         away = generator.normal(size=probe.achieved.shape)

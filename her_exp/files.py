@@ -1,0 +1,46 @@
+"""The small files of a run folder, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of one.
+
+    What is not finite becomes null, since JSON knows no NaN.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w") as file:
+        json.dump(_finite(content), file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def empty_result(status: str, reason: str | None = None) -> dict[str, Any]:
+    """Return a `result.json` of a run that has done nothing yet."""
+    return {
+        "status": status,  # running, done or failed
+        "reason": reason,
+        "env_steps": 0,
+        "episodes": 0,
+        "updates": 0,
+        "train_seconds": 0.0,
+        "wall_seconds": 0.0,
+        "eval": None,
+        "reached": {},
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
