@@ -60,9 +60,7 @@ class ToyPush(gym.Env[dict[str, Floats], Floats]):
         self._goal = self.np_random.normal(0.0, 0.15, 3).astype(self._dtype)
         return self._observe(), {}
 
-    def step(
-        self, action: Floats
-    ) -> tuple[dict[str, Floats], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Floats) -> tuple[dict[str, Floats], float, bool, bool, dict[str, Any]]:
         """Move by the first three actions."""
         self._place = self._place + 0.03 * np.asarray(action)[:3]
         self._steps += 1
@@ -140,12 +138,17 @@ def her_exp_buffer(
         ]
         buffer.begin(states[0])
         for t in range(EPISODE):
-            truncated = yes if t == EPISODE - 1 else no
-            buffer.add(
-                Step(
-                    states[t], walk.action[t], walk.reward[t], no, truncated, states[t + 1], yes, {}
-                )  # fmt: skip
+            step = Step(
+                observation=states[t],
+                action=walk.action[t],
+                reward=walk.reward[t],
+                terminated=no,
+                truncated=yes if t == EPISODE - 1 else no,
+                next_observation=states[t + 1],
+                valid=yes,
+                info={},
             )
+            buffer.add(step)
     return buffer
 
 
@@ -192,7 +195,7 @@ def in_turn(
     calls = {}
     for name, run in ways.items():
         run()
-        calls[name] = max(1, round(seconds / max(seconds_a_call(run, 3), 1e-9)))
+        calls[name] = max(1, round(seconds / max(seconds_a_call(run, 2), 1e-9)))
     spent: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(pairs):
         for name, run in ways.items():
@@ -208,7 +211,7 @@ class Spread(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        digits = 0 if self.median >= 100 else 1 if self.median >= 10 else 2 if self.median >= 1 else 3
+        digits = sum(abs(self.median) < bound for bound in (100, 10, 1))
         median, low, high = (f"{value:,.{digits}f}" for value in self)
         return f"{median} ({low}-{high})"
 

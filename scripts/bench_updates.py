@@ -1,0 +1,272 @@
+"""How fast a DDPG update is: ours beside stable-baselines3's and the matrix products alone, in turn.
+
+python scripts/bench_updates.py                  # needs stable-baselines3: pip install -e '.[bench]'
+python scripts/bench_updates.py --help
+
+FetchPush's shapes (observation 25, goal 3, action 4), float32, no LayerNorm. Ours normalises its
+inputs, stable-baselines3 does not. "With sampling" draws from a full buffer of 1,000,000 transitions
+as training does: stable-baselines3 once an update, ours 40 batches a call. "Alone" has its batches.
+Each thread count runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import common
+import numpy as np
+import torch
+from stable_baselines3 import DDPG as PeerDDPG
+from stable_baselines3 import HerReplayBuffer
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import DummyVecEnv
+from torch import Tensor
+
+from her_exp.agents.ddpg import DDPG
+from her_exp.buffers.hindsight import HindsightReplayBuffer
+from her_exp.types import GoalSpaces
+
+LR, GAMMA, TAU = 1e-3, 0.98, 0.05
+STATE, ACTION = 25 + 3, 4
+A_CALL = 40  # batches drawn in one call of ours, and gradient steps of one train() of the peer
+
+OURS, OURS_ALONE = "her_exp, with sampling", "her_exp, alone"
+PEER, PEER_ALONE = "stable-baselines3, with sampling", "stable-baselines3, alone"
+MM, ONEDNN = "products alone (torch.mm)", "products alone (oneDNN)"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=7, help="rounds of A B A B (default 7)")
+    parser.add_argument("--capacity", type=int, default=1_000_000, help="transitions stored")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="default 1 2")
+    parser.add_argument(
+        "--nets", nargs="+", default=["256,256,256:256", "256,256,256:1024", "64,64:256"],
+        help="hidden sizes and batch, e.g. 256,256,256:1024",
+    )  # fmt: skip
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+# -- the products that an update cannot do without -----------------------------------------------
+
+Product = tuple[str, int, int, int]  # kind, batch, inputs, outputs of the layer
+
+
+def products(hidden: list[int], batch: int) -> list[Product]:
+    """List the products of one update: kind and layer of each."""
+
+    def layers(sizes: list[int]) -> list[tuple[int, int]]:
+        return list(itertools.pairwise(sizes))
+
+    actor = layers([STATE, *hidden, ACTION])
+    critic = layers([STATE + ACTION, *hidden, 1])
+    # What enters a network needs no gradient, but for the action that the actor hands to the critic.
+    crossed = [(ACTION, critic[0][1]), *critic[1:]]
+    parts = [
+        ("forward", actor),  # target: next action
+        ("forward", critic),  # target: its value
+        ("forward", critic),  # value of the stored action
+        ("weight", critic),
+        ("input", critic[1:]),
+        ("forward", actor),  # the action that the policy takes now
+        ("forward", critic),  # its value
+        ("input", crossed),
+        ("weight", actor),
+        ("input", actor[1:]),
+    ]
+    return [(kind, batch, i, o) for kind, these in parts for i, o in these]
+
+
+def run_products(listed: list[Product], multiply: Callable[..., Any]) -> Callable[[], None]:
+    """Return a function that does all of them: `multiply(a, b, out)` is a @ b."""
+    operands: list[tuple[Tensor, Tensor, Tensor]] = []
+    for kind, batch, inputs, outputs in listed:
+        x, w, g = (
+            torch.randn(batch, inputs),
+            torch.randn(outputs, inputs),
+            torch.randn(batch, outputs),
+        )
+        a, b = {"forward": (x, w.t()), "input": (g, w), "weight": (g.t(), x)}[kind]
+        operands.append((a, b, torch.empty(a.shape[0], b.shape[1])))
+
+    def run() -> None:
+        for a, b, out in operands:
+            multiply(a, b, out)
+
+    return run
+
+
+def by_mm(a: Tensor, b: Tensor, out: Tensor) -> None:
+    torch.mm(a, b, out=out)
+
+
+def by_onednn(a: Tensor, b: Tensor, out: Tensor) -> None:
+    torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], "")
+
+
+# -- the two sides -------------------------------------------------------------------------------
+
+
+def our_agent(hidden: list[int], buffer: HindsightReplayBuffer) -> DDPG:
+    env = common.ToyPush()
+    space = env.observation_space.spaces
+    agent = DDPG(
+        hidden_sizes=hidden, layer_norm=False, gamma=GAMMA, tau=TAU, actor_lr=LR, critic_lr=LR,
+        spaces=GoalSpaces(space["observation"], space["desired_goal"], env.action_space),
+        reward_range=common.REWARDS, seed=np.random.SeedSequence(0),
+    )  # fmt: skip
+    seen = buffer.sample(4096)[0]
+    agent.observe(seen.observation.numpy(), seen.goal.numpy(), np.ones(len(seen.goal)), 4096)
+    return agent
+
+
+def peer_agent(hidden: list[int], batch: int) -> PeerDDPG:
+    env = DummyVecEnv([common.ToyPush] * common.LANES)
+    agent = PeerDDPG(
+        "MultiInputPolicy", env, learning_rate=LR, buffer_size=common.LANES, batch_size=batch,
+        tau=TAU, gamma=GAMMA, replay_buffer_class=HerReplayBuffer, seed=0, device="cpu",
+        policy_kwargs={"net_arch": hidden},
+    )  # fmt: skip
+    agent.set_logger(configure(None, []))
+    return agent
+
+
+def peer_buffer(capacity: int) -> HerReplayBuffer:
+    env = DummyVecEnv([common.ToyPush] * common.LANES)
+    buffer = HerReplayBuffer(
+        capacity, env.observation_space, env.action_space, env, device="cpu",
+        n_envs=common.LANES, n_sampled_goal=common.K, goal_selection_strategy="future",
+    )  # fmt: skip
+    return common.fill_sb3(buffer, common.random_walks(2500))
+
+
+def ways(
+    hidden: list[int], batch: int, mine: HindsightReplayBuffer, theirs: HerReplayBuffer
+) -> dict[str, Callable[[], object]]:
+    """Return what is timed, by name; both sides do `A_CALL` updates a call."""
+    agent, alone = our_agent(hidden, mine), our_agent(hidden, mine)
+    fixed = [type(b)(*(part.clone() for part in b)) for b in mine.sample(batch, A_CALL)]
+    peer, peer_alone = peer_agent(hidden, batch), peer_agent(hidden, batch)
+    peer.replay_buffer = theirs
+    drawn = theirs.sample(batch)
+    peer_alone.replay_buffer = SimpleNamespace(sample=lambda *_, **__: drawn)
+
+    def with_sampling() -> None:
+        for each in mine.sample(batch, A_CALL):
+            agent.update(each)
+
+    def without() -> None:
+        for each in fixed:
+            alone.update(each)
+
+    listed = products(hidden, batch)
+    timed: dict[str, Callable[[], object]] = {
+        OURS: with_sampling,
+        PEER: partial(peer.train, A_CALL, batch),
+        OURS_ALONE: without,
+        PEER_ALONE: partial(peer_alone.train, A_CALL, batch),
+        MM: run_products(listed, by_mm),
+    }
+    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        timed[ONEDNN] = run_products(listed, by_onednn)
+    return timed
+
+
+# -- measurements --------------------------------------------------------------------------------
+
+
+def worker(args: argparse.Namespace) -> None:
+    """Measure everything with one thread count; ends with a JSON line of ms an update."""
+    (threads,) = args.threads
+    # As training does: numbers below 1e-38 cost a hundred times the others. For both sides.
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(threads)
+    mine = common.her_exp_buffer(args.capacity, common.random_walks(2500))
+    theirs = peer_buffer(args.capacity)
+    result: dict[str, Any] = {"machine": common.machine(), "nets": {}}
+    for net in args.nets:
+        hidden, batch = parse(net)
+        spent = common.in_turn(ways(hidden, batch, mine, theirs), args.pairs, 0.5)
+        result["nets"][net] = {
+            name: [1000 * s / (1 if name in (MM, ONEDNN) else A_CALL) for s in seconds]
+            for name, seconds in spent.items()
+        }
+    common.last_line(**result)
+
+
+def parse(net: str) -> tuple[list[int], int]:
+    sizes, batch = net.split(":")
+    return [int(size) for size in sizes.split(",")], int(batch)
+
+
+def in_process(args: argparse.Namespace, threads: int) -> dict[str, Any]:
+    """Run the worker with `threads` threads in a process of its own."""
+    count = str(threads)
+    done = subprocess.run(
+        [
+            sys.executable, __file__, "--worker", "--threads", count, "--pairs", str(args.pairs),
+            "--capacity", str(args.capacity), "--nets", *args.nets,
+        ],
+        env=os.environ | {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count},
+        stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def quotients(spent: dict[str, list[float]]) -> dict[str, common.Spread]:
+    """Return the ratios of interest, pair by pair."""
+    asked = {
+        "stable-baselines3 / her_exp, with sampling": (PEER, OURS),
+        "stable-baselines3 / her_exp, alone": (PEER_ALONE, OURS_ALONE),
+        "her_exp, alone / products by torch.mm": (OURS_ALONE, MM),
+        "her_exp, alone / products by oneDNN": (OURS_ALONE, ONEDNN),
+        "stable-baselines3, alone / products by torch.mm": (PEER_ALONE, MM),
+    }
+    return {
+        name: common.ratio(spent[above], spent[below])
+        for name, (above, below) in asked.items()
+        if below in spent
+    }
+
+
+def main() -> None:
+    args = arguments()
+    if args.worker:
+        worker(args)
+        return
+    rows: list[tuple[object, ...]] = []
+    ratios: list[tuple[object, ...]] = []
+    figures: dict[str, Any] = {}
+    for threads in args.threads:
+        result = in_process(args, threads)
+        machine = result["machine"] | {"threads": args.threads}
+        for net, spent in result["nets"].items():
+            hidden, batch = parse(net)
+            about = ("x".join(map(str, hidden)), batch, threads)
+            rows += [(*about, name, common.spread(ms)) for name, ms in spent.items()]
+            found = quotients(spent)
+            ratios += [(*about, name, value) for name, value in found.items()]
+            figures[f"{net} threads {threads}"] = {
+                "gflop": sum(2 * b * i * o for _, b, i, o in products(hidden, batch)) / 1e9,
+                "ms": {name: common.spread(ms).figures() for name, ms in spent.items()},
+                "ratios": {name: value.figures() for name, value in found.items()},
+            }
+    print(common.table(("net", "batch", "threads", "what", "ms an update"), rows))
+    print()
+    print(common.table(("net", "batch", "threads", "ratio, pair by pair", "times"), ratios))
+    common.last_line(benchmark="updates", machine=machine, pairs=args.pairs, **figures)
+
+
+if __name__ == "__main__":
+    main()
