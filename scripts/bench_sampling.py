@@ -31,7 +31,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=7, help="rounds of A B A B (default 7)")
     parser.add_argument("--capacity", type=int, default=1_000_000, help="transitions stored")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
-    parser.add_argument("--batches", type=int, default=40, help="batches a call of ours, as training draws")
+    parser.add_argument(
+        "--batches", type=int, default=40, help="batches a call of ours, as training draws"
+    )
     parser.add_argument(
         "--sizes", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000],
         help="capacities at which ours is measured alone (16.. bytes a number: 10 million take 1.7 GB)",
@@ -96,9 +98,7 @@ def check(
 ) -> dict[str, float]:
     walks = common.random_walks(walks_for(capacity))
     own = np.concatenate([walk.desired[:, 0] for walk in walks])
-    drawn = [
-        (b.next_observation, b.goal, b.reward, b.terminated) for b in ours.sample(BATCH, 40)
-    ]
+    drawn = [(b.next_observation, b.goal, b.reward, b.terminated) for b in ours.sample(BATCH, 40)]
     shares = {"her_exp": check_draw("her_exp", drawn, own)}
     for dtype, peer in peers.items():
         drawn = []
@@ -120,14 +120,14 @@ def main() -> None:
     figures: dict[str, Any] = {}
     side_by_side(args, rows, figures)
     by_capacity(args, rows, figures)
-    print(common.table(("buffer", "transitions", "batch", "1000 transitions/s", "us a batch"), rows))
+    print(
+        common.table(("buffer", "transitions", "batch", "1000 transitions/s", "us a batch"), rows)
+    )
     print("\nours over stable-baselines3, pair by pair:")
     for name, times in figures["ratios"].items():
         median, low, high = times
         print(f"  {name}: {median:.1f} times ({low:.1f}-{high:.1f})")
-    common.last_line(
-        benchmark="sampling", machine=common.machine(), pairs=args.pairs, **figures
-    )
+    common.last_line(benchmark="sampling", machine=common.machine(), pairs=args.pairs, **figures)
 
 
 def side_by_side(

@@ -60,9 +60,7 @@ class ToyPush(gym.Env[dict[str, Floats], Floats]):
         self._goal = self.np_random.normal(0.0, 0.15, 3).astype(self._dtype)
         return self._observe(), {}
 
-    def step(
-        self, action: Floats
-    ) -> tuple[dict[str, Floats], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Floats) -> tuple[dict[str, Floats], float, bool, bool, dict[str, Any]]:
         """Move by the first three actions."""
         self._place = self._place + 0.03 * np.asarray(action)[:3]
         self._steps += 1
@@ -208,7 +206,9 @@ class Spread(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        digits = 0 if self.median >= 100 else 1 if self.median >= 10 else 2 if self.median >= 1 else 3
+        digits = (
+            0 if self.median >= 100 else 1 if self.median >= 10 else 2 if self.median >= 1 else 3
+        )
         median, low, high = (f"{value:,.{digits}f}" for value in self)
         return f"{median} ({low}-{high})"
 
