@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,8 @@ def make_agent(cfg: DictConfig, task: GoalTask, device: str) -> Agent:
     return agent
 
 
-def make_trainer(cfg: DictConfig, folder: Path) -> Trainer:
-    """Return the trainer of a config; it writes into `folder`.
+def make_trainer(cfg: DictConfig, folder: Path, state: Mapping[str, Any] | None = None) -> Trainer:
+    """Return the trainer of a config; it writes into `folder` and goes on from `state`, if given.
 
     `cfg.env.backend` and `cfg.device` are written back resolved.
     """
@@ -87,11 +88,15 @@ def make_trainer(cfg: DictConfig, folder: Path) -> Trainer:
         goal_functions=functions,
         buffer=buffer,
         agent=make_agent(cfg, task, cfg.device),
-        logger=RunLogger(folder, cfg.trainer.total_steps, cfg.trainer.progress),
+        logger=RunLogger(
+            folder, cfg.trainer.total_steps, cfg.trainer.progress, state and state["log"]
+        ),
         env_seed=env_seed(seeds["env"]),
         eval_seed=env_seed(seeds["evaluation"]),
         hparams=flat(cfg),
     )
+    if state is not None:
+        trainer.load_state_dict(state)
     return trainer
 
 

@@ -37,6 +37,39 @@ def load(path: Path) -> Any:
         raise UserError(f"{path} cannot be read as a checkpoint: {reason}") from error
 
 
+class Checkpoints:
+    """The full states of a run, the last few of them.
+
+    Args:
+        folder: where they are: `state_<env steps>.pt`.
+        keep: how many stay; an older one goes when the newer is whole.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2):
+        self.folder, self.keep = folder, keep
+
+    def all(self) -> list[Path]:
+        """Paths, oldest first."""
+        return sorted(self.folder.glob("state_*.pt"))
+
+    def save(self, state: Any, env_steps: int) -> None:
+        """Write a state; UserError in one line if the disk refuses, the last good one stays."""
+        path = self.folder / f"state_{env_steps:012d}.pt"
+        try:
+            save(state, path)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            path.with_name(path.name + ".tmp").unlink(missing_ok=True)
+            reason = " ".join(str(error).split())[:150]
+            raise UserError(f"{path}: the checkpoint cannot be written ({reason})") from error
+        for old in self.all()[: -self.keep]:
+            old.unlink()
+
+    def latest(self) -> Any | None:
+        """Return the newest state, or None."""
+        paths = self.all()
+        return load(paths[-1]) if paths else None
+
+
 def save_policy(agent: Agent, path: Path, **about: Any) -> None:
     """Save the agent's state with what is worth knowing about it (env_steps, success, ...)."""
     save({"agent": agent.state_dict(), "about": about}, path)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 
 class Every:
@@ -25,6 +26,10 @@ class Every:
         self.done = step // self.interval
         return True
 
+    def skip_to(self, step: int) -> None:
+        """Take everything up to `step` as done."""
+        self.done = step // self.interval if self.interval else 0
+
 
 class Until:
     """True while `step` has not reached `end`."""
@@ -41,10 +46,15 @@ class Stopwatch:
     """Seconds spent in each named part of the loop."""
 
     #: parts that are no training
-    APART = ("evaluate",)
+    APART = ("evaluate", "checkpoint")
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self._before = 0.0  # seconds of the runs that this one continues
+        self._start = time.perf_counter()
+
+    def start(self) -> None:
+        """Begin to count."""
         self._start = time.perf_counter()
 
     @contextmanager
@@ -58,10 +68,19 @@ class Stopwatch:
 
     @property
     def wall(self) -> float:
-        """Seconds since the stopwatch was made."""
-        return time.perf_counter() - self._start
+        """Seconds since the start, and of the runs before it that it continues."""
+        return self._before + time.perf_counter() - self._start
 
     @property
     def training(self) -> float:
-        """Seconds of training: all but evaluation."""
+        """Seconds of training: all but evaluation and checkpoints."""
         return self.wall - sum(self.seconds[part] for part in self.APART)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seconds so far."""
+        return {"seconds": dict(self.seconds), "wall": self.wall}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self.seconds.update(state["seconds"])
+        self._before = float(state["wall"])

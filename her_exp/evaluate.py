@@ -8,6 +8,7 @@ python -m her_exp.evaluate run=outputs/point_reach/ddpg/<time> episodes=200
   checkpoint=last   last or best
   video=false       true: write a film and a picture of trajectories into the run folder
   video_episodes=8  episodes of the film
+  trust=[PACKAGE]   for a run of somebody else's classes: packages whose code may run
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from PIL import Image
 
 from her_exp import evaluation, pictures
@@ -30,6 +31,7 @@ from her_exp.checkpoint import load_policy
 from her_exp.envs.goal_env import EnvGoalFunctions
 from her_exp.envs.make import GoalTask
 from her_exp.files import write_json
+from her_exp.trust import load_run_config
 from her_exp.types import Agent, UserError
 
 DEFAULTS: dict[str, Any] = {
@@ -39,17 +41,8 @@ DEFAULTS: dict[str, Any] = {
     "checkpoint": "last",
     "video": False,
     "video_episodes": 8,
+    "trust": "",
 }
-
-
-def load_run(folder: Path) -> DictConfig:
-    """Return the resolved config of a run folder."""
-    path = folder / "config.yaml"
-    if not path.is_file():
-        raise UserError(f"run={folder}: no run folder, config.yaml is missing")
-    cfg = OmegaConf.load(path)
-    assert isinstance(cfg, DictConfig)
-    return cfg
 
 
 def held_out_seed(cfg: DictConfig, seed: int) -> int:
@@ -59,10 +52,14 @@ def held_out_seed(cfg: DictConfig, seed: int) -> int:
 
 
 def evaluate_run(
-    folder: Path, episodes: int = 200, seed: int = 0, checkpoint: str = "last"
+    folder: Path,
+    episodes: int = 200,
+    seed: int = 0,
+    checkpoint: str = "last",
+    trust: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Evaluate the policy of a run folder on held-out goals; returns the summary (see `Evaluation`)."""
-    cfg, task, agent, functions = _restore(folder, checkpoint)
+    cfg, task, agent, functions = _restore(folder, checkpoint, trust)
     env = task.make(min(task.num_eval_envs, episodes))
     try:
         result = evaluation.evaluate(env, functions, agent, episodes, held_out_seed(cfg, seed))
@@ -71,10 +68,12 @@ def evaluate_run(
     return result.summary()
 
 
-def _restore(folder: Path, checkpoint: str) -> tuple[DictConfig, GoalTask, Agent, EnvGoalFunctions]:
+def _restore(
+    folder: Path, checkpoint: str, trust: Sequence[str]
+) -> tuple[DictConfig, GoalTask, Agent, EnvGoalFunctions]:
     if checkpoint not in ("last", "best"):
         raise UserError(f"checkpoint={checkpoint}: give last or best")
-    cfg = load_run(folder)
+    cfg = load_run_config(folder, trust)
     torch.set_num_threads(cfg.threads)
     task: GoalTask = make(cfg.env)
     agent = make_agent(cfg, task, resolve_device(cfg.device))
@@ -82,9 +81,11 @@ def _restore(folder: Path, checkpoint: str) -> tuple[DictConfig, GoalTask, Agent
     return cfg, task, agent, task.goal_functions(cfg.buffer.get("info_keys") or ())
 
 
-def film(folder: Path, episodes: int, seed: int, checkpoint: str) -> list[Path]:
+def film(
+    folder: Path, episodes: int, seed: int, checkpoint: str, trust: Sequence[str] = ()
+) -> list[Path]:
     """Write a film and a picture of trajectories into the run folder; returns their paths."""
-    cfg, task, agent, functions = _restore(folder, checkpoint)
+    cfg, task, agent, functions = _restore(folder, checkpoint, trust)
     written = []
     # A native vector env draws every lane; one lane after the other makes the film.
     frames: list[NDArray[np.uint8]] = []
@@ -152,13 +153,15 @@ def command(argv: Sequence[str]) -> int:
     if options["seed"] < 0:
         raise UserError(f"seed={options['seed']}: give 0 or more")
     folder = Path(options["run"])
-    summary = evaluate_run(folder, options["episodes"], options["seed"], options["checkpoint"])
+    trust = [name for name in options["trust"].strip("[] ").replace(" ", "").split(",") if name]
+    seed, checkpoint = options["seed"], options["checkpoint"]
+    summary = evaluate_run(folder, options["episodes"], seed, checkpoint, trust)
     print(evaluation.describe(summary))
-    about = {"checkpoint": options["checkpoint"], "seed": options["seed"]}
+    about = {"checkpoint": checkpoint, "seed": seed}
     write_json(folder / "evaluation.json", about | summary)
     print(json.dumps(about | summary))
     if options["video"]:
-        for path in film(folder, options["video_episodes"], options["seed"], options["checkpoint"]):
+        for path in film(folder, options["video_episodes"], seed, checkpoint, trust):
             print(path)
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,14 +27,27 @@ class RunLogger:
         folder: the run folder; it exists.
         total_steps: env steps of the whole run, for the bar.
         progress: True or False; None: where stderr is a terminal.
+        position: of a run that is continued, what `position` gave when it was saved.
     """
 
-    def __init__(self, folder: str | Path, total_steps: int, progress: bool | None = None):
+    def __init__(
+        self,
+        folder: str | Path,
+        total_steps: int,
+        progress: bool | None = None,
+        position: Mapping[str, int] | None = None,
+    ):
         self.folder = Path(folder)
-        self._writer = SummaryWriter(str(self.folder), flush_secs=10)
+        # A new event file goes on; what the one before wrote past the checkpoint is hidden.
+        purge = None if position is None else position["env_steps"] + 1
+        self._writer = SummaryWriter(str(self.folder), flush_secs=10, purge_step=purge)
         self._file = (self.folder / "metrics.csv").open("a", newline="")
         self._csv = csv.writer(self._file)
-        if self._file.tell() == 0:
+        self._latest = 0
+        if position is not None:
+            self._file.truncate(position["csv_bytes"])
+            self._latest = position["env_steps"]
+        if self._file.seek(0, os.SEEK_END) == 0:
             self._csv.writerow(CSV_HEADER)
         show = sys.stderr.isatty() if progress is None else progress
         self._bar = tqdm(
@@ -48,6 +62,7 @@ class RunLogger:
 
     def scalars(self, values: Mapping[str, float], env_steps: int) -> None:
         """Write `values` (tag to number) at `env_steps`; a tag is `group/name`."""
+        self._latest = env_steps
         for tag, value in values.items():
             self._writer.add_scalar(tag, value, env_steps)
             self._csv.writerow((env_steps, tag, repr(float(value))))
@@ -80,6 +95,12 @@ class RunLogger:
         """Bring everything to the disk's cache."""
         self._writer.flush()
         self._file.flush()
+
+    def position(self) -> dict[str, int]:
+        """Bring everything onto the disk; returns where the log stands, to be saved."""
+        self.flush()
+        os.fsync(self._file.fileno())
+        return {"csv_bytes": self._file.tell(), "env_steps": self._latest}
 
     def close(self) -> None:
         """Close what was opened; twice is harmless."""

@@ -91,6 +91,8 @@ RANGES: dict[str, Range] = {
     "batch_size": _COUNT,
     "updates_per_step": _NOT_NEGATIVE,
     "learn_every": _COUNT,
+    "checkpoint_every": _COUNT,
+    "keep_checkpoints": _COUNT,
     "eval_every": _COUNT,
     "eval_episodes": _COUNT,
     "log_every": _COUNT,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from her_exp.plain import from_plain, to_plain
 from her_exp.types import Array, GoalFunctions, Observation, Step, UserError
 
 #: Chooses actions (n, ...) for observations (n, o) and goals (n, g).
@@ -34,14 +35,18 @@ class Rollout:
         functions: says when a goal is met.
     """
 
+    _KEPT = (
+        "observation", "success", "_ended", "_reward", "_length", "_any", "_met_at_reset",
+    )  # fmt: skip
+
     def __init__(self, env: VectorEnv, functions: GoalFunctions):
+        self.env, self._functions = env, functions
         mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         if mode != AutoresetMode.NEXT_STEP:
             raise UserError(
                 f"the vector env resets in {mode} mode; her_exp needs NEXT_STEP (Gymnasium's default), "
                 "which keeps the last state of every episode"
             )
-        self.env, self._functions = env, functions
         self._lanes = env.num_envs
         self.observation: Observation = {}
         #: (n,) bool: the goal is met in the present state.
@@ -79,6 +84,25 @@ class Rollout:
         self._ended = (terminated | truncated) & valid
         step = Step(before, action, reward, terminated, truncated, after, valid, info)
         return step, [self._episode(int(i)) for i in np.flatnonzero(self._ended)]
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load_state` needs to go on exactly, where the env can say: ours can.
+
+        Its `kind` is 'exact', or 'cut' for an env that cannot save its state.
+        """
+        env = self.env.unwrapped
+        if not hasattr(env, "get_state"):
+            return {"kind": "cut"}
+        kept = {name: getattr(self, name) for name in self._KEPT}
+        return {"kind": "exact", "env": to_plain(env.get_state()), "rollout": to_plain(kept)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state` of kind 'exact'."""
+        self.env.reset()  # makes what an env makes at its first reset
+        env: Any = self.env.unwrapped
+        env.set_state(from_plain(state["env"]))
+        for name, value in from_plain(state["rollout"]).items():
+            setattr(self, name, value)
 
     def _episode(self, lane: int) -> Episode:
         achieved, desired = self.observation["achieved_goal"], self.observation["desired_goal"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import platform
 import shlex
@@ -49,16 +50,18 @@ class RunFolder:
 
     Args:
         path: the folder; made if it does not exist.
+        resume: go on with the run that is in it.
 
     Raises:
         UserError: another process holds the folder, or a run is in it already.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, *, resume: bool = False):
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = lock(self.path)
-        check_free(self.path)
+        if not resume:
+            check_free(self.path)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -81,9 +84,7 @@ class RunFolder:
         if patch:
             (self.path / "git.patch").write_text(patch)
         story = {
-            "command": shlex.join(["python", "-m", "her_exp.train", *sys.argv[1:]]),
-            "overrides": overrides,
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            **_now(overrides),
             "git_commit": commit,
             "git_changed": bool(patch),
             "versions": {"python": platform.python_version(), "her_exp": her_exp.__version__}
@@ -95,6 +96,36 @@ class RunFolder:
             },
         }
         write_json(self.path / "run.json", story)
+
+    def story(self) -> dict[str, Any]:
+        """Return what `run.json` says."""
+        try:
+            return dict(json.loads((self.path / "run.json").read_text()))
+        except (OSError, ValueError):
+            return {}
+
+    def versions(self) -> dict[str, Any]:
+        """Return the versions of the packages that the run began with."""
+        return dict(self.story().get("versions") or {})
+
+    def note_resume(self, overrides: list[str], env_steps: int) -> None:
+        """Append to `run.json` that the run went on here; config and first command stay."""
+        story = self.story()
+        story.setdefault("resumes", []).append(_now(overrides) | {"env_steps": env_steps})
+        write_json(self.path / "run.json", story)
+
+    def note_end(self) -> None:
+        """Write into `run.json` when the run ended."""
+        write_json(self.path / "run.json", self.story() | {"ended": _time()})
+
+
+def _time() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def _now(overrides: list[str]) -> dict[str, Any]:
+    command = shlex.join(["python", "-m", "her_exp.train", *sys.argv[1:]])
+    return {"command": command, "overrides": overrides, "started": _time()}
 
 
 def _version(package: str) -> str | None:

@@ -9,27 +9,37 @@ python -m her_exp.train --help                   # all settings
 from __future__ import annotations
 
 import logging
-import math
 import sys
-import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from her_exp import sweep
 from her_exp.config import CONF_DIR, CONFIG_NAME
 from her_exp.hints import one_line
-from her_exp.preflight import BASIC_SWEEPER, preflight
+from her_exp.preflight import preflight
+from her_exp.resume import (
+    Request,
+    has_checkpoint,
+    log_to,
+    request,
+    rerun,
+    resume,
+    start_over,
+    status_of,
+)
+from her_exp.signals import Stopped
 from her_exp.types import UserError
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from her_exp.run_folder import RunFolder
 
-#: In a sweep's folder: a line for each job that failed, written by the job's own process.
-FAILED = "failed.log"
+log = logging.getLogger(__name__)
 
 
 def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> float:
@@ -40,47 +50,99 @@ def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> float
         folder: the run's folder, made if it does not exist.
         overrides: what was asked on the command line, for the folder's own record.
     """
+    from her_exp.run_folder import RunFolder
+
+    with RunFolder(folder) as run:
+        run.write_story(cfg, list(overrides))
+        return run_trainer(cfg, run)
+
+
+def run_trainer(cfg: DictConfig, run: RunFolder, state: Mapping[str, Any] | None = None) -> float:
+    """Train in a folder that is ours, from the start or from a checkpoint's `state`."""
     import torch
 
     from her_exp.build import make_trainer
-    from her_exp.run_folder import RunFolder
 
     torch.set_num_threads(cfg.threads)
     # Numbers below 1e-38 cost a hundred times the others and mean nothing here.
     torch.set_flush_denormal(True)
-    with RunFolder(folder) as run:
-        run.write_story(cfg, list(overrides))
-        try:
-            trainer = make_trainer(cfg, run.path)
-        except Exception as error:
-            run.write_failure(error)
-            raise
+    try:
+        trainer = make_trainer(cfg, run.path, state)
+    except Exception as error:
+        run.write_failure(error)
+        raise
+    if state is None:
         run.write_config(cfg)  # now with what every `auto` stands for
+    try:
         return trainer.fit()
+    finally:
+        run.note_end()
 
 
 def main() -> None:
-    """Check the command line, then run what it asks for through Hydra."""
+    """Check the command line, then run what it asks for: through Hydra, unless a run goes on."""
     try:
+        asked = request(sys.argv[1:])
+        if asked is not None and _continue(asked):
+            return
         plan = preflight(sys.argv[1:])
     except UserError as error:
         _exit(str(error).splitlines(), 2)
     sys.argv[1:] = plan.argv
-    failed = plan.sweep_dir / FAILED if plan.sweep_dir else None
-    before = _lines(failed)
+    seen = sweep.notes(plan.sweep_dir)
     status: str | int | None = 0
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=CONFIG_NAME)(_job)()
+        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=CONFIG_NAME)(job)()
     except SystemExit as stop:
         status = stop.code
     except KeyboardInterrupt:
         _exit(["interrupted"], 130)
-    news = _lines(failed)[len(before) :]
-    if news:
-        _exit([*news, f"{len(news)} of the sweep's jobs failed, see its run.log"], 1)
-    if plan.sweep_dir is not None and status == 0:
-        print(plan.sweep_dir)
+    if plan.sweep_dir is not None:
+        news = sweep.notes(plan.sweep_dir)[len(seen) :]
+        print("\n".join(sweep.table(news)), file=sys.stderr)
+        failed = [note for note in news if note.what == "failed"]
+        if failed:
+            lines = [f"{note.folder}: {note.line}" for note in failed]
+            _exit([*lines, f"{len(failed)} of the sweep's jobs failed, see its run.log"], 1)
+        if status == 0:
+            print(plan.sweep_dir)
     sys.exit(status)
+
+
+def _continue(asked: Request) -> bool:
+    """Go on with a run or run one again; False where `resume=auto` has to start it first."""
+    if asked.rerun is not None:
+        cfg, folder = rerun(Path(asked.rerun), asked.overrides, asked.trust, asked.run_dir)
+        log_to(folder)
+        return _end(folder, lambda: train(cfg, folder, asked.overrides))
+    folder = Path(asked.run_dir or asked.resume or "")
+    if asked.resume == "auto" and not has_checkpoint(folder):
+        if status_of(folder) is not None:
+            start_over(folder)
+        quoted = "'" + str(folder).replace("'", r"\'") + "'"
+        sys.argv[1:] = [*asked.overrides, f"hydra.run.dir={quoted}"]
+        return False
+    if asked.resume == "auto" and status_of(folder) == "done":
+        print(folder)
+        return True
+    if not folder.is_dir():
+        raise UserError(f"resume={folder}: no such run folder")
+    log_to(folder)
+    return _end(folder, lambda: resume(folder, asked.overrides, asked.trust))
+
+
+def _end(folder: Path, run: Callable[[], float]) -> bool:
+    """Run to the end; a stop on a signal and a failure of the run become exit codes."""
+    try:
+        run()
+    except UserError as error:
+        log.error("her_exp: error: %s", one_line(str(error)))
+        sys.exit(1)
+    except Stopped as stop:
+        log.warning("%s; go on with resume=%s", stop, folder)
+        sys.exit(stop.code)
+    print(folder, flush=True)
+    return True
 
 
 def _exit(lines: Sequence[str], status: int) -> NoReturn:
@@ -89,41 +151,15 @@ def _exit(lines: Sequence[str], status: int) -> NoReturn:
     sys.exit(status)
 
 
-def _lines(path: Path | None) -> list[str]:
-    return path.read_text().splitlines() if path and path.exists() else []
-
-
-def _job(cfg: DictConfig) -> float:
+def job(cfg: DictConfig) -> float:
     """Run one job under Hydra, in whatever process its launcher chose."""
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
-    sweeping = settings.mode == RunMode.MULTIRUN
-    try:
-        success = train(cfg, folder, list(settings.overrides.task))
-    except UserError as error:
-        line = one_line(str(error))
-        log.error("her_exp: error: %s", line)
-        if not sweeping:
-            sys.exit(1)
-        return _failed(error, line)
-    except Exception as error:
-        if not sweeping:
-            raise
-        log.error("%s", traceback.format_exc().rstrip())
-        return _failed(error, f"{type(error).__name__}: {one_line(str(error))}")
-    print(folder, flush=True)
-    return success
-
-
-def _failed(error: Exception, line: str) -> float:
-    """Note a sweep job's failure where the command finds it at the end, and let the others run."""
-    settings = HydraConfig.get()
-    sweep_dir = Path(settings.runtime.cwd, settings.sweep.dir)
-    with (sweep_dir / FAILED).open("a") as file:
-        file.write(f"{settings.runtime.output_dir}: {line}\n")
-    if settings.sweeper._target_ != BASIC_SWEEPER:
-        raise error  # an optimising sweeper must know that there is no result
-    return math.nan
+    overrides = list(settings.overrides.task)
+    if settings.mode == RunMode.MULTIRUN:
+        return sweep.run_job(folder, lambda: train(cfg, folder, overrides))
+    _end(folder, lambda: train(cfg, folder, overrides))
+    return 0.0
 
 
 if __name__ == "__main__":

@@ -1,27 +1,26 @@
-"""The loop: collect, store, update, log, evaluate."""
+"""The loop: collect, store, update, log, evaluate, checkpoint."""
 
 from __future__ import annotations
 
 import logging
-from statistics import fmean as mean
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium.vector import VectorEnv
 
 from her_exp import evaluation, pictures
-from her_exp.checkpoint import save_policy
+from her_exp.checkpoint import Checkpoints, save_policy
 from her_exp.clock import Every, Stopwatch, Until
-from her_exp.files import empty_result
 from her_exp.logger import RunLogger
 from her_exp.ranges import check_ranges
-from her_exp.rollout import Episode, Rollout
-from her_exp.types import Agent, Array, Buffer, GoalFunctions, Metrics, Step, UserError
+from her_exp.record import Record
+from her_exp.rollout import Rollout
+from her_exp.signals import SignalWatch, Stopped
+from her_exp.types import Agent, Array, Buffer, GoalFunctions, Step
 
 log = logging.getLogger(__name__)
 
-_LEVELS = (0.95, 0.99)  # success rates whose first evaluation is kept in result.json
 _ROWS_A_CALL = 65_536  # rows drawn in one call of the buffer, at most: its workspace stays in reach
 
 
@@ -48,6 +47,8 @@ class Trainer:
         eval_every: int | None = 1000,
         eval_episodes: int = 100,
         log_every: int = 500,
+        checkpoint_every: int | None = 10_000,
+        keep_checkpoints: int = 2,
         stop_at: float | None = None,
         picture: bool = True,
         progress: bool | None = None,
@@ -66,7 +67,7 @@ class Trainer:
             "Trainer", total_steps=total_steps, learning_starts=learning_starts,
             batch_size=batch_size, updates_per_step=updates_per_step, learn_every=learn_every,
             eval_every=eval_every, eval_episodes=eval_episodes, log_every=log_every,
-            stop_at=stop_at,
+            checkpoint_every=checkpoint_every, keep_checkpoints=keep_checkpoints, stop_at=stop_at,
         )  # fmt: skip
         self.total_steps, self.learning_starts = total_steps, learning_starts
         self.batch_size, self.updates_per_step = batch_size, updates_per_step
@@ -76,39 +77,43 @@ class Trainer:
         self.env_seed, self.eval_seed, self.hparams = env_seed, eval_seed, hparams or {}
         self.collecting = Until(total_steps)
         self.learn_now, self.log_now = Every(learn_every), Every(log_every)
-        self.evaluate_now = Every(eval_every)
+        self.evaluate_now, self.checkpoint_now = Every(eval_every), Every(checkpoint_every)
         self.rollout = Rollout(env, goal_functions)
-        self.clock = Stopwatch()
-        self.env_steps = self.episodes = self.updates = 0
-        self.evaluated_at = self.logged_at = -1
-        self.result: dict[str, Any] = {}
-        self.reached: dict[str, dict[str, float]] = {}
-        self.best = (-1.0, -np.inf)  # success and return of the best evaluation
-        self._losses: list[Metrics] = []
-        self._recent: list[float] = []
+        self.checkpoints = Checkpoints(logger.folder / "checkpoints", keep_checkpoints)
+        self.clock, self.record = Stopwatch(), Record()
+        self._resumed: Mapping[str, Any] | None = None
 
     def fit(self) -> float:
         """Train to the end; returns the success rate of the last evaluation.
 
         `result.json` says how it ended, also when it fails.
+
+        Raises:
+            Stopped: a signal asked for it; a checkpoint of that moment is written.
         """
         try:
-            with self.logger:
+            with self.logger, SignalWatch() as signals:
                 self._begin()
-                while self.collecting(self.env_steps) and not self._solved():
+                while self.collecting(self.record.env_steps) and not self._solved():
                     self._collect()
-                    if self.learn_now(self.env_steps):
+                    if self.learn_now(self.record.env_steps):
                         self._learn()
-                    if self.log_now(self.env_steps):
+                    if self.log_now(self.record.env_steps):
                         self._log()
-                    if self.evaluate_now(self.env_steps):
+                    if self.evaluate_now(self.record.env_steps):
                         self._evaluate()
+                    if self.checkpoint_now(self.record.env_steps):
+                        self._barrier()
+                        self._checkpoint({"kind": "barrier"})
+                    if signals.received is not None:
+                        self._checkpoint(self.rollout.state())
+                        raise Stopped(signals.received)
                 self._end()
-            log.info("%s", evaluation.describe(self.result))
-            return float(self.result["success_final"])
+            log.info("%s", evaluation.describe(self.record.result))
+            return float(self.record.result["success_final"])
         except BaseException as error:
-            reason = str(error) or type(error).__name__
-            self._write_result("failed", reason)
+            status = "stopped" if isinstance(error, Stopped) else "failed"
+            self._write_result(status, str(error) or type(error).__name__)
             raise
         finally:
             self.env.close()
@@ -117,10 +122,20 @@ class Trainer:
     # -- the paragraphs of the story -------------------------------------------------------------
 
     def _begin(self) -> None:
-        self.clock = Stopwatch()  # start-up is no training
+        self.clock.start()  # start-up is no training
         self._write_result("running")
-        observation = self.rollout.reset(self.env_seed)
-        self.buffer.begin(observation)
+        if self._resumed is None:
+            self._start_episodes(self.rollout.reset(self.env_seed))
+        elif self._resumed["kind"] == "barrier":
+            self.rollout.reset(self._barrier_seed())  # what the saved run did as well
+        elif self._resumed["kind"] == "exact":
+            self.rollout.load_state(self._resumed)
+        else:
+            log.warning("this env cannot save its state: the open episodes start again here")
+            self._barrier()
+
+    def _start_episodes(self, observation: Mapping[str, Array]) -> None:
+        self.buffer.begin(dict(observation))
         goal = observation["desired_goal"]
         self.agent.observe(observation["observation"], goal, np.zeros(len(goal)), 0)
 
@@ -136,9 +151,10 @@ class Trainer:
             self._watch(step)
             steps = int(step.valid.sum())
             self.agent.observe(*self._seen(step), steps)
-        self.env_steps += steps
+        self.record.env_steps += steps
         if ended:
-            self._log_episodes(ended)
+            with self.clock("log"):
+                self.logger.scalars(self.record.ended(ended), self.record.env_steps)
 
     def _seen(self, step: Step) -> tuple[Array, Array, Array]:
         """New states, and goals with the shares in which they are drawn, for the normaliser."""
@@ -155,145 +171,105 @@ class Trainer:
 
     def _learn(self) -> None:
         """All updates that are due, drawn many a call."""
-        due = int((self.env_steps - self.learning_starts) * self.updates_per_step) - self.updates
+        due = int((self.record.env_steps - self.learning_starts) * self.updates_per_step)
+        due -= self.record.updates
         a_call = max(1, _ROWS_A_CALL // self.batch_size)
         while due > 0:
             count = min(due, a_call)
             with self.clock("sample"):
                 batches = self.buffer.sample(self.batch_size, count)
             with self.clock("update"):
-                self._losses += [self.agent.update(batch) for batch in batches]
-            self.updates += count
+                self.record.learned([self.agent.update(batch) for batch in batches])
             due -= count
-
-    def _log_episodes(self, ended: list[Episode]) -> None:
-        """The mean of the episodes that ended with this step: TensorBoard keeps one value a step."""
-        self.episodes += len(ended)
-        self._recent = [*self._recent, *(float(e.success_final) for e in ended)][-100:]
-        values = {
-            "rollout/return": mean(e.total_reward for e in ended),
-            "rollout/length": mean(float(e.length) for e in ended),
-            "rollout/success": mean(float(e.success_final) for e in ended),
-            "rollout/success_mean_100": mean(self._recent),
-            "rollout/final_distance": mean(e.final_distance for e in ended),
-            "rollout/met_at_reset": mean(float(e.met_at_reset) for e in ended),
-            "rollout/episodes": float(self.episodes),
-        }
-        with self.clock("log"):
-            self.logger.scalars(values, self.env_steps)
 
     def _log(self) -> None:
         """Losses since the last line, the buffer's own numbers, rates."""
-        self.logged_at = self.env_steps
         with self.clock("log"):
-            values = self._mean_losses()
-            self._check_finite(values)
+            values = self.record.losses()
             metrics = getattr(self.buffer, "metrics", None)
             if metrics is not None:
                 values |= {f"buffer/{key}": value for key, value in metrics().items()}
             values |= {f"time/{part}_s": spent for part, spent in self.clock.seconds.items()}
             training = max(self.clock.training, 1e-9)
             values["time/train_s"] = training
-            values["time/env_steps_per_s"] = self.env_steps / training
-            values["time/updates_per_s"] = self.updates / training
-            values["train/updates"] = float(self.updates)
-            self.logger.scalars(values, self.env_steps)
-            self.logger.progress(self.env_steps, self._latest_success())
-
-    def _mean_losses(self) -> dict[str, float]:
-        if not self._losses:
-            return {}
-        # The only place where the metrics leave the device.
-        means = {
-            f"train/{key}": float(torch.stack([m[key] for m in self._losses]).float().mean())
-            for key in self._losses[0]
-        }
-        self._losses = []
-        return means
-
-    def _check_finite(self, values: dict[str, float]) -> None:
-        for tag, value in values.items():
-            if not np.isfinite(value):
-                raise UserError(
-                    f"{tag} is {value} at env step {self.env_steps}: learning has diverged; try smaller "
-                    "learning rates, agent.grad_clip_norm=1, or declare env.reward_range"
-                )
+            values["time/env_steps_per_s"] = self.record.env_steps / training
+            values["time/updates_per_s"] = self.record.updates / training
+            values["train/updates"] = float(self.record.updates)
+            self.logger.scalars(values, self.record.env_steps)
+            self.logger.progress(self.record.env_steps, self.record.success)
 
     def _evaluate(self) -> None:
+        paths = pictures.PATHS if self.picture else 0
         with self.clock("evaluate"):
             result = evaluation.evaluate(
-                self.eval_env,
-                self.functions,
-                self.agent,
-                self.eval_episodes,
-                self.eval_seed,
-                paths=pictures.PATHS if self.picture else 0,
+                self.eval_env, self.functions, self.agent, self.eval_episodes, self.eval_seed, paths
             )
-            self.result = result.summary()
-            self.evaluated_at = self.env_steps
-            self._note_reached()
-            self._log_evaluation(result)
+            steps = self.record.env_steps
+            self.logger.scalars(self.record.evaluated(result, self.clock.training), steps)
+            if result.paths:
+                self.logger.picture("eval/paths", pictures.draw(result, self.eval_env), steps)
+            self.logger.progress(steps, self.record.success)
+            self.logger.flush()
             self._keep_policy()
             self._write_result("running")
 
-    def _note_reached(self) -> None:
-        for level in _LEVELS:
-            if self.result["success_final"] >= level:
-                self.reached.setdefault(
-                    str(level),
-                    {
-                        "env_steps": self.env_steps,
-                        "updates": self.updates,
-                        "train_seconds": round(self.clock.training, 3),
-                    },
-                )
-
-    def _log_evaluation(self, result: evaluation.Evaluation) -> None:
-        plain = {k: float(v) for k, v in self.result.items() if k not in ("episodes", "interval")}
-        low, high = self.result["interval"]
-        plain |= {"interval_low": low, "interval_high": high}
-        self.logger.scalars({f"eval/{k}": v for k, v in plain.items()}, self.env_steps)
-        if self.picture and result.paths:
-            self.logger.picture("eval/paths", pictures.draw(result, self.eval_env), self.env_steps)
-        self.logger.progress(self.env_steps, self._latest_success())
-        self.logger.flush()
-
     def _keep_policy(self) -> None:
         folder = self.logger.folder / "checkpoints"
-        about = {"env_steps": self.env_steps, "success": self.result["success_final"]}
+        about = {"env_steps": self.record.env_steps, "success": self.record.success}
         save_policy(self.agent, folder / "last.pt", **about)
-        # Ties in success are broken by return.
-        score = (self.result["success_final"], self.result["return"])
-        if score > self.best:
-            self.best = score
+        if self.record.is_best():
             save_policy(self.agent, folder / "best.pt", **about)
 
     def _end(self) -> None:
-        if self.evaluated_at != self.env_steps:
+        if self.record.evaluated_at != self.record.env_steps:
             self._evaluate()
-        if self.logged_at != self.env_steps:
+        if self.record.logged_at != self.record.env_steps:
             self._log()
-        success = float(self.result["success_final"])
+        success = float(self.record.result["success_final"])
         self.logger.hparams(self.hparams, {"eval/success_final": success})
+        self._checkpoint(self.rollout.state())
         self._write_result("done")
 
     def _solved(self) -> bool:
-        success = self._latest_success()
+        success = self.record.success
         return self.stop_at is not None and success is not None and success >= self.stop_at
 
-    def _latest_success(self) -> float | None:
-        return self.result.get("success_final")
-
     def _write_result(self, status: str, reason: str | None = None) -> None:
-        self.logger.result(
-            empty_result(status, reason)
-            | {
-                "env_steps": self.env_steps,
-                "episodes": self.episodes,
-                "updates": self.updates,
-                "train_seconds": round(self.clock.training, 3),
-                "wall_seconds": round(self.clock.wall, 3),
-                "eval": self.result or None,
-                "reached": self.reached,
+        train, wall = self.clock.training, self.clock.wall
+        self.logger.result(self.record.as_result(status, reason, train, wall))
+
+    # -- stopping and going on ---------------------------------------------------------------------
+
+    def _barrier_seed(self) -> int:
+        """An env seed that follows from the run's and the step: the same whether or not we stopped."""
+        sequence = np.random.SeedSequence([self.env_seed, self.record.env_steps])
+        return int(sequence.generate_state(1)[0]) % (2**31 - 2**16)
+
+    def _barrier(self) -> None:
+        """Reset the envs at a seed of this step, so that a run continued here repeats this one."""
+        self._start_episodes(self.rollout.reset(self._barrier_seed()))
+
+    def _checkpoint(self, envs: Mapping[str, Any]) -> None:
+        with self.clock("checkpoint"):
+            state = {
+                "envs": dict(envs),
+                "agent": self.agent.state_dict(),
+                "buffer": self.buffer.state_dict(),
+                "functions": self.functions.state_dict(),
+                "record": self.record.state_dict(),
+                "clock": self.clock.state_dict(),
+                # Last: what was logged up to here is on the disk before the checkpoint is.
+                "log": self.logger.position(),
             }
-        )
+            self.checkpoints.save(state, self.record.env_steps)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint: call it before `fit`, with parts made from the run's config."""
+        self.agent.load_state_dict(state["agent"])
+        self.buffer.load_state_dict(state["buffer"])
+        self.functions.load_state_dict(state["functions"])
+        self.record.load_state_dict(state["record"])
+        self.clock.load_state_dict(state["clock"])
+        for every in (self.learn_now, self.log_now, self.evaluate_now, self.checkpoint_now):
+            every.skip_to(self.record.env_steps)
+        self._resumed = state["envs"]

@@ -90,6 +90,12 @@ class GoalFunctions(Protocol):
     def success(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
         """Return (b,) bool: is the goal met?"""
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was learned of the env while it ran."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+
 
 class Agent(Protocol):
     """What the trainer asks of an agent."""
@@ -123,3 +129,9 @@ class Buffer(Protocol):
 
     def sample(self, batch_size: int, n_batches: int = 1) -> list[Batch]:
         """Draw and relabel `n_batches` batches in one go."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that later draws depend on, generator included."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""

@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from her_exp import evaluation
-from her_exp.evaluate import evaluate_run, held_out_seed, load_run
+from her_exp.evaluate import evaluate_run, held_out_seed
+from her_exp.trust import load_run_config
 
 
 @dataclass
@@ -70,7 +71,7 @@ def nav2d_optimum(folder: Path, episodes: int) -> float:
     """Mean best return of the held-out goals: misses on the straight way, by geometry."""
     from her_exp.build import make
 
-    cfg = load_run(folder)
+    cfg = load_run_config(folder)
     env = make(cfg.env).make(min(cfg.env.num_eval_envs, episodes))
     seed = held_out_seed(cfg, 0)
     due = evaluation.shares(episodes, env.num_envs)

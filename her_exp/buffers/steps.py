@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium import spaces as gym_spaces
 
 from her_exp.buffers.storage import StepRing, stored_dtype
@@ -160,10 +159,13 @@ class StoredSteps:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything stored; the tensors share memory with the ring."""
-        info = {key: torch.from_numpy(value) for key, value in self.info.items()}
+        info = {key: self.ring.part(value) for key, value in self.info.items()}
         return {"ring": self.ring.state_dict(), "info": info}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore `state_dict`; ValueError unless spaces, lanes and capacity are the same."""
         self.ring.load_state_dict(state["ring"])
-        self.info = {key: value.numpy().copy() for key, value in state["info"].items()}
+        for key, part in state["info"].items():
+            shape = (self.ring.lanes, self.ring.stride, *part.shape[2:])
+            self.info[key] = np.zeros(shape, part.numpy().dtype)
+            self.ring.fill(self.info[key], part)

@@ -197,25 +197,36 @@ class StepRing:
             torch.index_select(windows, 0, flat, out=room.arrays[key])
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything, as tensors and numbers; the tensors share memory with the ring."""
-        tables = {"left": self._left, "since": self._since, "length": self._length}
+        """Everything filled, as tensors and numbers; of a full ring they share its memory."""
         return {
-            "arrays": {k: torch.from_numpy(a) for k, a in self.arrays.items()},
-            "tables": {k: torch.from_numpy(a) for k, a in tables.items()},
+            "arrays": {k: self.part(a) for k, a in self.arrays.items()},
+            "left": self.part(self._left),
+            "since": self.part(self._since),
+            "length": torch.from_numpy(self._length),
+            "size": [self.lanes, self.rows],
             "newest": self.newest,
             "filled": self.filled,
             "steps": self.steps,
         }
 
+    def part(self, array: Array) -> torch.Tensor:
+        """Return the filled rows of an array (lanes, rows + 1, ...): a young ring is saved small."""
+        stop = self.stride if self.filled == self.rows else self.filled
+        return torch.from_numpy(np.ascontiguousarray(array[:, :stop]))
+
+    def fill(self, array: Array, part: torch.Tensor) -> None:
+        """Put what `part` returned back into an array."""
+        array[:, : part.shape[1]] = part.numpy()
+        array[:, self.rows] = array[:, 0]  # the row that repeats row 0
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore `state_dict`; ValueError unless fields, lanes and rows are the same."""
+        if list(state["size"]) != [self.lanes, self.rows]:
+            raise ValueError(f"saved ring is {state['size']}, this one {[self.lanes, self.rows]}")
         for key, array in self.arrays.items():
-            saved = state["arrays"][key].numpy()
-            if saved.shape != array.shape:
-                raise ValueError(f"saved ring is {saved.shape}, this one is {array.shape}")
-            array[...] = saved
-        self._left[...] = state["tables"]["left"].numpy()
-        self._since[...] = state["tables"]["since"].numpy()
-        self._length = state["tables"]["length"].numpy().copy()
+            self.fill(array, state["arrays"][key])
+        self.fill(self._left, state["left"])
+        self.fill(self._since, state["since"])
+        self._length = state["length"].numpy().copy()
         self.newest, self.filled = int(state["newest"]), int(state["filled"])
         self.steps = int(state["steps"])

@@ -243,6 +243,14 @@ class EnvGoalFunctions:
                 "steps must end there too: set env.success_terminates=true"
             )
 
+    def state_dict(self) -> dict[str, int]:
+        """Return what `watch` has counted."""
+        return {"ended": self._ended_at_success, "went_on": self._went_on_at_success}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Restore `state_dict`."""
+        self._ended_at_success, self._went_on_at_success = state["ended"], state["went_on"]
+
     def _find_distance(
         self,
         env: gym.Env[Any, Any],

@@ -1,0 +1,141 @@
+"""What a run has done so far: counters, recent episodes, levels reached. Part of every checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean as mean
+from typing import Any
+
+import numpy as np
+import torch
+
+from her_exp.evaluation import Evaluation
+from her_exp.files import empty_result
+from her_exp.rollout import Episode
+from her_exp.types import Metrics, UserError
+
+_LEVELS = (0.95, 0.99)  # success rates whose first evaluation is kept in result.json
+_RECENT = 100  # episodes of `rollout/success_mean_100`
+
+
+class Record:
+    """The numbers of a run, and how they appear in the log.
+
+    Attributes:
+        env_steps: env transitions over all lanes.
+        episodes: training episodes that ended.
+        updates: gradient steps.
+        result: summary of the last evaluation, empty before the first.
+        evaluated_at, logged_at: env steps of the last evaluation and log line, -1 before.
+    """
+
+    def __init__(self) -> None:
+        self.env_steps = self.episodes = self.updates = 0
+        self.evaluated_at = self.logged_at = -1
+        self.result: dict[str, Any] = {}
+        self.reached: dict[str, dict[str, float]] = {}
+        self._best = [-1.0, -np.inf]  # success and return of the best evaluation
+        self._recent: list[float] = []
+        self._losses: list[Metrics] = []
+
+    @property
+    def success(self) -> float | None:
+        """Success rate of the last evaluation."""
+        return self.result.get("success_final")
+
+    def ended(self, episodes: Sequence[Episode]) -> dict[str, float]:
+        """Count training episodes that ended with this step; returns their means for the log.
+
+        One value a step, since TensorBoard keeps no more.
+        """
+        self.episodes += len(episodes)
+        self._recent = [*self._recent, *(float(e.success_final) for e in episodes)][-_RECENT:]
+        return {
+            "rollout/return": mean(e.total_reward for e in episodes),
+            "rollout/length": mean(float(e.length) for e in episodes),
+            "rollout/success": mean(float(e.success_final) for e in episodes),
+            "rollout/success_mean_100": mean(self._recent),
+            "rollout/final_distance": mean(e.final_distance for e in episodes),
+            "rollout/met_at_reset": mean(float(e.met_at_reset) for e in episodes),
+            "rollout/episodes": float(self.episodes),
+        }
+
+    def learned(self, metrics: Sequence[Metrics]) -> None:
+        """Count gradient steps and keep their metrics, on the device, for the next log line."""
+        self.updates += len(metrics)
+        self._losses += metrics
+
+    def losses(self) -> dict[str, float]:
+        """Return the means of the metrics since the last call: the only place where they are fetched.
+
+        Raises:
+            UserError: one of them is not finite.
+        """
+        means = {
+            f"train/{key}": float(torch.stack([m[key] for m in self._losses]).float().mean())
+            for key in (self._losses[0] if self._losses else ())
+        }
+        self._losses = []
+        self.logged_at = self.env_steps
+        for tag, value in means.items():
+            if not np.isfinite(value):
+                raise UserError(
+                    f"{tag} is {value} at env step {self.env_steps}: learning has diverged; try smaller "
+                    "learning rates, agent.grad_clip_norm=1, or declare env.reward_range"
+                )
+        return means
+
+    def evaluated(self, evaluation: Evaluation, train_seconds: float) -> dict[str, float]:
+        """Take in an evaluation; returns its numbers for the log."""
+        self.result = evaluation.summary()
+        self.evaluated_at = self.env_steps
+        for level in _LEVELS:
+            if self.result["success_final"] >= level:
+                self.reached.setdefault(
+                    str(level),
+                    {
+                        "env_steps": self.env_steps,
+                        "updates": self.updates,
+                        "train_seconds": round(train_seconds, 3),
+                    },
+                )
+        plain = {k: v for k, v in self.result.items() if k not in ("episodes", "interval")}
+        plain["interval_low"], plain["interval_high"] = self.result["interval"]
+        return {f"eval/{key}": float(value) for key, value in plain.items()}
+
+    def is_best(self) -> bool:
+        """Say whether the last evaluation beats all before; ties in success are broken by return."""
+        score = [self.result["success_final"], self.result["return"]]
+        if score <= self._best:
+            return False
+        self._best = score
+        return True
+
+    def as_result(
+        self, status: str, reason: str | None, train: float, wall: float
+    ) -> dict[str, Any]:
+        """Return the content of `result.json`."""
+        return empty_result(status, reason) | {
+            "env_steps": self.env_steps,
+            "episodes": self.episodes,
+            "updates": self.updates,
+            "train_seconds": round(train, 3),
+            "wall_seconds": round(wall, 3),
+            "eval": self.result or None,
+            "reached": self.reached,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything, with the metrics that are not logged yet."""
+        keys = list(self._losses[0]) if self._losses else []
+        pending = {key: torch.stack([m[key] for m in self._losses]) for key in keys}
+        plain = {key: value for key, value in vars(self).items() if key != "_losses"}
+        return {**plain, "pending": pending}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore `state_dict`."""
+        state = dict(state)
+        pending = state.pop("pending")
+        vars(self).update(state)
+        count = len(next(iter(pending.values()), ()))
+        self._losses = [{key: value[i] for key, value in pending.items()} for i in range(count)]

@@ -1,0 +1,198 @@
+"""Going on with a run, or running it again, from its own folder.
+
+python -m her_exp.train resume=outputs/<run> trainer.total_steps=20000   # go on in the same folder
+python -m her_exp.train resume=auto run_dir=<folder> buffer.k=8          # start or go on: for schedulers
+python -m her_exp.train rerun=outputs/<run> seed=7                       # its config again, elsewhere
+
+Hydra has no part in this: config and folder are there already.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from her_exp.config import path_safe
+from her_exp.hints import keys, unknown_key
+from her_exp.trust import load_run_config
+from her_exp.types import UserError
+from her_exp.validate import validate
+
+log = logging.getLogger(__name__)
+
+#: What may change when a run goes on: how long it runs, and how it is watched.
+SAFE = (
+    "trainer.total_steps", "trainer.stop_at", "trainer.eval_every", "trainer.eval_episodes",
+    "trainer.log_every", "trainer.picture", "trainer.progress", "trainer.keep_checkpoints",
+    "env.num_eval_envs",
+)  # fmt: skip
+_WORDS = ("resume", "rerun", "run_dir", "trust")
+
+
+@dataclass
+class Request:
+    """What the command line asks for.
+
+    Attributes:
+        resume, rerun: a run folder, or None; `resume` may be 'auto'.
+        run_dir: where an 'auto' or a rerun writes.
+        trust: packages whose classes a run's config may name.
+        overrides: the rest of the command line.
+    """
+
+    resume: str | None
+    rerun: str | None
+    run_dir: str | None
+    trust: list[str]
+    overrides: list[str]
+
+
+def request(argv: Sequence[str]) -> Request | None:
+    """Return what is asked for, or None where the command line is an ordinary one."""
+    words: dict[str, str] = {}
+    rest = []
+    for argument in argv:
+        key, equals, value = argument.partition("=")
+        if equals and key in _WORDS:
+            words[key] = value
+        else:
+            rest.append(argument)
+    resume, rerun, run_dir = (words.get(key) for key in _WORDS[:3])
+    if resume is None and rerun is None:
+        if words:
+            raise UserError(f"{next(iter(words))}= goes with resume= or rerun=")
+        return None
+    if resume is not None and rerun is not None:
+        raise UserError("give resume= or rerun=, not both")
+    flags = [argument for argument in rest if argument.startswith("-")]
+    if flags:
+        raise UserError(f"{flags[0]} does not go with resume= or rerun=")
+    if (resume == "auto") != (run_dir is not None) and rerun is None:
+        raise UserError("resume=auto and run_dir=<folder> go together")
+    trust = [
+        name for name in words.get("trust", "").strip("[] ").replace(" ", "").split(",") if name
+    ]
+    return Request(resume, rerun, run_dir, trust, rest)
+
+
+def apply(cfg: DictConfig, overrides: Sequence[str]) -> list[str]:
+    """Put `key=value` overrides into a saved config; returns the keys."""
+    changed = []
+    for text in overrides:
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except HydraException as error:
+            raise UserError(f"{text}: write key=value") from error
+        key = override.key_or_group
+        if override.is_sweep_override() or override.is_delete():
+            raise UserError(f"{text}: write one value")
+        known = set(keys(cfg))
+        if key not in known and not override.is_add():
+            raise UserError(unknown_key(key, known))
+        if isinstance(OmegaConf.select(cfg, key), DictConfig):
+            raise UserError(f"{text}: a saved run has values, no groups; give {key}.<name>=...")
+        with open_dict(cfg):
+            OmegaConf.update(cfg, key, override.value(), force_add=True)
+        changed.append(key)
+    return changed
+
+
+def status_of(folder: Path) -> str | None:
+    """Return the status in a run folder's `result.json`, or None."""
+    try:
+        return str(json.loads((folder / "result.json").read_text())["status"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def overrides_of(folder: Path) -> list[str]:
+    """Return the overrides that a run was started with."""
+    try:
+        return list(json.loads((folder / "run.json").read_text())["overrides"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Say whether a full checkpoint is there to go on from."""
+    return any((folder / "checkpoints").glob("state_*.pt"))
+
+
+def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> float:
+    """Go on with the run in `folder`; returns the final success rate.
+
+    Raises:
+        UserError: nothing to go on from, or a change that would make it another experiment.
+    """
+    import torch
+
+    from her_exp.checkpoint import Checkpoints
+    from her_exp.run_folder import RunFolder
+    from her_exp.train import run_trainer
+
+    cfg = load_run_config(folder, trust)
+    asked = [text for text in overrides if text not in overrides_of(folder)]
+    for key in apply(cfg, asked):
+        if key not in SAFE:
+            raise UserError(
+                f"{key} cannot change when a run goes on: it would be another experiment; safe are "
+                f"{', '.join(SAFE)}. To run it anew with this change: rerun={folder}"
+            )
+    validate(cfg)
+    with RunFolder(folder, resume=True) as run:
+        state = Checkpoints(folder / "checkpoints").latest()
+        if state is None:
+            raise UserError(f"resume={folder}: no checkpoint yet; run it anew with rerun={folder}")
+        steps = int(state["record"]["env_steps"])
+        if status_of(folder) == "done" and steps >= cfg.trainer.total_steps:
+            raise UserError(
+                f"resume={folder}: done after {steps} env steps; give trainer.total_steps=<more>"
+            )
+        saved = run.versions().get("torch")
+        if saved is not None and saved != torch.__version__:
+            log.warning(
+                "torch is %s, the run began with %s: no bit-equality", torch.__version__, saved
+            )
+        run.note_resume(list(overrides), steps)
+        log.info("going on at env step %d", steps)
+        return run_trainer(cfg, run, state)
+
+
+def rerun(
+    source: Path, overrides: Sequence[str], trust: Sequence[str], run_dir: str | None
+) -> tuple[DictConfig, Path]:
+    """Return the config of `source` with changes, and the new folder to run it in."""
+    cfg = load_run_config(source, trust)
+    apply(cfg, overrides)
+    validate(cfg)
+    agent = str(cfg.agent._target_).rpartition(".")[2].lower()
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S") + f"-{time.time_ns() // 1000 % 1_000_000:06d}"
+    folder = Path("outputs", path_safe(cfg.env.name), path_safe(agent), stamp)
+    return cfg, Path(run_dir) if run_dir else folder
+
+
+def start_over(folder: Path) -> None:
+    """Clear what a run left that was killed before its first checkpoint."""
+    from her_exp.run_folder import lock
+
+    with lock(folder):
+        for path in [*folder.glob("events.out.tfevents.*"), folder / "metrics.csv"]:
+            path.unlink(missing_ok=True)
+        (folder / "result.json").unlink(missing_ok=True)
+
+
+def log_to(folder: Path) -> None:
+    """Log as Hydra would have: plain lines to the terminal, stamped ones into the run's log."""
+    folder.mkdir(parents=True, exist_ok=True)
+    console, file = logging.StreamHandler(), logging.FileHandler(folder / "run.log")
+    console.setFormatter(logging.Formatter("%(message)s"))
+    file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[console, file], force=True)
