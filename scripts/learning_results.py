@@ -1,6 +1,6 @@
 """The learning results of the README: trains, then judges the last policy on 200 held-out goals.
 
-    python scripts/learning_results.py                       # every task (about 10 minutes on two cores)
+    python scripts/learning_results.py                       # every task (about 20 minutes on two cores)
     python scripts/learning_results.py point_reach nav2d     # some
     python scripts/learning_results.py --out /tmp/results    # keep the run folders there
 
@@ -50,9 +50,8 @@ TASKS = {
         range(3),
         note="control, ten times the steps",
     ),
-    "bit_flip_30": Task(
-        ["experiment=bit_flip", "env.n_bits=30", "trainer.total_steps=15000"], range(3)
-    ),
+    "bit_flip_30": Task(["experiment=bit_flip_30"], range(3)),
+    "bit_flip_50": Task(["experiment=bit_flip_50"], range(3)),
     "bit_flip_continuous_8": Task(["experiment=bit_flip_continuous"], range(3)),
 }
 
