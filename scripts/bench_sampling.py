@@ -179,11 +179,11 @@ def by_capacity(
     for capacity in args.sizes:
         buffer = common.her_exp_buffer(capacity, common.random_walks(walks_for(capacity)))
         ways: dict[str, Callable[[], object]] = {
-            "40 a call": partial(buffer.sample, BATCH, args.batches),
+            f"{args.batches} a call": partial(buffer.sample, BATCH, args.batches),
             "large": partial(buffer.sample, LARGE),
         }
         spent = common.in_turn(ways, args.pairs)
-        sizes = {"40 a call": (BATCH, args.batches), "large": (LARGE, 1)}
+        sizes = {f"{args.batches} a call": (BATCH, args.batches), "large": (LARGE, 1)}
         figures["by_capacity"][str(capacity)] = {
             name: rates(*sizes[name], seconds).figures() for name, seconds in spent.items()
         }

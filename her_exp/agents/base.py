@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from her_exp.agents.networks import Learner
+from her_exp.agents.networks import MLP, Learner
 from her_exp.agents.normalizer import InputNormalizer
 from her_exp.types import Array, GoalSpaces
 
@@ -73,7 +73,7 @@ class GoalAgent:
         self.env_steps = 0  #: env steps seen: the clock of exploration schedules
         self.updates = 0
 
-    def initialize(self, make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    def initialize(self, make: Callable[[], MLP]) -> MLP:
         """Return `make()`, initialised from the agent's own seed; torch's global stream is untouched."""
         (child,) = self._init_seed.spawn(1)
         with torch.random.fork_rng(devices=[]):

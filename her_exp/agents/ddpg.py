@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from gymnasium import spaces as gym_spaces
 from torch import Tensor
-from torch.nn import functional as F
 
 from her_exp.agents.base import GoalAgent
 from her_exp.agents.networks import MLP, Learner
@@ -75,7 +74,7 @@ class DDPG(GoalAgent):
         self._middle_t = torch.from_numpy(self._middle).to(self.device)
         state, action = spaces.observation_dim + spaces.goal_dim, len(low)
 
-        def make(inputs: int, outputs: int) -> torch.nn.Module:
+        def make(inputs: int, outputs: int) -> MLP:
             sizes = [inputs, *hidden_sizes, outputs]
             return self.initialize(lambda: MLP(sizes, layer_norm=layer_norm))
 
@@ -117,37 +116,37 @@ class DDPG(GoalAgent):
         action = action.astype(self.spaces.action.dtype)
         return np.asarray(action.reshape(n, *(self.spaces.action.shape or ())))
 
+    @torch.no_grad()
     def update(self, batch: Batch) -> Metrics:
         """Take one gradient step of critic and actor."""
         state = self.inputs(batch.observation, batch.goal)
         action = (batch.action - self._middle_t) / self._half_t
-        target = self._target(batch)
 
-        q = self._q(self.critic, state, action)
-        critic_loss = F.mse_loss(q, target)
-        self.learners["critic"].minimize(critic_loss)
+        # Critic: the loss is the mean squared error.
+        q, tape = self.critic.record(torch.cat([state, action], dim=-1))
+        error = q - self._target(batch).unsqueeze(-1)
+        self.learners["critic"].step(self.critic.gradients(tape, error * (2 / len(error))))
 
-        choice = torch.tanh(self.actor(state))
-        # The critic is only crossed here: `minimize` computes no gradient of its weights.
-        actor_loss = -self._q(self.critic, state, choice).mean()
+        # Actor: the loss is minus the mean value of its choice, back through critic and tanh.
+        raw, tape = self.actor.record(state)
+        choice = torch.tanh(raw)
+        value, critic_tape = self.critic.record(torch.cat([state, choice], dim=-1))
+        slope = self.critic.slope(critic_tape, torch.full_like(value, -1 / len(value)))
+        slope = slope[:, state.shape[-1] :]
         if self.action_l2:
-            actor_loss = actor_loss + self.action_l2 * choice.square().mean()
-        self.learners["actor"].minimize(actor_loss)
+            slope = slope + choice * (2 * self.action_l2 / choice.numel())
+        slope = slope * (1.0 - choice * choice)
+        self.learners["actor"].step(self.actor.gradients(tape, slope))
+
         self.finish_update()
         return {
-            "critic_loss": critic_loss.detach(),
-            "actor_loss": actor_loss.detach(),
-            "q_mean": q.detach().mean(),
+            "critic_loss": error.square().mean(),
+            "actor_loss": self.action_l2 * choice.square().mean() - value.mean(),
+            "q_mean": q.mean(),
         }
 
-    @torch.no_grad()
     def _target(self, batch: Batch) -> Tensor:
         state = self.inputs(batch.next_observation, batch.goal)
         action = torch.tanh(self.target_actor(state))
-        value = self._q(self.target_critic, state, action)
-        return self.bootstrap(batch.reward, batch.terminated, value)
-
-    @staticmethod
-    def _q(critic: torch.nn.Module, state: Tensor, action: Tensor) -> Tensor:
-        value: Tensor = critic(torch.cat([state, action], dim=-1))
-        return value.squeeze(-1)
+        value = self.target_critic(torch.cat([state, action], dim=-1))
+        return self.bootstrap(batch.reward, batch.terminated, value.squeeze(-1))

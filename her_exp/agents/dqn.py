@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from gymnasium import spaces as gym_spaces
 from torch import Tensor
-from torch.nn import functional as F
 
 from her_exp.agents.base import GoalAgent
 from her_exp.agents.networks import MLP, Learner
@@ -92,18 +91,20 @@ class DQN(GoalAgent):
             greedy = np.where(self._generator.random(n) < self.epsilon, anything, greedy)
         return np.asarray(greedy + self._first)
 
+    @torch.no_grad()
     def update(self, batch: Batch) -> Metrics:
         """Take one gradient step."""
         state = self.inputs(batch.observation, batch.goal)
         index = (batch.action - self._first).unsqueeze(-1)
-        target = self._target(batch)
-        q = self.q(state).gather(-1, index).squeeze(-1)
-        loss = F.mse_loss(q, target)
-        self.learners["q"].minimize(loss)
+        values, tape = self.q.record(state)
+        q = values.gather(-1, index)
+        error = q - self._target(batch).unsqueeze(-1)
+        # The loss is the mean squared error of the actions taken.
+        slope = torch.zeros_like(values).scatter_(-1, index, error * (2 / len(error)))
+        self.learners["q"].step(self.q.gradients(tape, slope))
         self.finish_update()
-        return {"critic_loss": loss.detach(), "q_mean": q.detach().mean()}
+        return {"critic_loss": error.square().mean(), "q_mean": q.mean()}
 
-    @torch.no_grad()
     def _target(self, batch: Batch) -> Tensor:
         state = self.inputs(batch.next_observation, batch.goal)
         values: Tensor = self.target_q(state)

@@ -19,9 +19,6 @@ from her_exp.envs.distance import DistanceGoal
 from her_exp.ranges import check_ranges
 from her_exp.types import Array, Batch, GoalFunctions, GoalSpaces, Observation, Step
 
-#: Rows read at a time: what is read stays in the processor's cache until it is sorted into batches.
-_CHUNK = 2048
-
 
 class LastDraw(NamedTuple):
     """Where the last call of `sample` drew from; arrays (n_batches, batch_size)."""
@@ -84,7 +81,7 @@ class HindsightReplayBuffer:
         rows = capacity // num_envs
         self._steps = StoredSteps(spaces, goal_functions, num_envs, rows, info_keys, reward_range)
         self._ring = self._steps.ring
-        self._windows = self._ring.make_windows(_CHUNK)
+        self._windows = self._ring.make_windows(0)
         self._room: dict[str, torch.Tensor] = {}
         self._batches: dict[tuple[int, int], list[Batch]] = {}
         self._last: tuple[Index, Index, int, tuple[int, int]] | None = None
@@ -153,15 +150,11 @@ class HindsightReplayBuffer:
 
     def _read(self, rows: Index) -> None:
         """Read the transitions at `rows` into the workspace."""
-        index, room = torch.from_numpy(rows), self._room
-        for start in range(0, len(rows), _CHUNK):
-            part = slice(start, min(start + _CHUNK, len(rows)))
-            windows = self._windows.first(part.stop - start)
-            self._ring.read_windows(index[part], windows)
-            for name in ("observation", "action", "signals"):
-                room[name][part] = windows.now[name]
-            room["goal"][part] = windows.now["desired_goal"]
-            room["next_observation"][part] = windows.after["observation"]
+        n = len(rows)
+        self._ring.read_windows(torch.from_numpy(rows), self._windows)
+        for name, read in self._windows_of().items():
+            if self._room[name] is not read:  # stored in another dtype
+                self._room[name][:n] = read[:n]
 
     def _relabel(self, rows: Index, left: Index, shape: tuple[int, int], virtual: int) -> Index:
         """Give the first `virtual` steps of each batch a goal achieved elsewhere; returns its rows."""
@@ -175,8 +168,7 @@ class HindsightReplayBuffer:
         steps = DrawnSteps(self._ring, relabelled, first(left).reshape(-1))
         goal_rows = np.asarray(self._strategy(steps, self._generator), np.int64)
         goal = self._ring.gather(torch.from_numpy(goal_rows), "achieved_goal")
-        # The state after a step is the next row, also across the seam.
-        achieved = self._ring.gather(torch.from_numpy(relabelled + 1), "achieved_goal")
+        achieved = first(self._windows.after["achieved_goal"]).reshape(len(goal), -1)
         reward, terminated = self._judge(achieved, goal, relabelled)
         reward = reward.view(shape[0], virtual) + signals[..., EXTRA]
         if self._steps.reward_range is not None:
@@ -207,16 +199,22 @@ class HindsightReplayBuffer:
         """See that the workspace holds `n` steps. It is kept: fresh pages cost more than copies."""
         if self._room and n <= len(self._room["signals"]):
             return
-        width = {name: field.stop - field.start for name, field in self._ring.fields.items()}
-        kinds: dict[str, tuple[int, torch.dtype]] = {
-            "observation": (width["observation"], torch.float32),
-            "goal": (width["desired_goal"], torch.float32),
-            "action": (width["action"], torch.int64 if self._discrete else torch.float32),
-            "signals": (width["signals"], torch.float32),
-            "next_observation": (width["observation"], torch.float32),
-        }
-        self._room = {name: torch.empty(n, w, dtype=dtype) for name, (w, dtype) in kinds.items()}
+        self._windows = self._ring.make_windows(n)
+        for name, read in self._windows_of().items():
+            dtype = torch.int64 if name == "action" and self._discrete else torch.float32
+            # Batches are views of what was read, but for other dtypes.
+            self._room[name] = read if read.dtype == dtype else torch.empty(read.shape, dtype=dtype)
         self._batches = {}
+
+    def _windows_of(self) -> dict[str, torch.Tensor]:
+        now, after = self._windows.now, self._windows.after
+        return {
+            "observation": now["observation"],
+            "goal": now["desired_goal"],
+            "action": now["action"],
+            "signals": now["signals"],
+            "next_observation": after["observation"],
+        }
 
     def _hand_over(self, shape: tuple[int, int]) -> list[Batch]:
         """Return the workspace as batches on the device."""
@@ -263,7 +261,7 @@ class HindsightReplayBuffer:
         reward, terminated = room["signals"][:, REWARD], room["signals"][:, TERMINATED]
         declared = self._steps.reward_range
         best = float(reward.max()) if declared is None else declared[1]
-        achieved = self._ring.gather(torch.from_numpy(rows + 1), "achieved_goal").float()
+        achieved = self._windows.after["achieved_goal"][: len(rows)].float()
         gap = torch.linalg.vector_norm(achieved - room["goal"], dim=-1)
         return {
             "relabelled_share": virtual / batch_size,

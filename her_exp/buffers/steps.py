@@ -25,11 +25,12 @@ def _fields(spaces: GoalSpaces) -> dict[str, tuple[int, np.dtype[Any]]]:
     def of(space: gym_spaces.Space[Any]) -> tuple[int, np.dtype[Any]]:
         return int(np.prod(space.shape or ())), np.dtype(space.dtype)
 
+    # In this order what is read of a step is short, and what relabelling needs of it stands together.
     return {
-        "observation": of(spaces.observation),
         "achieved_goal": of(spaces.goal),
-        "desired_goal": of(spaces.goal),
+        "observation": of(spaces.observation),
         "action": of(spaces.action),
+        "desired_goal": of(spaces.goal),
         "signals": (len(SIGNALS), np.dtype(np.float32)),
     }
 
@@ -57,7 +58,9 @@ class StoredSteps:
         fields = _fields(spaces)
         size = StepRing.nbytes(fields, lanes, rows) / 1e6
         log.info("buffer: %d rows in %d lanes, %.1f MB", rows * lanes, lanes, size)
-        self.ring = StepRing(fields, ("observation",), ("achieved_goal",), lanes, rows)
+        self.ring = StepRing(
+            fields, fields.keys() - {"achieved_goal"}, ("achieved_goal", "observation"), lanes, rows
+        )
         self.info: dict[str, Array] = {}  # (lanes, rows + 1, ...) of each key
         self.info_keys = tuple(info_keys)
         self.reward_range = reward_range

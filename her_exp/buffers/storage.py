@@ -1,10 +1,9 @@
 """A ring of steps by lanes: states are stored once, neighbours in time are neighbours in memory.
 
 One row array a dtype, of shape (lanes, rows + 1, width). Row r holds state s_r and what was done
-there; the state after it is row r + 1, so a transition is two neighbouring rows and is read as one
-window. The extra row at the end repeats row 0, so that the window across the seam is one as well.
-Fields that are drawn by themselves, from other rows than the step's, have an array of their own: it is
-small enough to stay in the processor's cache where the rows are not.
+there; the state after it is row r + 1, so a transition is read as one window that reaches from one
+row into the next. The extra row at the end repeats row 0, so that the window across the seam is one
+as well.
 """
 
 from __future__ import annotations
@@ -34,47 +33,27 @@ class Field(NamedTuple):
     stop: int
 
 
-class Windows:
-    """Transitions read from the ring: `now` and `after` hold views (n, width) of each field.
+class Windows(NamedTuple):
+    """Transitions read from the ring.
 
-    Args:
-        arrays: row array to (n, width of a row + what is read of the next).
-        fields: where each field stands in a row.
-        widths: width of a row of each array.
+    Attributes:
+        arrays: of each row array, what was read: (n, ...).
+        now: fields of the step's own row, views (n, width).
+        after: fields of the row after it, the state that the step led to, views (n, width).
     """
 
-    def __init__(
-        self,
-        arrays: dict[str, torch.Tensor],
-        fields: Mapping[str, Field],
-        widths: Mapping[str, int],
-    ):
-        self.arrays = arrays
-        self.now: dict[str, torch.Tensor] = {}
-        self.after: dict[str, torch.Tensor] = {}
-        for name, (key, start, stop) in fields.items():
-            if key not in arrays:
-                continue
-            array, width = arrays[key], widths[key]
-            self.now[name] = array[:, start:stop]
-            if width + stop <= array.shape[1]:
-                self.after[name] = array[:, width + start : width + stop]
-        self._about = (fields, widths)
-
-    def first(self, n: int) -> Windows:
-        """Return the part of this room that holds `n` windows."""
-        if all(len(array) == n for array in self.arrays.values()):
-            return self
-        return Windows({key: array[:n] for key, array in self.arrays.items()}, *self._about)
+    arrays: dict[str, torch.Tensor]
+    now: dict[str, torch.Tensor]
+    after: dict[str, torch.Tensor]
 
 
 class StepRing:
     """Rings of `rows` rows in `lanes` lanes that advance in lock step.
 
     Args:
-        fields: name to (width, dtype) of each field.
-        after: the fields that are read of the state after a step as well; the first ones of `fields`.
-        apart: the fields that have an array of their own.
+        fields: name to (width, dtype) of each field, in the order in which they stand in a row.
+        now: fields that are read of a step's own row; best the last ones.
+        after: fields that are read of the row after it; best the first ones.
         lanes: parallel environments.
         rows: rows of each lane, at least 2.
     """
@@ -82,38 +61,35 @@ class StepRing:
     def __init__(
         self,
         fields: Mapping[str, tuple[int, np.dtype[Any]]],
+        now: Collection[str],
         after: Collection[str],
-        apart: Collection[str],
         lanes: int,
         rows: int,
     ):
         self.lanes, self.rows, self.stride = lanes, rows, rows + 1
         self.fields: dict[str, Field] = {}
         widths: dict[str, int] = {}
-        dtypes: dict[str, np.dtype[Any]] = {}
-        read: dict[str, int] = {}  # columns of the second row that are read
         for name, (width, dtype) in fields.items():
-            key = name if name in apart else stored_dtype(dtype).name
-            dtypes[key] = stored_dtype(dtype)
+            key = stored_dtype(dtype).name
             start = widths.get(key, 0)
             self.fields[name] = Field(key, start, start + width)
             widths[key] = start + width
-            read[key] = widths[key] if name in after else read.get(key, 0)
-        self._widths = widths
-        self.arrays = {
-            key: np.zeros((lanes, self.stride, w), dtypes[key]) for key, w in widths.items()
-        }
+        self.arrays = {key: np.zeros((lanes, self.stride, w), key) for key, w in widths.items()}
         self._flat = {
             key: torch.from_numpy(a.reshape(-1, a.shape[-1])) for key, a in self.arrays.items()
         }
-        # A row and what is read of the next one: overlapping windows, no copy.
-        self._windows = {
-            key: torch.as_strided(
-                flat, (flat.shape[0] - 1, widths[key] + read[key]), (widths[key], 1)
-            )
-            for key, flat in self._flat.items()
-            if key not in apart
-        }
+        self._now, self._after = now, after
+        # From the first column that is read of a row to the last one of the next row: overlapping
+        # windows, no copy.
+        self._begin: dict[str, int] = {}
+        self._windows: dict[str, torch.Tensor] = {}
+        for key, flat in self._flat.items():
+            own = {name: field for name, field in self.fields.items() if field.array == key}
+            begin = min(own[name].start for name in own if name in now)
+            end = widths[key] + max((own[name].stop for name in own if name in after), default=0)
+            size = (len(flat) - 1, end - begin)
+            self._begin[key] = begin
+            self._windows[key] = torch.as_strided(flat, size, (widths[key], 1), begin)
         # Steps from a row to the last state of its episode, and from the first state to it.
         self._left = np.zeros((lanes, self.stride), np.int32)
         self._since = np.zeros((lanes, self.stride), np.int32)
@@ -166,7 +142,10 @@ class StepRing:
     def rows_ahead(self, flat: Array, offset: Array) -> Array:
         """Flat index of the rows `offset` (negative: back) from `flat` in the same lane."""
         lane_start = flat // self.stride * self.stride
-        return np.asarray((flat - lane_start + offset) % self.rows + lane_start)
+        row = flat - lane_start + offset
+        row -= self.rows * (row >= self.rows)
+        row += self.rows * (row < 0)
+        return np.asarray(row + lane_start)
 
     def left(self, flat: Array, age: Array) -> Array:
         """Steps from each row to the last state of its episode so far; 0: no step starts there."""
@@ -189,12 +168,19 @@ class StepRing:
     def make_windows(self, n: int) -> Windows:
         """Return room for `n` windows."""
         room = {k: torch.empty(n, w.shape[1], dtype=w.dtype) for k, w in self._windows.items()}
-        return Windows(room, self.fields, self._widths)
+
+        def column(name: str, shift: int) -> torch.Tensor:
+            key, start, stop = self.fields[name]
+            shift = shift * self._flat[key].shape[1] - self._begin[key]
+            return room[key][:, start + shift : stop + shift]
+
+        now = {name: column(name, 0) for name in self._now}
+        return Windows(room, now, {name: column(name, 1) for name in self._after})
 
     def read_windows(self, flat: torch.Tensor, room: Windows) -> None:
-        """Read each row of `flat` (n,) and the row after it into `room`, made for n windows."""
+        """Read each row of `flat` (n,) and the row after it into the first n of `room`."""
         for key, windows in self._windows.items():
-            torch.index_select(windows, 0, flat, out=room.arrays[key])
+            torch.index_select(windows, 0, flat, out=room.arrays[key][: len(flat)])
 
     def state_dict(self) -> dict[str, Any]:
         """Everything filled, as tensors and numbers; of a full ring they share its memory."""
@@ -225,8 +211,8 @@ class StepRing:
             raise ValueError(f"saved ring is {state['size']}, this one {[self.lanes, self.rows]}")
         for key, array in self.arrays.items():
             self.fill(array, state["arrays"][key])
-        self.fill(self._left, state["left"])
-        self.fill(self._since, state["since"])
+        for table, name in ((self._left, "left"), (self._since, "since")):
+            table[:, : state[name].shape[1]] = state[name].numpy()
         self._length = state["length"].numpy().copy()
         self.newest, self.filled = int(state["newest"]), int(state["filled"])
         self.steps = int(state["steps"])

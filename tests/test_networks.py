@@ -1,0 +1,71 @@
+"""The hand-written backward pass against autograd, and the fast product against the plain one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from her_exp.agents import networks
+from her_exp.agents.networks import MLP, Learner, product
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).abs().max() / b.abs().max())
+
+
+@pytest.mark.parametrize("shape", [(256, 256, 256), (512, 300, 129), (1024, 64, 64), (8, 4, 3)])
+def test_product_is_the_linear_layer(shape: tuple[int, int, int]) -> None:
+    batch, inputs, outputs = shape
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(batch, inputs), torch.randn(outputs, inputs), torch.randn(outputs)
+    slope = torch.randn(batch, outputs)
+    with torch.no_grad():
+        assert relative(product(x, weight, bias), F.linear(x, weight, bias)) < 1e-5
+        # The two products of the backward pass hand in transposed views.
+        assert relative(product(slope, weight.t()), slope @ weight) < 1e-5
+        assert relative(product(slope.t(), x.t()), slope.t() @ x) < 1e-5
+
+
+def test_product_without_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "_ONEDNN", None)
+    x, weight = torch.randn(256, 256), torch.randn(256, 256)
+    with torch.no_grad():
+        assert torch.equal(product(x, weight), F.linear(x, weight))
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("sizes", [(7, 5), (7, 16, 3), (30, 256, 256, 4)])
+def test_gradients_equal_autograds(sizes: tuple[int, ...], layer_norm: bool) -> None:
+    torch.manual_seed(1)
+    network = MLP(sizes, layer_norm=layer_norm)
+    x = torch.randn(256, sizes[0], requires_grad=True)
+    slope = torch.randn(256, sizes[-1])
+    expected = torch.autograd.grad((network(x) * slope).sum(), [x, *network.parameters()])
+    with torch.no_grad():
+        y, tape = network.record(x.detach())
+        gradients = network.gradients(tape, slope)
+        into_x = network.slope(tape, slope)
+    assert relative(y, network(x).detach()) < 1e-5
+    assert relative(into_x, expected[0]) < 1e-4
+    for (name, parameter), mine, theirs in zip(
+        network.named_parameters(), gradients, expected[1:], strict=True
+    ):
+        assert mine.shape == parameter.shape, name
+        assert relative(mine, theirs) < 1e-4, name
+
+
+def test_a_learner_is_adam() -> None:
+    torch.manual_seed(2)
+    network, copy = MLP((4, 8, 2)), MLP((4, 8, 2))
+    copy.load_state_dict(network.state_dict())
+    learner, adam = Learner(network, 0.01), torch.optim.Adam(copy.parameters(), lr=0.01)
+    for _ in range(20):
+        gradients = [torch.randn_like(p) for p in copy.parameters()]
+        for parameter, gradient in zip(copy.parameters(), gradients, strict=True):
+            parameter.grad = gradient.clone()
+        adam.step()
+        with torch.no_grad():
+            learner.step(gradients)
+    for mine, theirs in zip(network.parameters(), copy.parameters(), strict=True):
+        assert relative(mine.detach(), theirs.detach()) < 1e-5
