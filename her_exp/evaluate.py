@@ -14,6 +14,8 @@ python -m her_exp.evaluate run=outputs/point_reach/ddpg/<time> episodes=200
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +61,7 @@ def evaluate_run(
     trust: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Evaluate the policy of a run folder on held-out goals; returns the summary (see `Evaluation`)."""
-    cfg, task, agent, functions = _restore(folder, checkpoint, trust)
+    cfg, task, agent, functions = restore(folder, checkpoint, trust)
     env = task.make(min(task.num_eval_envs, episodes))
     try:
         result = evaluation.evaluate(env, functions, agent, episodes, held_out_seed(cfg, seed))
@@ -68,9 +70,10 @@ def evaluate_run(
     return result.summary()
 
 
-def _restore(
-    folder: Path, checkpoint: str, trust: Sequence[str]
+def restore(
+    folder: Path, checkpoint: str = "last", trust: Sequence[str] = ()
 ) -> tuple[DictConfig, GoalTask, Agent, EnvGoalFunctions]:
+    """Return config, task, trained agent and goal functions of a run folder."""
     if checkpoint not in ("last", "best"):
         raise UserError(f"checkpoint={checkpoint}: give last or best")
     cfg = load_run_config(folder, trust)
@@ -85,12 +88,13 @@ def film(
     folder: Path, episodes: int, seed: int, checkpoint: str, trust: Sequence[str] = ()
 ) -> list[Path]:
     """Write a film and a picture of trajectories into the run folder; returns their paths."""
-    cfg, task, agent, functions = _restore(folder, checkpoint, trust)
+    cfg, task, agent, functions = restore(folder, checkpoint, trust)
     written = []
+    picture = folder / "paths.png"
     # A native vector env draws every lane; one lane after the other makes the film.
     frames: list[NDArray[np.uint8]] = []
     first = held_out_seed(cfg, seed)
-    for episode in range(episodes):
+    for episode in range(episodes if can_draw(task) else 0):
         env = task.make_single(render_mode="rgb_array")
         observation, _ = env.reset(seed=first + episode)
         done = False
@@ -111,11 +115,21 @@ def film(
         result = evaluation.evaluate(
             many, functions, agent, many.num_envs, first, paths=pictures.PATHS
         )
-        written.append(folder / "paths.png")
-        Image.fromarray(pictures.draw(result, many)).save(written[-1])
+        written.append(picture)
+        Image.fromarray(pictures.draw(result, many)).save(picture)
     finally:
         many.close()
     return written
+
+
+def can_draw(task: GoalTask) -> bool:
+    """Say whether the env has a mode that gives frames; if not, there is a picture but no film."""
+    env = task.make_single()
+    modes = env.metadata.get("render_modes") or []
+    env.close()
+    if "rgb_array" not in modes:
+        print("this env has no render mode rgb_array: no film, only the picture", file=sys.stderr)
+    return "rgb_array" in modes
 
 
 def _frames(env: Any) -> list[NDArray[np.uint8]]:
@@ -157,7 +171,7 @@ def command(argv: Sequence[str]) -> int:
     seed, checkpoint = options["seed"], options["checkpoint"]
     summary = evaluate_run(folder, options["episodes"], seed, checkpoint, trust)
     print(evaluation.describe(summary))
-    about = {"checkpoint": checkpoint, "seed": seed}
+    about = {"checkpoint": checkpoint, "seed": seed, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     write_json(folder / "evaluation.json", about | summary)
     print(json.dumps(about | summary))
     if options["video"]:

@@ -50,6 +50,7 @@ class RunLogger:
         if self._file.seek(0, os.SEEK_END) == 0:
             self._csv.writerow(CSV_HEADER)
         show = sys.stderr.isatty() if progress is None else progress
+        self.shows_bar = show
         self._bar = tqdm(
             total=total_steps, unit="step", disable=not show, dynamic_ncols=True, smoothing=0.1
         )

@@ -61,7 +61,11 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = lock(self.path)
         if not resume:
-            check_free(self.path)
+            try:
+                check_free(self.path)
+            except UserError:
+                self._lock.close()
+                raise
 
     def __enter__(self) -> RunFolder:
         return self

@@ -130,7 +130,7 @@ class Trainer:
             self.rollout.reset(self._barrier_seed())  # what the saved run did as well
         elif self._resumed["kind"] == "exact":
             self.rollout.load_state(self._resumed)
-        else:
+        elif self.collecting(self.record.env_steps):
             log.warning("this env cannot save its state: the open episodes start again here")
             self._barrier()
 
@@ -209,6 +209,8 @@ class Trainer:
             if result.paths:
                 self.logger.picture("eval/paths", pictures.draw(result, self.eval_env), steps)
             self.logger.progress(steps, self.record.success)
+            if not self.logger.shows_bar:
+                log.info("%d steps: success %.1f %%", steps, 100 * (self.record.success or 0.0))
             self.logger.flush()
             self._keep_policy()
             self._write_result("running")

@@ -85,6 +85,7 @@ class HindsightReplayBuffer:
         self._room: dict[str, torch.Tensor] = {}
         self._batches: dict[tuple[int, int], list[Batch]] = {}
         self._last: tuple[Index, Index, int, tuple[int, int]] | None = None
+        self._metrics: dict[str, float] = {}  # of the last draw before a state was loaded
 
     @property
     def size(self) -> int:
@@ -255,7 +256,7 @@ class HindsightReplayBuffer:
     def metrics(self) -> dict[str, float]:
         """HER's own numbers of the last call of `sample`, for the log."""
         if self._last is None:
-            return {}
+            return dict(self._metrics)
         rows, _, virtual, (_, batch_size) = self._last
         room = {name: values[: len(rows)] for name, values in self._room.items()}
         reward, terminated = room["signals"][:, REWARD], room["signals"][:, TERMINATED]
@@ -273,9 +274,13 @@ class HindsightReplayBuffer:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that drawing depends on, the generator included; tensors share memory."""
-        return self._steps.state_dict() | {"generator": self._generator.bit_generator.state}
+        return self._steps.state_dict() | {
+            "generator": self._generator.bit_generator.state,
+            "metrics": self.metrics(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore `state_dict`; ValueError unless spaces, lanes and capacity are the same."""
         self._steps.load_state_dict(state)
         self._generator.bit_generator.state = state["generator"]
+        self._last, self._metrics = None, dict(state["metrics"])
