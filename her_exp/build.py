@@ -12,6 +12,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from her_exp.checkpoint import restore
 from her_exp.envs.make import GoalTask
 from her_exp.logger import RunLogger
 from her_exp.trainer import Trainer
@@ -96,7 +97,7 @@ def make_trainer(cfg: DictConfig, folder: Path, state: Mapping[str, Any] | None 
         hparams=flat(cfg),
     )
     if state is not None:
-        trainer.load_state_dict(state)
+        restore(trainer, state, "the checkpoint")
     return trainer
 
 

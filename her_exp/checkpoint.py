@@ -67,7 +67,23 @@ class Checkpoints:
     def latest(self) -> Any | None:
         """Return the newest state, or None."""
         paths = self.all()
-        return load(paths[-1]) if paths else None
+        if not paths:
+            return None
+        state = load(paths[-1])
+        if not isinstance(state, dict) or not isinstance(state.get("record"), dict):
+            raise UserError(f"{paths[-1]} is no checkpoint of her_exp")
+        if not {"envs", "agent", "buffer", "functions", "clock", "log"} <= state.keys():
+            raise UserError(f"{paths[-1]} is no whole checkpoint of her_exp")
+        return state
+
+
+def restore(part: Any, state: Any, what: str) -> None:
+    """Load `state` into `part`, or raise UserError in one line: it may be a file of something else."""
+    try:
+        part.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        raise UserError(f"{what} does not fit this run ({reason})") from error
 
 
 def save_policy(agent: Agent, path: Path, **about: Any) -> None:
@@ -78,5 +94,7 @@ def save_policy(agent: Agent, path: Path, **about: Any) -> None:
 def load_policy(agent: Agent, path: Path) -> dict[str, Any]:
     """Restore the agent; returns what was saved about it."""
     state = load(path)
-    agent.load_state_dict(state["agent"])
+    if not isinstance(state, dict) or not {"agent", "about"} <= state.keys():
+        raise UserError(f"{path} is no policy of her_exp")
+    restore(agent, state["agent"], str(path))
     return dict(state["about"])

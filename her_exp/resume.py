@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from her_exp.config import path_safe
 from her_exp.hints import keys, unknown_key
+from her_exp.run_folder import check_free
 from her_exp.trust import load_run_config
 from her_exp.types import UserError
 from her_exp.validate import validate
@@ -151,7 +152,7 @@ def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = (
         state = Checkpoints(folder / "checkpoints").latest()
         if state is None:
             raise UserError(f"resume={folder}: no checkpoint yet; run it anew with rerun={folder}")
-        steps = int(state["record"]["env_steps"])
+        steps = int(state["record"].get("env_steps", 0))
         if status_of(folder) == "done" and steps >= cfg.trainer.total_steps:
             raise UserError(
                 f"resume={folder}: done after {steps} env steps; give trainer.total_steps=<more>"
@@ -171,6 +172,8 @@ def rerun(
 ) -> tuple[DictConfig, Path]:
     """Return the config of `source` with changes, and the new folder to run it in."""
     cfg = load_run_config(source, trust)
+    if run_dir and Path(run_dir).exists():
+        check_free(Path(run_dir))
     apply(cfg, overrides)
     validate(cfg)
     agent = str(cfg.agent._target_).rpartition(".")[2].lower()
@@ -191,8 +194,11 @@ def start_over(folder: Path) -> None:
 
 def log_to(folder: Path) -> None:
     """Log as Hydra would have: plain lines to the terminal, stamped ones into the run's log."""
-    folder.mkdir(parents=True, exist_ok=True)
-    console, file = logging.StreamHandler(), logging.FileHandler(folder / "run.log")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        console, file = logging.StreamHandler(), logging.FileHandler(folder / "run.log")
+    except OSError as error:
+        raise UserError(f"cannot write to {folder} ({error.strerror})") from error
     console.setFormatter(logging.Formatter("%(message)s"))
     file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[console, file], force=True)

@@ -32,8 +32,10 @@ class Note(NamedTuple):
     line: str
 
 
-def run_job(folder: Path, start: Callable[[], float]) -> float:
+def run_job(folder: Path, start: Callable[[], float], trust: Sequence[str] = ()) -> float:
     """Run a sweep's job in its folder, or what is left of it; returns its success rate.
+
+    `trust` holds the packages that the job's own command names.
 
     The folder's name holds the hash of the job's config, so what is in it is the same experiment.
     A failure is noted and does not stop the other jobs.
@@ -44,7 +46,7 @@ def run_job(folder: Path, start: Callable[[], float]) -> float:
             _note("skipped", folder, f"done before, success {success:.1%}")
             return success
         if has_checkpoint(folder):
-            success, what = resume(folder), "resumed"
+            success, what = resume(folder, trust=trust), "resumed"
         else:
             if status_of(folder) is not None:
                 start_over(folder)

@@ -9,6 +9,7 @@ python -m her_exp.train --help                   # all settings
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from her_exp import sweep
-from her_exp.config import CONF_DIR, CONFIG_NAME
+from her_exp.config import CONF_DIR, CONFIG_NAME, plain, without_hydra
 from her_exp.hints import one_line
 from her_exp.preflight import preflight
 from her_exp.resume import (
@@ -34,6 +35,7 @@ from her_exp.resume import (
     status_of,
 )
 from her_exp.signals import Stopped
+from her_exp.trust import packages_of
 from her_exp.types import UserError
 
 if TYPE_CHECKING:
@@ -81,6 +83,9 @@ def run_trainer(cfg: DictConfig, run: RunFolder, state: Mapping[str, Any] | None
 
 def main() -> None:
     """Check the command line, then run what it asks for: through Hydra, unless a run goes on."""
+    if {"-h", "--help", "--cfg", "-c", "--info"} & set(sys.argv[1:]):
+        # `... --help | head` closes the pipe early: end quietly. A run must not end so.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         asked = request(sys.argv[1:])
         if asked is not None and _continue(asked):
@@ -88,6 +93,8 @@ def main() -> None:
         plan = preflight(sys.argv[1:])
     except UserError as error:
         _exit(str(error).splitlines(), 2)
+    except KeyboardInterrupt:
+        _exit(["interrupted"], 130)
     sys.argv[1:] = plan.argv
     seen = sweep.notes(plan.sweep_dir)
     status: str | int | None = 0
@@ -125,8 +132,8 @@ def _continue(asked: Request) -> bool:
     if asked.resume == "auto" and status_of(folder) == "done":
         print(folder)
         return True
-    if not folder.is_dir():
-        raise UserError(f"resume={folder}: no such run folder")
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"resume={folder}: no run folder, config.yaml is missing")
     log_to(folder)
     return _end(folder, lambda: resume(folder, asked.overrides, asked.trust))
 
@@ -135,7 +142,7 @@ def _end(folder: Path, run: Callable[[], float]) -> bool:
     """Run to the end; a stop on a signal and a failure of the run become exit codes."""
     try:
         run()
-    except UserError as error:
+    except (UserError, OSError) as error:  # OSError: the disk is full, or not to be written to
         log.error("her_exp: error: %s", one_line(str(error)))
         sys.exit(1)
     except Stopped as stop:
@@ -157,7 +164,8 @@ def job(cfg: DictConfig) -> float:
     folder = Path(settings.runtime.output_dir)
     overrides = list(settings.overrides.task)
     if settings.mode == RunMode.MULTIRUN:
-        return sweep.run_job(folder, lambda: train(cfg, folder, overrides))
+        trust = packages_of(plain(without_hydra(cfg)))
+        return sweep.run_job(folder, lambda: train(cfg, folder, overrides), trust)
     _end(folder, lambda: train(cfg, folder, overrides))
     return 0.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,7 @@ class Trainer:
         self.checkpoints = Checkpoints(logger.folder / "checkpoints", keep_checkpoints)
         self.clock, self.record = Stopwatch(), Record()
         self._resumed: Mapping[str, Any] | None = None
+        self._barrier_at = -1  # env steps at which the envs were last reset for a checkpoint
 
     def fit(self) -> float:
         """Train to the end; returns the success rate of the last evaluation.
@@ -106,14 +108,15 @@ class Trainer:
                         self._barrier()
                         self._checkpoint({"kind": "barrier"})
                     if signals.received is not None:
-                        self._checkpoint(self.rollout.state())
+                        self._checkpoint(self._envs())
                         raise Stopped(signals.received)
                 self._end()
             log.info("%s", evaluation.describe(self.record.result))
             return float(self.record.result["success_final"])
         except BaseException as error:
             status = "stopped" if isinstance(error, Stopped) else "failed"
-            self._write_result(status, str(error) or type(error).__name__)
+            with suppress(OSError):  # of a full disk the error itself tells more
+                self._write_result(status, str(error) or type(error).__name__)
             raise
         finally:
             self.env.close()
@@ -128,6 +131,7 @@ class Trainer:
             self._start_episodes(self.rollout.reset(self.env_seed))
         elif self._resumed["kind"] == "barrier":
             self.rollout.reset(self._barrier_seed())  # what the saved run did as well
+            self._barrier_at = self.record.env_steps
         elif self._resumed["kind"] == "exact":
             self.rollout.load_state(self._resumed)
         elif self.collecting(self.record.env_steps):
@@ -229,7 +233,7 @@ class Trainer:
             self._log()
         success = float(self.record.result["success_final"])
         self.logger.hparams(self.hparams, {"eval/success_final": success})
-        self._checkpoint(self.rollout.state())
+        self._checkpoint(self._envs())
         self._write_result("done")
 
     def _solved(self) -> bool:
@@ -247,8 +251,14 @@ class Trainer:
         sequence = np.random.SeedSequence([self.env_seed, self.record.env_steps])
         return int(sequence.generate_state(1)[0]) % (2**31 - 2**16)
 
+    def _envs(self) -> dict[str, Any]:
+        """How a run that goes on from here gets its envs back."""
+        at_barrier = self._barrier_at == self.record.env_steps
+        return {"kind": "barrier"} if at_barrier else self.rollout.state()
+
     def _barrier(self) -> None:
         """Reset the envs at a seed of this step, so that a run continued here repeats this one."""
+        self._barrier_at = self.record.env_steps
         self._start_episodes(self.rollout.reset(self._barrier_seed()))
 
     def _checkpoint(self, envs: Mapping[str, Any]) -> None:

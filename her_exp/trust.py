@@ -14,6 +14,13 @@ from her_exp.signatures import find_class
 from her_exp.types import UserError
 
 _OURS = "her_exp"
+#: What our own classes in each slot of a config descend from; nested nodes are never ours.
+_BASES = {
+    "env": "her_exp.envs.make.GoalTask",
+    "buffer": "her_exp.buffers.hindsight.HindsightReplayBuffer",
+    "agent": "her_exp.agents.base.GoalAgent",
+    "trainer": "her_exp.trainer.Trainer",
+}
 #: Classes of packages that are not trusted as a whole.
 _CLASSES = ("torch.nn.ReLU", "torch.nn.Tanh", "torch.nn.SiLU", "torch.nn.GELU", "torch.nn.ELU")
 
@@ -38,47 +45,68 @@ def load_run_config(folder: Path, trust: Sequence[str] = ()) -> DictConfig:
     if not isinstance(cfg, DictConfig) or not isinstance(values, dict):
         raise UserError(f"{path}: no configuration")
     check_trust(values, trust)
+    lacking = [key for key in ("seed", "threads", "device", *_BASES) if values.get(key) is None]
+    lacking += [key for key in _BASES if "_target_" not in (values.get(key) or {})]
+    if lacking:
+        raise UserError(f"{path}: lacks {', '.join(dict.fromkeys(lacking))}; is it whole?")
     return cfg
 
 
 def check_trust(values: dict[Any, Any], trust: Sequence[str] = ()) -> None:
     """Raise UserError if making the parts of this config could run code that is not trusted."""
-    allowed = {_OURS, *trust}
     for key, value in _walk(values):
-        last = key.rpartition(".")[2]
+        name = key.rpartition(".")[2]
         if isinstance(value, str) and "${" in value:
             raise UserError(f"{key}={value}: a run's saved config holds values, no interpolations")
-        if last == "_target_":
-            _check_target(key, value, allowed)
-        elif last == "_args_":
+        if name == "_target_":
+            _check_target(key, value, trust)
+        elif name == "_args_":
             raise UserError(f"{key}: a run's saved config names every argument")
-    env = values.get("env")
-    env = env if isinstance(env, dict) else {}
-    modules = env.get("imports") or []
-    named = str(env.get("id") or "").partition(":")
-    modules = [*(modules if isinstance(modules, list) else [modules]), *named[: bool(named[1])]]
-    for module in modules:
-        root = str(module).partition(".")[0]
-        if root not in allowed:
-            raise UserError(
-                f"env.imports, env.id: importing {module} runs its code; if you trust it, add "
-                f"trust=[{root}]"
-            )
+        for module in _imported(name, value):
+            root = module.partition(".")[0]
+            if root not in trust:
+                raise UserError(
+                    f"{key}={value}: importing {module} runs its code; if you trust it, add trust=[{root}]"
+                )
 
 
-def _check_target(key: str, target: Any, allowed: set[str]) -> None:
+def packages_of(values: dict[Any, Any]) -> list[str]:
+    """Return the packages that a config names: what the user who wrote it trusts already."""
+    named = []
+    for key, value in _walk(values):
+        name = key.rpartition(".")[2]
+        named += [str(value)] if name == "_target_" else _imported(name, value)
+    return sorted({module.partition(".")[0] for module in named} - {_OURS})
+
+
+def _imported(name: str, value: Any) -> list[str]:
+    """Modules that a key makes us import: those of `imports`, and the first half of `module:Id`."""
+    if name == "imports" and value:
+        return [str(module) for module in (value if isinstance(value, list) else [value])]
+    module, colon, _ = (
+        value.partition(":") if name == "id" and isinstance(value, str) else ("", "", "")
+    )
+    return [module] if colon else []
+
+
+def _check_target(key: str, target: Any, trust: Sequence[str]) -> None:
     if target in _CLASSES:
         return
     root = str(target).partition(".")[0]
     # Looked at before anything is imported: importing runs code as well.
-    if root not in allowed:
+    if root not in (_OURS, *trust):
         raise UserError(
             f"{key}={target}: not from a trusted package; if you trust it, add trust=[{root}]"
         )
     cls = find_class(key, target)
     # A name in our package may lead elsewhere: what counts is where the class itself lives.
-    if cls.__module__.partition(".")[0] not in allowed:
+    home = cls.__module__.partition(".")[0]
+    if home not in (_OURS, *trust):
         raise UserError(f"{key}={target}: leads to {cls.__module__}, which is not trusted")
+    if home == _OURS:  # of ours, only what fits the slot: others open files, processes, folders
+        base = _BASES.get(key.removesuffix("._target_"))
+        if base is None or not issubclass(cls, find_class(key, base)):
+            raise UserError(f"{key}={target}: this class has no business here")
 
 
 def _walk(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -82,6 +85,10 @@ class GoalTask:
 
     def make(self, num_envs: int | None = None, render_mode: str | None = None) -> VectorEnv:
         """Return a vector env of `num_envs` lanes (default: the task's)."""
+        with _ignoring_sigint() if self.backend == "async" else nullcontext():
+            return self._make_vec(num_envs, render_mode)
+
+    def _make_vec(self, num_envs: int | None, render_mode: str | None) -> VectorEnv:
         return gym.make_vec(
             self.id,
             num_envs=num_envs or self.num_envs,
@@ -120,6 +127,22 @@ class GoalTask:
             goal_distance=self.goal_distance,
             info_keys=info_keys,
         )
+
+
+@contextmanager
+def _ignoring_sigint() -> Iterator[None]:
+    """Processes started in this block ignore SIGINT from their first line.
+
+    Ctrl-C goes to the whole process group: workers that died of it would take the checkpoint along.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def import_modules(names: Sequence[str]) -> None:
