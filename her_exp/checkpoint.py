@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from her_exp.files import sync_folder
 from her_exp.types import Agent, UserError
 
 
@@ -20,6 +21,7 @@ def save(state: Any, path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    sync_folder(path.parent)
 
 
 def load(path: Path) -> Any:

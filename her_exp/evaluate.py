@@ -35,6 +35,7 @@ from her_exp.envs.make import GoalTask
 from her_exp.files import write_json
 from her_exp.trust import load_run_config
 from her_exp.types import Agent, UserError
+from her_exp.validate import validate
 
 DEFAULTS: dict[str, Any] = {
     "run": None,
@@ -79,6 +80,10 @@ def restore(
     cfg = load_run_config(folder, trust)
     torch.set_num_threads(cfg.threads)
     task: GoalTask = make(cfg.env)
+    if str(cfg.device).startswith("cuda") and not torch.cuda.is_available():
+        print(f"trained on {cfg.device}, evaluated on the CPU", file=sys.stderr)
+        cfg.device = "cpu"
+    validate(cfg)
     agent = make_agent(cfg, task, resolve_device(cfg.device))
     load_policy(agent, folder / "checkpoints" / f"{checkpoint}.pt")
     return cfg, task, agent, task.goal_functions(cfg.buffer.get("info_keys") or ())

@@ -11,7 +11,10 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from her_exp.rollout import Episode, Rollout
-from her_exp.types import Agent, Array, GoalFunctions
+from her_exp.types import Agent, Array, GoalFunctions, UserError
+
+#: Steps after which an episode is taken to have no end.
+_LONGEST = 100_000
 
 
 @dataclass
@@ -92,7 +95,14 @@ def evaluate(
     open_tracks = set(range(kept))
     success = [False] * kept
     done: list[list[Episode]] = [[] for _ in range(env.num_envs)]
+    steps = 0
     while due.any():
+        steps += 1
+        if steps > _LONGEST * int(max(shares(episodes, env.num_envs))):
+            raise UserError(
+                f"evaluation: episodes of more than {_LONGEST} steps; give the env a time limit, e.g. "
+                "+env.max_episode_steps=200"
+            )
         step, ended = rollout.step(lambda o, g: agent.act(o, g, explore=False))
         for lane in open_tracks:
             tracks[lane].append(step.next_observation["achieved_goal"][lane].copy())

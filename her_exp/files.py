@@ -21,12 +21,22 @@ def write_json(path: Path, content: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a rename onto the disk: without it a power cut may undo what the file's fsync kept."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def empty_result(status: str, reason: str | None = None) -> dict[str, Any]:
     """Return a `result.json` of a run that has done nothing yet."""
     return {
-        "status": status,  # running, done or failed
+        "status": status,  # running, done, stopped (by a signal) or failed
         "reason": reason,
         "env_steps": 0,
         "episodes": 0,

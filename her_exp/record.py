@@ -36,7 +36,7 @@ class Record:
         self.reached: dict[str, dict[str, float]] = {}
         self._best = [-1.0, -np.inf]  # success and return of the best evaluation
         self._recent: list[float] = []
-        self._losses: list[Metrics] = []
+        self._losses: dict[str, list[torch.Tensor]] = {}
 
     @property
     def success(self) -> float | None:
@@ -63,7 +63,11 @@ class Record:
     def learned(self, metrics: Sequence[Metrics]) -> None:
         """Count gradient steps and keep their metrics, on the device, for the next log line."""
         self.updates += len(metrics)
-        self._losses += metrics
+        for (
+            one
+        ) in metrics:  # an update need not have every metric: a delayed actor has its own beat
+            for key, value in one.items():
+                self._losses.setdefault(key, []).append(torch.as_tensor(value))
 
     def losses(self) -> dict[str, float]:
         """Return the means of the metrics since the last call: the only place where they are fetched.
@@ -72,10 +76,12 @@ class Record:
             UserError: one of them is not finite.
         """
         means = {
-            f"train/{key}": float(torch.stack([m[key] for m in self._losses]).float().mean())
-            for key in (self._losses[0] if self._losses else ())
+            f"train/{key}": float(
+                torch.stack([v.to(values[-1].device) for v in values]).float().mean()
+            )
+            for key, values in self._losses.items()
         }
-        self._losses = []
+        self._losses = {}
         self.logged_at = self.env_steps
         for tag, value in means.items():
             if not np.isfinite(value):
@@ -127,8 +133,7 @@ class Record:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything, with the metrics that are not logged yet."""
-        keys = list(self._losses[0]) if self._losses else []
-        pending = {key: torch.stack([m[key] for m in self._losses]) for key in keys}
+        pending = {key: torch.stack(values).cpu() for key, values in self._losses.items()}
         plain = {key: value for key, value in vars(self).items() if key != "_losses"}
         return {**plain, "pending": pending}
 
@@ -137,5 +142,4 @@ class Record:
         state = dict(state)
         pending = state.pop("pending")
         vars(self).update(state)
-        count = len(next(iter(pending.values()), ()))
-        self._losses = [{key: value[i] for key, value in pending.items()} for i in range(count)]
+        self._losses = {key: list(values) for key, values in pending.items()}

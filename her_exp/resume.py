@@ -122,6 +122,17 @@ def overrides_of(folder: Path) -> list[str]:
         return []
 
 
+def changes_of(folder: Path) -> list[list[str]]:
+    """Return the overrides of each time that the run went on, without those that it began with."""
+    try:
+        resumes = json.loads((folder / "run.json").read_text()).get("resumes", [])
+        began = set(overrides_of(folder))
+        changed = [[str(o) for o in one["overrides"] if o not in began] for one in resumes]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    return [[o for o in one if o.partition("=")[0] in SAFE] for one in changed]
+
+
 def has_checkpoint(folder: Path) -> bool:
     """Say whether a full checkpoint is there to go on from."""
     return any((folder / "checkpoints").glob("state_*.pt"))
@@ -140,6 +151,8 @@ def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = (
     from her_exp.train import run_trainer
 
     cfg = load_run_config(folder, trust)
+    for earlier in changes_of(folder):  # what was changed when the run went on before still holds
+        apply(cfg, earlier)
     asked = [text for text in overrides if text not in overrides_of(folder)]
     for key in apply(cfg, asked):
         if key not in SAFE:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -28,6 +29,7 @@ from her_exp.resume import (
     Request,
     has_checkpoint,
     log_to,
+    overrides_of,
     request,
     rerun,
     resume,
@@ -71,7 +73,8 @@ def run_trainer(cfg: DictConfig, run: RunFolder, state: Mapping[str, Any] | None
     try:
         trainer = make_trainer(cfg, run.path, state)
     except Exception as error:
-        run.write_failure(error)
+        if state is None:  # the result of a run that was to go on stays
+            run.write_failure(error)
         raise
     if state is None:
         run.write_config(cfg)  # now with what every `auto` stands for
@@ -83,6 +86,7 @@ def run_trainer(cfg: DictConfig, run: RunFolder, state: Mapping[str, Any] | None
 
 def main() -> None:
     """Check the command line, then run what it asks for: through Hydra, unless a run goes on."""
+    threading.excepthook = _thread_failed
     if {"-h", "--help", "--cfg", "-c", "--info"} & set(sys.argv[1:]):
         # `... --help | head` closes the pipe early: end quietly. A run must not end so.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -129,7 +133,8 @@ def _continue(asked: Request) -> bool:
         quoted = "'" + str(folder).replace("'", r"\'") + "'"
         sys.argv[1:] = [*asked.overrides, f"hydra.run.dir={quoted}"]
         return False
-    if asked.resume == "auto" and status_of(folder) == "done":
+    known = set(asked.overrides) <= set(overrides_of(folder))
+    if asked.resume == "auto" and known and status_of(folder) == "done":
         print(folder)
         return True
     if not (folder / "config.yaml").is_file():
@@ -150,6 +155,14 @@ def _end(folder: Path, run: Callable[[], float]) -> bool:
         sys.exit(stop.code)
     print(folder, flush=True)
     return True
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """Say in one line that TensorBoard's writer met a full disk; anything else as usual."""
+    if isinstance(failure.exc_value, OSError):
+        log.warning("TensorBoard: %s", one_line(str(failure.exc_value)))
+    else:
+        threading.__excepthook__(failure)
 
 
 def _exit(lines: Sequence[str], status: int) -> NoReturn:

@@ -18,7 +18,7 @@ from her_exp.ranges import check_ranges
 from her_exp.record import Record
 from her_exp.rollout import Rollout
 from her_exp.signals import SignalWatch, Stopped
-from her_exp.types import Agent, Array, Buffer, GoalFunctions, Step
+from her_exp.types import Agent, Array, Buffer, GoalFunctions, Step, UserError
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,7 @@ class Trainer:
         self.checkpoints = Checkpoints(logger.folder / "checkpoints", keep_checkpoints)
         self.clock, self.record = Stopwatch(), Record()
         self._resumed: Mapping[str, Any] | None = None
+        self._episodes_before = 0  # episodes that had ended at the last barrier
         self._barrier_at = -1  # env steps at which the envs were last reset for a checkpoint
 
     def fit(self) -> float:
@@ -105,6 +106,7 @@ class Trainer:
                     if self.evaluate_now(self.record.env_steps):
                         self._evaluate()
                     if self.checkpoint_now(self.record.env_steps):
+                        self._check_episodes()
                         self._barrier()
                         self._checkpoint({"kind": "barrier"})
                     if signals.received is not None:
@@ -204,12 +206,13 @@ class Trainer:
 
     def _evaluate(self) -> None:
         paths = pictures.PATHS if self.picture else 0
+        train_seconds = self.clock.training  # before this evaluation, which is no training
         with self.clock("evaluate"):
             result = evaluation.evaluate(
                 self.eval_env, self.functions, self.agent, self.eval_episodes, self.eval_seed, paths
             )
             steps = self.record.env_steps
-            self.logger.scalars(self.record.evaluated(result, self.clock.training), steps)
+            self.logger.scalars(self.record.evaluated(result, train_seconds), steps)
             if result.paths:
                 self.logger.picture("eval/paths", pictures.draw(result, self.eval_env), steps)
             self.logger.progress(steps, self.record.success)
@@ -255,6 +258,15 @@ class Trainer:
         """How a run that goes on from here gets its envs back."""
         at_barrier = self._barrier_at == self.record.env_steps
         return {"kind": "barrier"} if at_barrier else self.rollout.state()
+
+    def _check_episodes(self) -> None:
+        """Refuse barriers so close that no episode ever ends between them."""
+        if self.record.episodes == self._episodes_before:
+            raise UserError(
+                f"trainer.checkpoint_every={self.checkpoint_now.interval}: no episode ended since the "
+                "last checkpoint, which cuts them; give at least two episodes of every lane"
+            )
+        self._episodes_before = self.record.episodes
 
     def _barrier(self) -> None:
         """Reset the envs at a seed of this step, so that a run continued here repeats this one."""

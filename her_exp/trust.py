@@ -64,7 +64,7 @@ def check_trust(values: dict[Any, Any], trust: Sequence[str] = ()) -> None:
             raise UserError(f"{key}: a run's saved config names every argument")
         for module in _imported(name, value):
             root = module.partition(".")[0]
-            if root not in trust:
+            if root not in (_OURS, *trust):
                 raise UserError(
                     f"{key}={value}: importing {module} runs its code; if you trust it, add trust=[{root}]"
                 )

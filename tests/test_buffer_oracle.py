@@ -12,7 +12,7 @@ from gymnasium import spaces
 from oracle import STRATEGIES, Rig, compare, unlike_lanes
 
 from her_exp.buffers.hindsight import HindsightReplayBuffer
-from her_exp.envs.distance import DistanceGoal
+from her_exp.distance import DistanceGoal
 from her_exp.types import GoalSpaces, Step, UserError
 
 KINDS = ("float", "int", "bytes")

@@ -391,10 +391,10 @@ def test_one_series_over_all_event_files(whole: Whole, tmp_path: Path) -> None:
                 path.unlink()
             (folder / "result.json").write_text('{"status": "running"}')
     assert len(list(folder.glob("events.out.tfevents.*"))) == 3
-    # Lines between the two checkpoints were asked for in the second part; else it is the source.
+    # More lines were asked for in the second part, and what was asked for then still holds.
     extra = {row for row in numbers(folder) if row not in set(numbers(source))}
     assert extra
-    assert {step for step, _, _ in extra} <= set(range(150, 301))
+    assert min(step for step, _, _ in extra) >= 150
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0}).Reload()
     by_tag: dict[str, list[tuple[int, float]]] = {}
     for step, tag, text in numbers(folder):

@@ -77,7 +77,7 @@ def test_wrong_values_are_refused_in_one_line(overrides: str, line: str) -> None
         "trainer.eval_every=null",
         "device=auto",
         "trainer.learning_starts=6000 trainer.updates_per_step=0",
-        "env=gym env.id=her_exp/PointReach-v0 +env.max_steps=20 +env.max_episode_steps=9",
+        "env=gym env.id=her_exp/PointReach-v0 env.backend=sync +env.max_steps=20 +env.max_episode_steps=9",
         "~agent.gamma",
         "sweep=2026-01-01_mine",
         "sweep=3",

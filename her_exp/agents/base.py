@@ -77,7 +77,8 @@ class GoalAgent:
         """Return `make()`, initialised from the agent's own seed; torch's global stream is untouched."""
         (child,) = self._init_seed.spawn(1)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(child.generate_state(1)[0]))
+            # The CPU's generator alone: torch.manual_seed would reseed every GPU's as well.
+            torch.default_generator.manual_seed(int(child.generate_state(1)[0]))
             return make().to(self.device)
 
     def input_of(self, observation: Array, goal: Array) -> Tensor:

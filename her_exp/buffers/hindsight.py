@@ -15,7 +15,7 @@ from gymnasium import spaces as gym_spaces
 
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, Strategy
 from her_exp.buffers.steps import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps
-from her_exp.envs.distance import DistanceGoal
+from her_exp.distance import DistanceGoal
 from her_exp.ranges import check_ranges
 from her_exp.types import Array, Batch, GoalFunctions, GoalSpaces, Observation, Step
 
@@ -77,6 +77,7 @@ class HindsightReplayBuffer:
         self._strategy = STRATEGIES[strategy] if isinstance(strategy, str) else strategy
         self._functions, self._generator = goal_functions, generator
         self._device = torch.device(device)
+        self._goal_shape = spaces.goal.shape or ()
         self._discrete = isinstance(spaces.action, gym_spaces.Discrete)
         rows = capacity // num_envs
         self._steps = StoredSteps(spaces, goal_functions, num_envs, rows, info_keys, reward_range)
@@ -188,7 +189,10 @@ class HindsightReplayBuffer:
         distance: DistanceGoal | None = getattr(self._functions, "distance", None)
         if distance is not None:
             return distance(achieved, goal)
-        reached, asked, info = achieved.numpy(), goal.numpy(), self._steps.info_at(rows)
+        # In the env's own shape of a goal: a function may reduce over any of its axes.
+        shape = (-1, *self._goal_shape)
+        reached, asked = achieved.numpy().reshape(shape), goal.numpy().reshape(shape)
+        info = self._steps.info_at(rows)
         reward = self._functions.reward(reached, asked, info)
         terminated = self._functions.terminated(reached, asked, info)
         return (

@@ -149,7 +149,11 @@ class StoredSteps:
 
     def check_range(self, reward: Array, who: str) -> None:
         """Raise UserError if a reward lies outside the declared range, or is no number."""
-        if self.reward_range is None or not reward.size:
+        if not reward.size:
+            return
+        if self.reward_range is None:
+            if not np.isfinite(reward).all():
+                raise UserError(f"{who} a reward that is no finite number")
             return
         low, high = self.reward_range
         slack = 1e-6 * max(1.0, abs(low), abs(high))

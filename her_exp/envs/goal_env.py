@@ -15,7 +15,7 @@ from typing import Any, cast
 import gymnasium as gym
 import numpy as np
 
-from her_exp.envs.distance import DistanceGoal
+from her_exp.distance import DistanceGoal
 from her_exp.types import Array, UserError
 
 log = logging.getLogger(__name__)
@@ -78,6 +78,13 @@ class GoalFunction:
     ):
         self.name, self._function, self._dtype = name, function, dtype
         self._info_keys = tuple(info_keys)
+        self._constant = False
+        for key in info_keys:
+            if any(key not in row for row in probe.info):
+                raise UserError(
+                    f"buffer.info_keys: the env's info has no {key!r}; it has "
+                    f"{', '.join(map(str, probe.info[0])) or 'nothing'}"
+                )
         info = {k: np.stack([np.asarray(row[k]) for row in probe.info]) for k in info_keys}
         start = time.perf_counter()
         expected = self._one_by_one(probe.achieved, probe.desired, info)
@@ -98,7 +105,8 @@ class GoalFunction:
         except Exception:  # whatever a function raises that was written for one row
             return False
         if result.shape == ():  # a constant answer, such as Fetch's `False`, holds for every row
-            return bool((expected == result).all())
+            self._constant = bool((expected == result).all())
+            return self._constant
         if result.shape != expected.shape:
             return False
         return bool(np.allclose(result.astype(np.float64), expected.astype(np.float64)))
@@ -115,6 +123,12 @@ class GoalFunction:
                     f"buffer.info_keys: {self.name} of the env reads info[{key!r}]; "
                     f"give buffer.info_keys=[{','.join([*self._info_keys, str(key)])}]"
                 ) from error
+            except Exception as error:  # whatever a stranger's function raises
+                reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
+                raise UserError(
+                    f"{self.name} of the env fails on its own goals ({reason}); if it reads info, name "
+                    "the fields in buffer.info_keys=[...]; python -m her_exp.check tells more"
+                ) from error
         return out
 
     def __call__(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
@@ -122,7 +136,14 @@ class GoalFunction:
         if not self.batched:
             return self._one_by_one(achieved, desired, info)
         result = np.asarray(self._function(achieved, desired, info), self._dtype)
-        return np.full(len(achieved), result) if result.shape == () else result
+        if result.shape == () and self._constant:
+            return np.full(len(achieved), result)
+        if result.shape != (len(achieved),):
+            raise UserError(
+                f"{self.name} of this env gave {result.shape} for {len(achieved)} goals; "
+                "python -m her_exp.check tells more"
+            )
+        return result
 
 
 class EnvGoalFunctions:
@@ -214,7 +235,10 @@ class EnvGoalFunctions:
         """Return (b,) bool: is the goal met? `info` is the vector env's info of that step."""
         if self._success is None and self._info_success:
             key = self._info_success
-            return np.asarray(info.get(key, np.zeros(len(achieved))), bool).reshape(-1)
+            if key in info:
+                return np.asarray(info[key], bool).reshape(-1)
+            if self._best is None:  # at a reset many envs do not say
+                return np.zeros(len(achieved), bool)
         return self._met(achieved, desired, info)
 
     def _met(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:

@@ -71,6 +71,11 @@ class GoalTask:
                 f"env.backend=native: {id} has no vector entry point; take sync or async"
             )
         self.backend: Backend = backend
+        if backend == "native" and "max_episode_steps" in kwargs:
+            raise UserError(
+                f"env.max_episode_steps: {id} counts its own steps; give env.max_steps, or take "
+                "env.backend=sync"
+            )
         if reward_range is not None and not (
             len(reward_range) == 2 and reward_range[0] < reward_range[1]
         ):
@@ -147,7 +152,7 @@ def _ignoring_sigint() -> Iterator[None]:
 
 def import_modules(names: Sequence[str]) -> None:
     """Import modules that register Gymnasium ids."""
-    for name in names:
+    for name in [names] if isinstance(names, str) else names:
         try:
             module = importlib.import_module(name)
         except ImportError as error:
@@ -183,6 +188,18 @@ def goal_spaces(env: gym.Env[Any, Any], id: str) -> GoalSpaces:
     if missing:
         raise UserError(
             f"env.id={id}: no goal env: observation lacks {', '.join(missing)}; {advice}"
+        )
+    flat = (spaces.Box, spaces.MultiBinary, spaces.MultiDiscrete, spaces.Discrete)
+    for key in KEYS:
+        if not isinstance(space[key], flat):
+            raise UserError(
+                f"env.id={id}: {key} is a {type(space[key]).__name__}; flatten it to one array; {advice}"
+            )
+    achieved, desired = space["achieved_goal"], space["desired_goal"]
+    if (achieved.shape, achieved.dtype) != (desired.shape, desired.dtype):
+        raise UserError(
+            f"env.id={id}: achieved_goal is {achieved.dtype}{achieved.shape}, desired_goal "
+            f"{desired.dtype}{desired.shape}; they must be alike; {advice}"
         )
     if not env.has_wrapper_attr("compute_reward"):
         raise UserError(f"env.id={id}: no goal env: it has no compute_reward; {advice}")
