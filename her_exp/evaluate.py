@@ -14,8 +14,8 @@ python -m her_exp.evaluate run=outputs/point_reach/ddpg/<time> episodes=200
 from __future__ import annotations
 
 import json
+import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from PIL import Image
 from her_exp import evaluation, pictures
 from her_exp.arguments import parse, run
 from her_exp.build import env_seed, make, make_agent, resolve_device, streams
-from her_exp.checkpoint import load_policy
+from her_exp.checkpoint import load, load_policy
 from her_exp.envs.goal_env import EnvGoalFunctions
 from her_exp.envs.make import GoalTask
 from her_exp.files import write_json
@@ -176,8 +176,9 @@ def command(argv: Sequence[str]) -> int:
     seed, checkpoint = options["seed"], options["checkpoint"]
     summary = evaluate_run(folder, options["episodes"], seed, checkpoint, trust)
     print(evaluation.describe(summary))
-    about = {"checkpoint": checkpoint, "seed": seed, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-    write_json(folder / "evaluation.json", about | summary)
+    trained = load(folder / "checkpoints" / f"{checkpoint}.pt")["about"].get("env_steps")
+    about = {"checkpoint": checkpoint, "env_steps": trained, "seed": seed}
+    write_json(folder / "evaluation.json", about | summary, suffix=f".{os.getpid()}.tmp")
     print(json.dumps(about | summary))
     if options["video"]:
         for path in film(folder, options["video_episodes"], seed, checkpoint, trust):

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any, suffix: str = ".tmp") -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of one.
 
-    What is not finite becomes null, since JSON knows no NaN.
+    What is not finite becomes null, since JSON knows no NaN. `suffix` names the temporary file; where
+    several processes may write at once it must differ.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(path.name + suffix)
     with temporary.open("w") as file:
         json.dump(_finite(content), file, indent=2)
         file.write("\n")

@@ -69,26 +69,34 @@ class Record:
             for key, value in one.items():
                 self._losses.setdefault(key, []).append(torch.as_tensor(value))
 
-    def losses(self) -> dict[str, float]:
-        """Return the means of the metrics since the last call: the only place where they are fetched.
+    def _means(self) -> dict[str, float]:
+        """Means of the metrics since the last log line: here they leave the device.
 
         Raises:
             UserError: one of them is not finite.
         """
-        means = {
-            f"train/{key}": float(
-                torch.stack([v.to(values[-1].device) for v in values]).float().mean()
-            )
-            for key, values in self._losses.items()
-        }
+        means = {}
+        for key, values in self._losses.items():
+            # After a resume on a GPU the first ones are still on the CPU.
+            together = torch.stack([value.to(values[-1].device) for value in values])
+            means[f"train/{key}"] = float(together.float().mean())
+        for tag, mean_value in means.items():
+            if not np.isfinite(mean_value):
+                raise UserError(
+                    f"{tag} is {mean_value} at env step {self.env_steps}: learning has diverged; try "
+                    "smaller learning rates, agent.grad_clip_norm=1, or declare env.reward_range"
+                )
+        return means
+
+    def check_finite(self) -> None:
+        """Raise UserError if learning has diverged, before something of it is saved."""
+        self._means()
+
+    def losses(self) -> dict[str, float]:
+        """Return the means of the metrics since the last call, for a log line; UserError as above."""
+        means = self._means()
         self._losses = {}
         self.logged_at = self.env_steps
-        for tag, value in means.items():
-            if not np.isfinite(value):
-                raise UserError(
-                    f"{tag} is {value} at env step {self.env_steps}: learning has diverged; try smaller "
-                    "learning rates, agent.grad_clip_norm=1, or declare env.reward_range"
-                )
         return means
 
     def evaluated(self, evaluation: Evaluation, train_seconds: float) -> dict[str, float]:

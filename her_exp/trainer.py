@@ -206,6 +206,7 @@ class Trainer:
 
     def _evaluate(self) -> None:
         paths = pictures.PATHS if self.picture else 0
+        self.record.check_finite()
         train_seconds = self.clock.training  # before this evaluation, which is no training
         with self.clock("evaluate"):
             result = evaluation.evaluate(
@@ -274,6 +275,7 @@ class Trainer:
         self._start_episodes(self.rollout.reset(self._barrier_seed()))
 
     def _checkpoint(self, envs: Mapping[str, Any]) -> None:
+        self.record.check_finite()
         with self.clock("checkpoint"):
             state = {
                 "envs": dict(envs),

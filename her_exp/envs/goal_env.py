@@ -6,144 +6,15 @@ does success come from? `describe` says in words what was found.
 
 from __future__ import annotations
 
-import inspect
-import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from her_exp.distance import DistanceGoal
+from her_exp.envs.goal_function import GoalFunction, Probe, env_function
 from her_exp.types import Array, UserError
-
-log = logging.getLogger(__name__)
-
-#: f(achieved, desired, info) as environments define it.
-EnvFunction = Callable[[Array, Array, Mapping[str, Any]], Any]
-
-
-def env_function(env: gym.Env[Any, Any], name: str) -> EnvFunction | None:
-    """Return a method of the env under its wrappers (they forward nothing since Gymnasium 1.0).
-
-    One that takes (achieved, desired) only, as `compute_success` often does, is handed no info.
-    """
-    if not env.has_wrapper_attr(name):
-        return None
-    function = env.get_wrapper_attr(name)
-    try:
-        inspect.signature(function).bind(None, None, None)
-    except TypeError:
-        return lambda achieved, desired, info: function(achieved, desired)
-    return cast(EnvFunction, function)
-
-
-class Probe:
-    """Goals to try the env's functions on: achieved on random steps, paired with near and far goals.
-
-    Attributes:
-        achieved, desired: (n, goal_dim) in the env's own dtype; about a third of the pairs are equal.
-        info: one dict of the env for each pair.
-    """
-
-    def __init__(self, env: gym.Env[Any, Any], seed: int = 0, steps: int = 8, episodes: int = 3):
-        achieved, desired, info = [], [], []
-        env.action_space.seed(seed)
-        for number in range(episodes):
-            observation, _ = env.reset(seed=seed + number)
-            for _ in range(steps):
-                observation, _, terminated, truncated, about = env.step(env.action_space.sample())
-                achieved.append(np.array(observation["achieved_goal"]))
-                desired.append(np.array(observation["desired_goal"]))
-                info.append(about)
-                if terminated or truncated:
-                    break
-        n = len(achieved)
-        # Met goals are rare by chance: hand every achieved goal in as its own goal as well, and the
-        # next one's, which lies near.
-        self.achieved = np.stack([*achieved, *achieved, *achieved])
-        self.desired = np.stack([*desired, *achieved, *achieved[1:], achieved[0]])
-        self.info = [*info, *info, *info]
-        shuffle = np.random.default_rng(seed).permutation(3 * n)
-        self.achieved, self.desired = self.achieved[shuffle], self.desired[shuffle]
-        self.info = [self.info[i] for i in shuffle]
-
-
-class GoalFunction:
-    """One of the env's functions on batches: called as it is where it is batched, else row by row."""
-
-    def __init__(
-        self, name: str, function: EnvFunction, dtype: Any, probe: Probe, info_keys: Sequence[str]
-    ):
-        self.name, self._function, self._dtype = name, function, dtype
-        self._info_keys = tuple(info_keys)
-        self._constant = False
-        for key in info_keys:
-            if any(key not in row for row in probe.info):
-                raise UserError(
-                    f"buffer.info_keys: the env's info has no {key!r}; it has "
-                    f"{', '.join(map(str, probe.info[0])) or 'nothing'}"
-                )
-        info = {k: np.stack([np.asarray(row[k]) for row in probe.info]) for k in info_keys}
-        start = time.perf_counter()
-        expected = self._one_by_one(probe.achieved, probe.desired, info)
-        per_row = (time.perf_counter() - start) / len(expected)
-        self.batched = self._is_batched(probe, info, expected)
-        if not self.batched:
-            log.warning(
-                "%s of this env is not batched: it is called row by row, %.0f us each "
-                "(%.1f ms for 256 relabelled steps)",
-                name,
-                per_row * 1e6,
-                per_row * 256e3,
-            )
-
-    def _is_batched(self, probe: Probe, info: Mapping[str, Array], expected: Array) -> bool:
-        try:
-            result = np.asarray(self._function(probe.achieved, probe.desired, info))
-        except Exception:  # whatever a function raises that was written for one row
-            return False
-        if result.shape == ():  # a constant answer, such as Fetch's `False`, holds for every row
-            self._constant = bool((expected == result).all())
-            return self._constant
-        if result.shape != expected.shape:
-            return False
-        return bool(np.allclose(result.astype(np.float64), expected.astype(np.float64)))
-
-    def _one_by_one(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
-        out = np.empty(len(achieved), self._dtype)
-        for i in range(len(achieved)):
-            row = {key: value[i] for key, value in info.items()}
-            try:
-                out[i] = np.asarray(self._function(achieved[i], desired[i], row)).reshape(())
-            except KeyError as error:
-                key = error.args[0] if error.args else "?"
-                raise UserError(
-                    f"buffer.info_keys: {self.name} of the env reads info[{key!r}]; "
-                    f"give buffer.info_keys=[{','.join([*self._info_keys, str(key)])}]"
-                ) from error
-            except Exception as error:  # whatever a stranger's function raises
-                reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
-                raise UserError(
-                    f"{self.name} of the env fails on its own goals ({reason}); if it reads info, name "
-                    "the fields in buffer.info_keys=[...]; python -m her_exp.check tells more"
-                ) from error
-        return out
-
-    def __call__(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
-        """Return the answers (b,) for goals (b, goal_dim)."""
-        if not self.batched:
-            return self._one_by_one(achieved, desired, info)
-        result = np.asarray(self._function(achieved, desired, info), self._dtype)
-        if result.shape == () and self._constant:
-            return np.full(len(achieved), result)
-        if result.shape != (len(achieved),):
-            raise UserError(
-                f"{self.name} of this env gave {result.shape} for {len(achieved)} goals; "
-                "python -m her_exp.check tells more"
-            )
-        return result
 
 
 class EnvGoalFunctions:
