@@ -33,7 +33,7 @@ from her_exp.checkpoint import load, load_policy
 from her_exp.envs.goal_env import EnvGoalFunctions
 from her_exp.envs.make import GoalTask
 from her_exp.files import write_json
-from her_exp.trust import load_run_config
+from her_exp.trust import load_run_config, packages
 from her_exp.types import Agent, UserError
 from her_exp.validate import validate
 
@@ -172,7 +172,7 @@ def command(argv: Sequence[str]) -> int:
     if options["seed"] < 0:
         raise UserError(f"seed={options['seed']}: give 0 or more")
     folder = Path(options["run"])
-    trust = [name for name in options["trust"].strip("[] ").replace(" ", "").split(",") if name]
+    trust = packages(options["trust"])
     seed, checkpoint = options["seed"], options["checkpoint"]
     summary = evaluate_run(folder, options["episodes"], seed, checkpoint, trust)
     print(evaluation.describe(summary))

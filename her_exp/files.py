@@ -25,6 +25,15 @@ def write_json(path: Path, content: Any, suffix: str = ".tmp") -> None:
     sync_folder(path.parent)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; what is missing, damaged or no object reads as an empty one."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def sync_folder(folder: Path) -> None:
     """Bring a rename onto the disk: without it a power cut may undo what the file's fsync kept."""
     number = os.open(folder, os.O_RDONLY)

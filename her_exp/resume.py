@@ -9,7 +9,6 @@ Hydra has no part in this: config and folder are there already.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -21,9 +20,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from her_exp.config import path_safe
+from her_exp.files import read_json
 from her_exp.hints import keys, unknown_key
-from her_exp.run_folder import check_free
-from her_exp.trust import load_run_config
+from her_exp.run_folder import RunFolder, check_free, lock
+from her_exp.trust import load_run_config, packages
 from her_exp.types import UserError
 from her_exp.validate import validate
 
@@ -78,9 +78,7 @@ def request(argv: Sequence[str]) -> Request | None:
         raise UserError(f"{flags[0]} does not go with resume= or rerun=")
     if (resume == "auto") != (run_dir is not None) and rerun is None:
         raise UserError("resume=auto and run_dir=<folder> go together")
-    trust = [
-        name for name in words.get("trust", "").strip("[] ").replace(" ", "").split(",") if name
-    ]
+    trust = packages(words.get("trust", ""))
     return Request(resume, rerun, run_dir, trust, rest)
 
 
@@ -108,29 +106,25 @@ def apply(cfg: DictConfig, overrides: Sequence[str]) -> list[str]:
 
 def status_of(folder: Path) -> str | None:
     """Return the status in a run folder's `result.json`, or None."""
-    try:
-        return str(json.loads((folder / "result.json").read_text())["status"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    status = read_json(folder / "result.json").get("status")
+    return None if status is None else str(status)
 
 
 def overrides_of(folder: Path) -> list[str]:
     """Return the overrides that a run was started with."""
-    try:
-        return list(json.loads((folder / "run.json").read_text())["overrides"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    return _texts(read_json(folder / "run.json").get("overrides"))
 
 
 def changes_of(folder: Path) -> list[list[str]]:
     """Return the overrides of each time that the run went on, without those that it began with."""
-    try:
-        resumes = json.loads((folder / "run.json").read_text()).get("resumes", [])
-        began = set(overrides_of(folder))
-        changed = [[str(o) for o in one["overrides"] if o not in began] for one in resumes]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []
-    return [[o for o in one if o.partition("=")[0] in SAFE] for one in changed]
+    resumes = read_json(folder / "run.json").get("resumes")
+    began = set(overrides_of(folder))
+    asked = [_texts(one.get("overrides")) for one in resumes or () if isinstance(one, dict)]
+    return [[o for o in one if o not in began and o.partition("=")[0] in SAFE] for one in asked]
+
+
+def _texts(value: object) -> list[str]:
+    return [str(text) for text in value] if isinstance(value, list) else []
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -147,7 +141,6 @@ def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = (
     import torch
 
     from her_exp.checkpoint import Checkpoints
-    from her_exp.run_folder import RunFolder
     from her_exp.train import run_trainer
 
     cfg = load_run_config(folder, trust)
@@ -197,8 +190,6 @@ def rerun(
 
 def start_over(folder: Path) -> None:
     """Clear what a run left that was killed before its first checkpoint."""
-    from her_exp.run_folder import lock
-
     with lock(folder):
         for path in [*folder.glob("events.out.tfevents.*"), folder / "metrics.csv"]:
             path.unlink(missing_ok=True)

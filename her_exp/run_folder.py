@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import platform
 import shlex
@@ -17,7 +16,7 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 import her_exp
-from her_exp.files import empty_result, write_json
+from her_exp.files import empty_result, read_json, write_json
 from her_exp.types import UserError
 
 _PACKAGES = ("torch", "numpy", "gymnasium", "hydra-core", "omegaconf", "tensorboard")
@@ -103,10 +102,7 @@ class RunFolder:
 
     def story(self) -> dict[str, Any]:
         """Return what `run.json` says."""
-        try:
-            return dict(json.loads((self.path / "run.json").read_text()))
-        except (OSError, ValueError):
-            return {}
+        return read_json(self.path / "run.json")
 
     def versions(self) -> dict[str, Any]:
         """Return the versions of the packages that the run began with."""

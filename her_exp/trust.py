@@ -25,6 +25,11 @@ _BASES = {
 _CLASSES = ("torch.nn.ReLU", "torch.nn.Tanh", "torch.nn.SiLU", "torch.nn.GELU", "torch.nn.ELU")
 
 
+def packages(text: str) -> list[str]:
+    """Read `trust=[a,b]` as it stands on a command line, with or without brackets."""
+    return [name for name in text.strip("[] ").replace(" ", "").split(",") if name]
+
+
 def load_run_config(folder: Path, trust: Sequence[str] = ()) -> DictConfig:
     """Return the config of a run folder, once nothing in it can run a stranger's code.
 
