@@ -164,7 +164,7 @@ class Trainer:
 
     def _seen(self, step: Step) -> tuple[Array, Array, Array]:
         """New states, and goals with the shares in which they are drawn, for the normaliser."""
-        share = self.buffer.relabel_share
+        share = self.buffer.achieved_share
         desired = step.observation["desired_goal"][step.valid]
         achieved = step.next_observation["achieved_goal"][step.valid]
         weights = np.repeat([1.0 - share, share], len(desired))

@@ -119,7 +119,7 @@ class Agent(Protocol):
 class Buffer(Protocol):
     """What the trainer asks of a replay buffer."""
 
-    relabel_share: float
+    achieved_share: float  #: share of a batch whose goal is one that was achieved
 
     def begin(self, observation: Observation) -> None:
         """Start new episodes in all lanes at `observation` (after `env.reset`)."""

@@ -23,8 +23,9 @@ from gymnasium import spaces
 from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.types import Batch, GoalSpaces, Observation, Step
 
-STRATEGIES = ("future", "final", "episode", "random")
+STRATEGIES = ("future", "final", "episode", "random", "future_actual")
 Key = tuple[int, int]  # (lane, row)
+Goal = tuple["State", bool]  # a state, and whether its desired goal is lent, not the achieved one
 
 
 # ---------------------------------------------------------------------------------------------
@@ -92,7 +93,7 @@ class Oracle:
         self.rows = capacity // num_envs
         self.lanes: list[list[State]] = [[] for _ in range(num_envs)]
         self._labels = [itertools.cycle(range(self.rows)) for _ in range(num_envs)]
-        self._expected: dict[tuple[State, State | None], dict[str, Any]] = {}
+        self._expected: dict[tuple[State, Goal | None], dict[str, Any]] = {}
         self._since_written: dict[Any, Any] = {}  # answers that hold until the next row
 
     # -- writing
@@ -147,9 +148,15 @@ class Oracle:
         """Return the states whose step may be drawn."""
         return [s for s in self.live() if s.taken is not None and s.taken.next_state.alive]
 
-    def allowed_goals(self, state: State) -> list[State]:
-        """Return the states whose achieved goal may become the goal of the step of `state`."""
-        if self.strategy == "random":
+    def allowed_goals(self, state: State) -> list[Goal]:
+        """Return the states that may lend the step of `state` a goal."""
+        if self.strategy == "future_actual":
+            asked = [(other, True) for other in self.live()]
+            return [*((other, False) for other in self._achieved(state, "future")), *asked]
+        return [(other, False) for other in self._achieved(state, self.strategy)]
+
+    def _achieved(self, state: State, strategy: str) -> list[State]:
+        if strategy == "random":
             return self.live()
         states = state.episode.states
         after = states[states.index(state) + 1 :]
@@ -157,16 +164,16 @@ class Oracle:
             "future": after,
             "final": after[-1:],
             "episode": [other for other in states[1:] if other.alive],
-        }[self.strategy]
+        }[strategy]
 
-    def tables(self) -> tuple[dict[Key, State], set[Key], dict[Key, set[Key]]]:
+    def tables(self) -> tuple[dict[Key, State], set[Key], dict[Key, set[tuple[Key, bool]]]]:
         """Return state by key, the keys that may be drawn, and the keys of the goals of each."""
         if not self._since_written:
             self._since_written = {
                 "states": {state.key: state for state in self.live()},
                 "drawable": {state.key for state in self.drawable()},
                 "allowed": {
-                    state.key: {goal.key for goal in self.allowed_goals(state)}
+                    state.key: {(goal.key, asked) for goal, asked in self.allowed_goals(state)}
                     for state in self.drawable()
                 },
             }
@@ -184,15 +191,16 @@ class Oracle:
         info = {name: value[None] for name, value in state.taken.info.items()}
         return function(state.taken.next_state.achieved[None], desired[None], info)[0]
 
-    def expected(self, state: State, goal: State | None) -> dict[str, Any]:
+    def expected(self, state: State, goal: Goal | None) -> dict[str, Any]:
         """Return the row of a batch: the step of `state` under `goal` (None: its own goal)."""
         if (state, goal) not in self._expected:
             self._expected[state, goal] = self._expect(state, goal)
         return self._expected[state, goal]
 
-    def _expect(self, state: State, goal: State | None) -> dict[str, Any]:
-        taken = state.taken
-        desired = state.desired if goal is None else goal.achieved
+    def _expect(self, state: State, goal: Goal | None) -> dict[str, Any]:
+        taken, desired = state.taken, state.desired
+        if goal is not None:
+            desired = goal[0].desired if goal[1] else goal[0].achieved
         reward, terminated = taken.reward, taken.terminated
         if goal is not None:
             crash = taken.terminated and not self.reached(state, state.desired)
@@ -219,7 +227,7 @@ def compare(buffer: Any, oracle: Oracle, batches: Sequence[Batch]) -> list[tuple
 
     Returns the (state, goal state or None) of every element, batch after batch.
     """
-    names = ("lane", "row", "goal_lane", "goal_row", "relabelled")
+    names = ("lane", "row", "goal_lane", "goal_row", "relabelled", "asked")
     told = buffer.last
     last = {name: getattr(told, name) for name in names}
     shape = (len(batches), len(batches[0].reward))
@@ -229,17 +237,17 @@ def compare(buffer: Any, oracle: Oracle, batches: Sequence[Batch]) -> list[tuple
 
     states, drawable, allowed = oracle.tables()
     draws: list[tuple[State, Any]] = []
-    for lane, row, goal_lane, goal_row, relabelled in zip(
+    for lane, row, goal_lane, goal_row, relabelled, asked in zip(
         *(array.ravel().tolist() for array in last.values()), strict=True
     ):
         key, goal = (lane, row), None
         assert key in drawable, f"step {key} is not drawable"
         assert relabelled == (goal_row >= 0), f"relabelled, yet no goal (or so): {key}"
         if relabelled:
-            assert (goal_lane, goal_row) in allowed[key], (
+            assert ((goal_lane, goal_row), asked) in allowed[key], (
                 f"goal {(goal_lane, goal_row)} of step {key} is not among `{oracle.strategy}`"
             )
-            goal = states[goal_lane, goal_row]
+            goal = states[goal_lane, goal_row], asked
         draws.append((states[key], goal))
 
     expected = [oracle.expected(*draw) for draw in draws]
@@ -324,10 +332,26 @@ def audit(
     assert_uniform("steps", [_by_key(steps)])
     if oracle.k:
         assert_uniform("relabelled steps", [_by_key(relabelled)])
-        assert_uniform("goals", [_by_key(counts) for counts in chosen.values()])
+        for kind in (False, True):  # uniform among the achieved ones, and among the desired ones
+            tables = [
+                {goal.key: n for (goal, asked), n in counts.items() if asked == kind}
+                for counts in chosen.values()
+            ]
+            assert_uniform("goals", [table for table in tables if table])
+    _assert_asked_share(oracle, chosen)
     draws = calls * batch_size * n_batches
     _assert_mean_share(oracle, sum(relabelled.values()), batch_size, n_batches, calls)
     return draws
+
+
+def _assert_asked_share(oracle: Oracle, chosen: Mapping[State, Mapping[Goal, int]]) -> None:
+    """Half of the goals that `future_actual` gives were asked for, none of the others'."""
+    drawn = sum(sum(counts.values()) for counts in chosen.values())
+    asked = sum(n for counts in chosen.values() for (_, kind), n in counts.items() if kind)
+    share = 0.5 if oracle.strategy == "future_actual" else 0.0
+    assert abs(asked - share * drawn) <= 5 * math.sqrt(share * (1 - share) * drawn), (
+        f"share of desired goals: {asked} of {drawn}"
+    )
 
 
 def _by_key(counts: Mapping[State, int]) -> dict[Key, int]:

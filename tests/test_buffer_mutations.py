@@ -23,11 +23,12 @@ from her_exp.types import Batch, Step
 
 @dataclass(frozen=True)
 class Draw:
-    """One element of a batch: whose step, whose achieved goal, and what stands in the batch."""
+    """One element of a batch: whose step, whose goal, and what stands in the batch."""
 
     state: State
     goal: State | None
     row: dict[str, Any]
+    asked: bool = False  # the goal is the one that `goal` was asked for
 
     def put(self, **changes: Any) -> Draw:
         """Change what stands in the batch, and not what `last` tells."""
@@ -46,8 +47,12 @@ class Spoiled:
     def size(self) -> int:
         return self.buffer.size
 
-    def draw(self, state: State, goal: State | None) -> Draw:
-        return Draw(state, goal, self.oracle.expected(state, goal))
+    def draw(self, state: State, goal: State | None, asked: bool = False) -> Draw:
+        lent = None if goal is None else (goal, asked)
+        return Draw(state, goal, self.oracle.expected(state, lent), asked)
+
+    def goals(self, state: State) -> list[State]:
+        return [goal for goal, _ in self.oracle.allowed_goals(state)]
 
     def any(self, states: list[State]) -> State:
         return states[self.rng.integers(len(states))]
@@ -62,6 +67,7 @@ class Spoiled:
                     states[last.goal_lane[i, j], last.goal_row[i, j]]
                     if last.relabelled[i, j]
                     else None,
+                    bool(last.asked[i, j]),
                 )
                 for j in range(batch_size)
             ]
@@ -74,6 +80,7 @@ class Spoiled:
             "goal_lane": lambda draw: draw.goal.lane if draw.goal else -1,
             "goal_row": lambda draw: draw.goal.row if draw.goal else -1,
             "relabelled": lambda draw: draw.goal is not None,
+            "asked": lambda draw: draw.asked,
         }
         self.last = SimpleNamespace(
             **{
@@ -161,14 +168,34 @@ def next_state(tools: Spoiled, draw: Draw) -> Draw:
     return tools.draw(draw.state, draw.state.taken.next_state)
 
 
+def only_from_the_end(tools: Spoiled, draw: Draw) -> Draw:
+    """The desired goals of the newest rows alone."""
+    if not draw.asked:
+        return draw
+    newest = [states[-1] for states in tools.oracle.lanes]
+    return tools.draw(draw.state, tools.any(newest), True)
+
+
+def asked_of_its_own_episode(tools: Spoiled, draw: Draw) -> Draw:
+    return tools.draw(draw.state, draw.state, True) if draw.asked else draw
+
+
+def asked_in_place_of_achieved(tools: Spoiled, draw: Draw) -> Draw:
+    return tools.draw(draw.state, draw.goal, True)
+
+
+def never_asked(tools: Spoiled, draw: Draw) -> Draw:
+    return tools.draw(draw.state, draw.state.taken.next_state)
+
+
 def never_the_last(tools: Spoiled, draw: Draw) -> Draw:
-    goals = tools.oracle.allowed_goals(draw.state)
+    goals = tools.goals(draw.state)
     last = draw.state.episode.states[-1]
     return same_if_none(tools, draw, [goal for goal in goals if goal is not last])
 
 
 def rounded(tools: Spoiled, draw: Draw) -> Draw:
-    goals = tools.oracle.allowed_goals(draw.state)
+    goals = tools.goals(draw.state)
     return tools.draw(draw.state, goals[int(np.round(tools.rng.random() * (len(goals) - 1)))])
 
 
@@ -272,7 +299,7 @@ def again(tools: Spoiled, draw: Draw, state: State) -> Draw:
     """Return a sound draw of another step."""
     if draw.goal is None:
         return tools.draw(state, None)
-    return tools.draw(state, tools.any(tools.oracle.allowed_goals(state)))
+    return tools.draw(state, tools.any(tools.goals(state)))
 
 
 def not_of(unwanted: Callable[[State], bool]) -> Fault:
@@ -321,7 +348,7 @@ def share_by_coin(tools: Spoiled, draws: list[list[Draw]]) -> list[list[Draw]]:
     def flip(draw: Draw) -> Draw:
         if tools.rng.random() >= float(tools.oracle.share):
             return tools.draw(draw.state, None)
-        return tools.draw(draw.state, tools.any(tools.oracle.allowed_goals(draw.state)))
+        return tools.draw(draw.state, tools.any(tools.goals(draw.state)))
 
     return [[flip(draw) for draw in batch] for batch in draws]
 
@@ -385,6 +412,14 @@ SPOILED = {
     "random in its own lane": (each(own_lane), "random", "coverage of goals"),
     "desired in place of achieved": (each(desired_of_another), "random", r"goal \(relab"),
     "reward not recomputed": (each(old_reward), "future", r"reward \(relab"),
+    "desired goals of few rows": (each(only_from_the_end), "future_actual", "coverage of goals"),
+    "its own desired goal": (each(asked_of_its_own_episode), "future_actual", "coverage of goals"),
+    "all goals desired": (
+        each(asked_in_place_of_achieved),
+        "future_actual",
+        "coverage|share of des",
+    ),
+    "no goal desired": (each(never_asked), "future_actual", "coverage|share of desired"),
     "goal-free part lost": (each(no_goal_free_part), "future", r"reward \(relab"),
     "reward of the current state": (each(reward_of_the_current_state), "final", r"reward \(rel"),
     "own goal rewarded anew": (each(no_goal_free_part, "own"), "future", r"reward \(own"),

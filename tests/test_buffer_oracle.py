@@ -100,7 +100,7 @@ def test_autoreset_steps_are_never_drawn() -> None:
     for _ in range(60):
         rig.add()
         for state, goal in rig.check(32):
-            seen |= {state, goal}
+            seen |= {state, goal[0] if goal else None}
     resets = {s for s in seen if s is not None and s.taken is None}
     assert all(s is s.episode.states[-1] for s in resets)  # only as a goal: a true last state
     rig.audit()
@@ -108,7 +108,7 @@ def test_autoreset_steps_are_never_drawn() -> None:
 
 def test_the_last_state_of_an_episode_is_the_true_last_one() -> None:
     rig = Rig(100, strategy="final", lengths=(3,), ends=("success",)).begin().add(40)
-    finals = {goal for _, goal in rig.check(400) if goal is not None}
+    finals = {goal[0] for _, goal in rig.check(400) if goal is not None}
     assert len(finals) > 5
     ended = [goal for goal in finals if len(goal.episode.states) == 4]
     assert all(goal.achieved[1] >= 50 for goal in ended)  # successes lie out there
@@ -196,7 +196,7 @@ def test_the_goal_free_part_of_the_reward_stays() -> None:
         if goal is not None:
             part = s.taken.reward - rig.oracle.reward(s, s.desired)
             paid = rig.oracle.expected(s, goal)["reward"]
-            assert paid == rig.oracle.reward(s, goal.achieved) + part
+            assert paid == rig.oracle.reward(s, goal[0].achieved) + part
             parts.add(part)
     assert len(parts) > 4
     assert 0.0 in parts
@@ -208,7 +208,17 @@ def test_the_goal_free_part_of_the_reward_stays() -> None:
 def test_share_of_relabelled_steps(k: int, batch_size: int) -> None:
     rig = Rig(12, lanes=2, k=k, seed=k).begin().add(25)
     assert rig.buffer.relabel_share == pytest.approx(k / (k + 1), abs=1e-12)
+    assert rig.buffer.achieved_share == rig.buffer.relabel_share
     rig.audit(batch_size=batch_size, n_batches=2, at_least=800 * batch_size)
+
+
+def test_the_normaliser_is_told_how_many_goals_are_achieved_ones() -> None:
+    """Of five drawn goals two were achieved: the others were asked for, one of them by the step itself."""
+    rig = Rig(40, k=4, strategy="future_actual", seed=3).begin().add(60)
+    assert rig.buffer.achieved_share == pytest.approx(0.4)
+    last = [rig.buffer.sample(50, 20) and rig.buffer.last for _ in range(40)]
+    achieved = np.mean([one.relabelled & ~one.asked for one in last])
+    assert achieved == pytest.approx(0.4, abs=0.01)
 
 
 @pytest.mark.parametrize(("k", "batch_size"), [(1, 64), (4, 10), (4, 255), (8, 9), (8, 18), (2, 3)])

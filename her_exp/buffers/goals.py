@@ -3,12 +3,14 @@
 A step t of an episode with states 0..T is told by two counts: `since` = t, and `left` = T - t, the
 steps to the last state that the episode has reached so far. A strategy answers with offsets from t:
 the achieved goal of state t + offset becomes the goal. Offset 1 is the state right after the action.
-Strategies: Andrychowicz et al. 2017, section 4.5 (arXiv:1707.01495).
+Strategies: Andrychowicz et al. 2017, section 4.5 (arXiv:1707.01495); `future_actual` is half of the
+goals of Pitis et al. 2020 (arXiv:2007.02832).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,8 +85,41 @@ class DrawnSteps:
         return self._ring.rows_back(age, lane)
 
 
-#: Chooses the rows whose achieved goal each drawn step gets. A user's own is any such callable.
-Strategy = Callable[[DrawnSteps, np.random.Generator], Index]
+class MixedGoals(NamedTuple):
+    """Rows that lend their goals: the achieved one, or the desired one where `asked` is true."""
+
+    rows: Index  #: (n,) int64
+    asked: NDArray[np.bool_]  #: (n,)
+
+
+def as_mixed(chosen: Index | MixedGoals) -> MixedGoals:
+    """Return what a strategy chose; rows alone lend the goals achieved there."""
+    if isinstance(chosen, MixedGoals):
+        return chosen
+    rows = np.asarray(chosen, np.int64)
+    return MixedGoals(rows, np.zeros(len(rows), bool))
+
+
+#: Chooses the rows whose achieved goal each drawn step gets. A user's own is any such callable; one
+#: that gives desired goals as well says in `achieved_share` how large the part of the others is.
+Strategy = Callable[[DrawnSteps, np.random.Generator], "Index | MixedGoals"]
+
+
+class FutureActual:
+    """Half of the goals by `future`, half of them goals that were asked for anywhere in the buffer.
+
+    What is achieved by chance may be unlike what is asked for (never in the air, say); this keeps both
+    in sight.
+    """
+
+    achieved_share = 0.5
+
+    def __call__(self, steps: DrawnSteps, generator: np.random.Generator) -> MixedGoals:
+        """Return the rows, and which of them lend their desired goal."""
+        asked = generator.random(len(steps.left)) < 1.0 - self.achieved_share
+        rows = steps.at(future(generator, steps.left))
+        return MixedGoals(np.where(asked, steps.anywhere(generator), rows), asked)
+
 
 #: The one table outside `_target_`: `buffer.strategy` by name.
 STRATEGIES: dict[str, Strategy] = {
@@ -92,4 +127,5 @@ STRATEGIES: dict[str, Strategy] = {
     "final": lambda steps, rng: steps.at(final(steps.left)),
     "episode": lambda steps, rng: steps.at(episode(rng, steps.since, steps.left, steps.alive_back)),
     "random": lambda steps, rng: steps.anywhere(rng),
+    "future_actual": FutureActual(),
 }

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from gymnasium import spaces as gym_spaces
 
-from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, Strategy
+from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, MixedGoals, Strategy, as_mixed
 from her_exp.buffers.steps import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps
 from her_exp.distance import DistanceGoal
 from her_exp.ranges import check_ranges
@@ -28,6 +28,7 @@ class LastDraw(NamedTuple):
     goal_lane: Index  #: -1 where the step kept its own goal
     goal_row: Index  #: -1 where the step kept its own goal
     relabelled: Array
+    asked: Array  #: True where the goal is the one that was desired in `goal_row`, not the achieved one
 
 
 class HindsightReplayBuffer:
@@ -36,7 +37,8 @@ class HindsightReplayBuffer:
     Args:
         capacity: rows over all lanes; an episode of T steps takes T + 1. Rounded down to whole lanes.
         k: relabelled steps for each one kept. 0 is plain replay.
-        strategy: 'future', 'final', 'episode', 'random', or a callable (see `goals.Strategy`).
+        strategy: 'future', 'final', 'episode', 'random', 'future_actual', or a callable (see
+            `goals.Strategy`).
         info_keys: info fields that `compute_reward` reads; stored with each step.
         spaces: spaces of one lane.
         goal_functions: reward and termination of a batch of goals.
@@ -46,7 +48,8 @@ class HindsightReplayBuffer:
         device: where batches are handed over.
 
     Attributes:
-        relabel_share: k / (k + 1).
+        relabel_share: k / (k + 1), the share of a batch that gets a goal of another row.
+        achieved_share: share of a batch whose goal is one that was achieved.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class HindsightReplayBuffer:
             )
         self.relabel_share = k / (k + 1)
         self._strategy = STRATEGIES[strategy] if isinstance(strategy, str) else strategy
+        self.achieved_share = self.relabel_share * getattr(self._strategy, "achieved_share", 1.0)
         self._functions, self._generator = goal_functions, generator
         self._device = torch.device(device)
         self._goal_shape = spaces.goal.shape or ()
@@ -85,7 +89,7 @@ class HindsightReplayBuffer:
         self._windows = self._ring.make_windows(0)
         self._room: dict[str, torch.Tensor] = {}
         self._batches: dict[tuple[int, int], list[Batch]] = {}
-        self._last: tuple[Index, Index, int, tuple[int, int]] | None = None
+        self._last: tuple[Index, MixedGoals, int, tuple[int, int]] | None = None
         self._metrics: dict[str, float] = {}  # of the last draw before a state was loaded
 
     @property
@@ -122,8 +126,10 @@ class HindsightReplayBuffer:
         # after rounding down is drawn, once a call.
         virtual = int(self.relabel_share * batch_size + self._generator.random())
         shape = (n_batches, batch_size)
-        goal_rows = self._relabel(rows, left, shape, virtual) if virtual else rows[:0]
-        self._last = (rows, goal_rows, virtual, shape)
+        goals = MixedGoals(rows[:0], np.zeros(0, bool))
+        if virtual:
+            goals = self._relabel(rows, left, shape, virtual)
+        self._last = (rows, goals, virtual, shape)
         return self._hand_over(shape)
 
     def _draw(self, n: int) -> tuple[Index, Index]:
@@ -158,8 +164,10 @@ class HindsightReplayBuffer:
             if self._room[name] is not read:  # stored in another dtype
                 self._room[name][:n] = read[:n]
 
-    def _relabel(self, rows: Index, left: Index, shape: tuple[int, int], virtual: int) -> Index:
-        """Give the first `virtual` steps of each batch a goal achieved elsewhere; returns its rows."""
+    def _relabel(
+        self, rows: Index, left: Index, shape: tuple[int, int], virtual: int
+    ) -> MixedGoals:
+        """Give the first `virtual` steps of each batch a goal from elsewhere; returns its rows."""
 
         def first(values: Any) -> Any:
             """The relabelled part of (n, ...) values, as (n_batches, virtual, ...)."""
@@ -168,8 +176,8 @@ class HindsightReplayBuffer:
 
         relabelled, signals = first(rows).reshape(-1), first(self._room["signals"])
         steps = DrawnSteps(self._ring, relabelled, first(left).reshape(-1))
-        goal_rows = np.asarray(self._strategy(steps, self._generator), np.int64)
-        goal = self._ring.gather(torch.from_numpy(goal_rows), "achieved_goal")
+        chosen = as_mixed(self._strategy(steps, self._generator))
+        goal = self._steps.goals_at(chosen)
         achieved = first(self._windows.after["achieved_goal"]).reshape(len(goal), -1)
         reward, terminated = self._judge(achieved, goal, relabelled)
         reward = reward.view(shape[0], virtual) + signals[..., EXTRA]
@@ -180,7 +188,7 @@ class HindsightReplayBuffer:
         signals[..., TERMINATED] = torch.maximum(
             terminated.view(shape[0], virtual), signals[..., CRASH]
         )
-        return goal_rows
+        return chosen
 
     def _judge(
         self, achieved: torch.Tensor, goal: torch.Tensor, rows: Index
@@ -250,12 +258,13 @@ class HindsightReplayBuffer:
         """Where the last call of `sample` drew from."""
         if self._last is None:
             raise ValueError("nothing has been drawn yet")
-        rows, goal_rows, virtual, shape = self._last
-        goals = np.full(shape, -1, np.int64)
-        goals[:, :virtual] = goal_rows.reshape(shape[0], virtual)
+        rows, chosen, virtual, shape = self._last
+        goals, asked = np.full(shape, -1, np.int64), np.zeros(shape, bool)
+        goals[:, :virtual] = chosen.rows.reshape(shape[0], virtual)
+        asked[:, :virtual] = chosen.asked.reshape(shape[0], virtual)
         lane, row = np.divmod(rows.reshape(shape), self._ring.stride)
         goal_lane, goal_row = np.divmod(goals, self._ring.stride)
-        return LastDraw(lane, row, goal_lane, np.where(goals < 0, -1, goal_row), goals >= 0)
+        return LastDraw(lane, row, goal_lane, np.where(goals < 0, -1, goal_row), goals >= 0, asked)
 
     def metrics(self) -> dict[str, float]:
         """HER's own numbers of the last call of `sample`, for the log."""

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import spaces as gym_spaces
 
+from her_exp.buffers.goals import MixedGoals
 from her_exp.buffers.storage import StepRing, stored_dtype
 from her_exp.types import Array, GoalFunctions, GoalSpaces, Observation, Step, UserError
 
@@ -142,6 +144,15 @@ class StoredSteps:
                 shape = (self.ring.lanes, self.ring.stride, *value.shape[1:])
                 self.info[key] = np.zeros(shape, stored_dtype(value.dtype))
             self.info[key][:, self.ring.newest] = value
+
+    def goals_at(self, chosen: MixedGoals) -> torch.Tensor:
+        """Return the goals (b, goal_dim) that the chosen rows lend."""
+        goal = self.ring.gather(torch.from_numpy(chosen.rows), "achieved_goal")
+        if chosen.asked.any():
+            asked = torch.from_numpy(np.flatnonzero(chosen.asked))
+            rows = torch.from_numpy(chosen.rows)[asked]
+            goal[asked] = self.ring.gather(rows, "desired_goal")
+        return goal
 
     def info_at(self, rows: Array) -> dict[str, Array]:
         """Return the info fields stored with the steps at `rows` (b,), each (b, ...)."""
