@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from her_exp.checkpoint import restore
 from her_exp.envs.make import GoalTask
+from her_exp.health import close_all
 from her_exp.logger import RunLogger
 from her_exp.trainer import Trainer
 from her_exp.types import Agent
@@ -67,10 +69,25 @@ def make_trainer(cfg: DictConfig, folder: Path, state: Mapping[str, Any] | None 
 
     `cfg.env.backend` and `cfg.device` are written back resolved.
     """
+    with ExitStack() as opened:  # a failure on the way leaves no process and no file behind
+        trainer = _make_trainer(cfg, folder, state, opened)
+        if state is not None:
+            restore(trainer, state, "the checkpoint")
+        opened.pop_all()  # from here on the trainer closes what is open
+    return trainer
+
+
+def _make_trainer(
+    cfg: DictConfig, folder: Path, state: Mapping[str, Any] | None, opened: ExitStack
+) -> Trainer:
+    def closing(thing: Any) -> Any:
+        opened.callback(close_all, thing)
+        return thing
+
     seeds = streams(cfg.seed)
     task: GoalTask = make(cfg.env)
     cfg.env.backend, cfg.device = task.backend, resolve_device(cfg.device)
-    functions = task.goal_functions(cfg.buffer.get("info_keys") or ())
+    functions = closing(task.goal_functions(cfg.buffer.get("info_keys") or ()))
     for line in functions.sources:
         log.info("%s: %s", task.name, line)
     buffer = make(
@@ -84,20 +101,18 @@ def make_trainer(cfg: DictConfig, folder: Path, state: Mapping[str, Any] | None 
     )
     trainer: Trainer = make(
         cfg.trainer,
-        env=task.make(),
-        eval_env=task.make(min(task.num_eval_envs, cfg.trainer.eval_episodes)),
+        env=closing(task.make()),
+        eval_env=closing(task.make(min(task.num_eval_envs, cfg.trainer.eval_episodes))),
         goal_functions=functions,
         buffer=buffer,
         agent=make_agent(cfg, task, cfg.device),
-        logger=RunLogger(
-            folder, cfg.trainer.total_steps, cfg.trainer.progress, state and state["log"]
+        logger=closing(
+            RunLogger(folder, cfg.trainer.total_steps, cfg.trainer.progress, state and state["log"])
         ),
         env_seed=env_seed(seeds["env"]),
         eval_seed=env_seed(seeds["evaluation"]),
         hparams=flat(cfg),
     )
-    if state is not None:
-        restore(trainer, state, "the checkpoint")
     return trainer
 
 

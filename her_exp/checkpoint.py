@@ -66,6 +66,11 @@ class Checkpoints:
         for old in self.all()[: -self.keep]:
             old.unlink()
 
+    def save_policy(self, agent: Agent, best: bool, **about: Any) -> None:
+        """Save the policy, with what is worth knowing about it, as the last one and, if so, as the best."""
+        for name in ("last", "best") if best else ("last",):
+            save_policy(agent, self.folder / f"{name}.pt", **about)
+
     def latest(self) -> Any | None:
         """Return the newest state, or None."""
         paths = self.all()

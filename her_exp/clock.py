@@ -76,6 +76,15 @@ class Stopwatch:
         """Seconds of training: all but evaluation and checkpoints."""
         return self.wall - sum(self.seconds[part] for part in self.APART)
 
+    def metrics(self, env_steps: int, updates: int) -> dict[str, float]:
+        """Return seconds and rates, for the log."""
+        training = max(self.training, 1e-9)
+        return {f"time/{part}_s": spent for part, spent in self.seconds.items()} | {
+            "time/train_s": training,
+            "time/env_steps_per_s": env_steps / training,
+            "time/updates_per_s": updates / training,
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """Return the seconds so far."""
         return {"seconds": dict(self.seconds), "wall": self.wall}

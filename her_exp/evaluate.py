@@ -33,6 +33,7 @@ from her_exp.checkpoint import load, load_policy
 from her_exp.envs.goal_env import EnvGoalFunctions
 from her_exp.envs.make import GoalTask
 from her_exp.files import write_json
+from her_exp.health import close_all
 from her_exp.trust import load_run_config, packages
 from her_exp.types import Agent, UserError
 from her_exp.validate import validate
@@ -67,7 +68,7 @@ def evaluate_run(
     try:
         result = evaluation.evaluate(env, functions, agent, episodes, held_out_seed(cfg, seed))
     finally:
-        env.close()
+        close_all(env, functions)
     return result.summary()
 
 
@@ -123,7 +124,7 @@ def film(
         written.append(picture)
         Image.fromarray(pictures.draw(result, many)).save(picture)
     finally:
-        many.close()
+        close_all(many, functions)
     return written
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,7 @@ def evaluate(
     episodes: int,
     seed: int,
     paths: int = 0,
+    before_step: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Play `episodes` episodes without exploration and return what happened.
 
@@ -85,6 +86,7 @@ def evaluate(
         episodes: in all; lane i plays its fixed share.
         seed: of lane 0; lane i has seed + i. The same seed gives the same starts and goals.
         paths: keep the path of the first episode of this many lanes.
+        before_step: called before each step; what it raises ends the evaluation.
     """
     rollout = Rollout(env, functions)
     due = np.array(shares(episodes, env.num_envs))
@@ -97,6 +99,7 @@ def evaluate(
     done: list[list[Episode]] = [[] for _ in range(env.num_envs)]
     steps = 0
     while due.any():
+        before_step()
         steps += 1
         if steps > _LONGEST * int(max(shares(episodes, env.num_envs))):
             raise UserError(

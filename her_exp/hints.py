@@ -13,6 +13,9 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from her_exp.signals import Stopped
+from her_exp.types import UserError
+
 if TYPE_CHECKING:
     from her_exp.config import Composer
 
@@ -30,6 +33,14 @@ _PLUGINS = {
 def one_line(text: str) -> str:
     """Join the lines of a message."""
     return " ".join(text.split())
+
+
+def reason_of(error: BaseException) -> str:
+    """Say in one line why something ended: what we say as it is, else the class of the error too."""
+    text, kind = one_line(str(error)), type(error).__name__
+    if isinstance(error, UserError | Stopped):
+        return text
+    return f"{kind}: {text}" if text else kind
 
 
 def nearest(word: str, names: Iterable[str], n: int = 2) -> list[str]:

@@ -62,6 +62,7 @@ RANGES: dict[str, Range] = {
     "max_speed": _POSITIVE,
     "distance_threshold": _POSITIVE,
     "goal_distance": _POSITIVE,
+    "timeout": _POSITIVE,
     "action_scale": _POSITIVE,
     "n_bits": _COUNT,
     "size": _POSITIVE,

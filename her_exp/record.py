@@ -11,8 +11,9 @@ import torch
 
 from her_exp.evaluation import Evaluation
 from her_exp.files import empty_result
+from her_exp.health import LearningCheck
 from her_exp.rollout import Episode
-from her_exp.types import Metrics, UserError
+from her_exp.types import Metrics
 
 _LEVELS = (0.95, 0.99)  # success rates whose first evaluation is kept in result.json
 _RECENT = 100  # episodes of `rollout/success_mean_100`
@@ -21,17 +22,23 @@ _RECENT = 100  # episodes of `rollout/success_mean_100`
 class Record:
     """The numbers of a run, and how they appear in the log.
 
+    Args:
+        check: looks at the metrics of updates.
+
     Attributes:
         env_steps: env transitions over all lanes.
         episodes: training episodes that ended.
         updates: gradient steps.
         result: summary of the last evaluation, empty before the first.
         evaluated_at, logged_at: env steps of the last evaluation and log line, -1 before.
+        evaluation_due: an evaluation was given up for a signal; a run that goes on begins with it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, check: LearningCheck | None = None) -> None:
+        self._check = check or LearningCheck()
         self.env_steps = self.episodes = self.updates = 0
         self.evaluated_at = self.logged_at = -1
+        self.evaluation_due = False
         self.result: dict[str, Any] = {}
         self.reached: dict[str, dict[str, float]] = {}
         self._best = [-1.0, -np.inf]  # success and return of the best evaluation
@@ -70,25 +77,10 @@ class Record:
                 self._losses.setdefault(key, []).append(torch.as_tensor(value))
 
     def _means(self) -> dict[str, float]:
-        """Means of the metrics since the last log line: here they leave the device.
+        """Means of the metrics since the last log line: here they leave the device."""
+        return self._check.means(self._losses, self.env_steps)
 
-        Raises:
-            UserError: one of them is not finite.
-        """
-        means = {}
-        for key, values in self._losses.items():
-            # After a resume on a GPU the first ones are still on the CPU.
-            together = torch.stack([value.to(values[-1].device) for value in values])
-            means[f"train/{key}"] = float(together.float().mean())
-        for tag, mean_value in means.items():
-            if not np.isfinite(mean_value):
-                raise UserError(
-                    f"{tag} is {mean_value} at env step {self.env_steps}: learning has diverged; try "
-                    "smaller learning rates, agent.grad_clip_norm=1, or declare env.reward_range"
-                )
-        return means
-
-    def check_finite(self) -> None:
+    def check_learning(self) -> None:
         """Raise UserError if learning has diverged, before something of it is saved."""
         self._means()
 
@@ -97,12 +89,13 @@ class Record:
         means = self._means()
         self._losses = {}
         self.logged_at = self.env_steps
-        return means
+        updates = {"train/updates": float(self.updates)}
+        return {f"train/{key}": value for key, value in means.items()} | updates
 
     def evaluated(self, evaluation: Evaluation, train_seconds: float) -> dict[str, float]:
         """Take in an evaluation; returns its numbers for the log."""
         self.result = evaluation.summary()
-        self.evaluated_at = self.env_steps
+        self.evaluated_at, self.evaluation_due = self.env_steps, False
         for level in _LEVELS:
             if self.result["success_final"] >= level:
                 self.reached.setdefault(
@@ -142,7 +135,9 @@ class Record:
     def state_dict(self) -> dict[str, Any]:
         """Return everything, with the metrics that are not logged yet."""
         pending = {key: torch.stack(values).cpu() for key, values in self._losses.items()}
-        plain = {key: value for key, value in vars(self).items() if key != "_losses"}
+        plain = {
+            key: value for key, value in vars(self).items() if key not in ("_losses", "_check")
+        }
         return {**plain, "pending": pending}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 SAFE = (
     "trainer.total_steps", "trainer.stop_at", "trainer.eval_every", "trainer.eval_episodes",
     "trainer.log_every", "trainer.picture", "trainer.progress", "trainer.keep_checkpoints",
-    "env.num_eval_envs",
+    "trainer.short_checkpoints", "env.num_eval_envs", "env.timeout",
 )  # fmt: skip
 _WORDS = ("resume", "rerun", "run_dir", "trust")
 

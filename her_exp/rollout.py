@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from her_exp.health import StepCheck
 from her_exp.plain import from_plain, to_plain
 from her_exp.types import Array, GoalFunctions, Observation, Step, UserError
 
@@ -40,7 +41,7 @@ class Rollout:
     )  # fmt: skip
 
     def __init__(self, env: VectorEnv, functions: GoalFunctions):
-        self.env, self._functions = env, functions
+        self.env, self._functions, self._check = env, functions, StepCheck(env)
         mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         if mode != AutoresetMode.NEXT_STEP:
             raise UserError(
@@ -54,8 +55,10 @@ class Rollout:
 
     def reset(self, seed: int | None = None) -> Observation:
         """Start new episodes in all lanes; lane i is seeded with seed + i."""
-        self.observation, info = self.env.reset(seed=seed)
+        observation, info = self.env.reset(seed=seed)
         n = self._lanes
+        self._check.observation(observation, np.zeros(n, np.int64))
+        self.observation = observation
         self._ended = np.zeros(n, bool)
         self._reward = np.zeros(n)
         self._length = np.zeros(n, np.int64)
@@ -71,14 +74,23 @@ class Rollout:
         return self.apply(action)
 
     def apply(self, action: Array) -> tuple[Step, list[Episode]]:
-        """Take one step in all lanes with the actions given."""
+        """Take one step in all lanes with the actions given.
+
+        Raises:
+            EnvFailed: what the env gave cannot be used; nothing of it was kept.
+            UserError: an action is no finite number.
+        """
         before, valid = self.observation, ~self._ended
+        self._check.action(action)
         after, reward, terminated, truncated, info = self.env.step(action)
+        length = np.where(valid, self._length + 1, 0)
+        self._check.observation(after, length)
+        self._check.reward(reward, length)
         self.observation = after
         self.success = self._is_success(after, info)
         # Where the env has just reset itself, what we see is the start of the next episode.
         self._reward = np.where(valid, self._reward + reward, 0.0)
-        self._length = np.where(valid, self._length + 1, 0)
+        self._length = length
         self._any = np.where(valid, self._any | self.success, False)
         self._met_at_reset = np.where(valid, self._met_at_reset, self.success)
         self._ended = (terminated | truncated) & valid
@@ -124,3 +136,20 @@ class Rollout:
             ),
             bool,
         )
+
+
+def shown(step: Step, share: float) -> tuple[Array, Array, Array]:
+    """Return what a step shows the normaliser: states (n, o), goals (m, g) and their weights (m,).
+
+    New states count once each, goals as they are drawn: of the relabelled `share` the achieved one.
+    """
+    desired = step.observation["desired_goal"][step.valid]
+    achieved = step.next_observation["achieved_goal"][step.valid]
+    weights = np.repeat([1.0 - share, share], len(desired))
+    return step.next_observation["observation"], np.concatenate([desired, achieved]), weights
+
+
+def barrier_seed(env_seed: int, env_steps: int) -> int:
+    """Return an env seed that follows from the run's and the step: the same whether or not we stopped."""
+    sequence = np.random.SeedSequence([env_seed, env_steps])
+    return int(sequence.generate_state(1)[0]) % (2**31 - 2**16)

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import her_exp
 from her_exp.files import empty_result, read_json, write_json
+from her_exp.hints import reason_of
 from her_exp.types import UserError
 
 _PACKAGES = ("torch", "numpy", "gymnasium", "hydra-core", "omegaconf", "tensorboard")
@@ -78,7 +79,7 @@ class RunFolder:
 
     def write_failure(self, error: Exception) -> None:
         """Write the `result.json` of a run that failed before its first step."""
-        write_json(self.path / "result.json", empty_result("failed", str(error)))
+        write_json(self.path / "result.json", empty_result("failed", reason_of(error)))
 
     def write_story(self, cfg: DictConfig, overrides: list[str]) -> None:
         """Write `config.yaml` (resolved), `run.json` and, in a changed checkout, `git.patch`."""

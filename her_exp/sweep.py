@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 
-from her_exp.hints import one_line
+from her_exp.hints import one_line, reason_of
 from her_exp.preflight import BASIC_SWEEPER
 from her_exp.resume import has_checkpoint, resume, start_over, status_of
 from her_exp.signals import Stopped
@@ -59,7 +59,7 @@ def run_job(folder: Path, start: Callable[[], float], trust: Sequence[str] = ())
         return _failed(folder, error, one_line(str(error)))
     except Exception as error:
         log.error("%s", traceback.format_exc().rstrip())
-        return _failed(folder, error, f"{type(error).__name__}: {one_line(str(error))}")
+        return _failed(folder, error, reason_of(error))
     _note(what, folder, f"success {success:.1%}")
     print(folder, flush=True)
     return success

@@ -12,6 +12,7 @@ import logging
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,7 +24,7 @@ from omegaconf import DictConfig
 
 from her_exp import sweep
 from her_exp.config import CONF_DIR, CONFIG_NAME, plain, without_hydra
-from her_exp.hints import one_line
+from her_exp.hints import one_line, reason_of
 from her_exp.preflight import preflight
 from her_exp.resume import (
     Request,
@@ -147,12 +148,16 @@ def _end(folder: Path, run: Callable[[], float]) -> bool:
     """Run to the end; a stop on a signal and a failure of the run become exit codes."""
     try:
         run()
-    except (UserError, OSError) as error:  # OSError: the disk is full, or not to be written to
-        log.error("her_exp: error: %s", one_line(str(error)))
-        sys.exit(1)
     except Stopped as stop:
         log.warning("%s; go on with resume=%s", stop, folder)
         sys.exit(stop.code)
+    except (UserError, OSError) as error:  # OSError: the disk is full, or not to be written to
+        log.error("her_exp: error: %s", one_line(str(error)))
+        sys.exit(1)
+    except Exception as error:  # of an env, an agent or ourselves: its traceback is part of the log
+        log.error("%s", traceback.format_exc().rstrip())
+        log.error("her_exp: error: %s", reason_of(error))
+        sys.exit(1)
     print(folder, flush=True)
     return True
 

@@ -11,17 +11,19 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from her_exp import evaluation, pictures
-from her_exp.checkpoint import Checkpoints, save_policy
+from her_exp.checkpoint import Checkpoints
 from her_exp.clock import Every, Stopwatch, Until
+from her_exp.health import LearningCheck, check_agent, close_all, verdict
 from her_exp.logger import RunLogger
 from her_exp.ranges import check_ranges
 from her_exp.record import Record
-from her_exp.rollout import Rollout
-from her_exp.signals import SignalWatch, Stopped
-from her_exp.types import Agent, Array, Buffer, GoalFunctions, Step, UserError
+from her_exp.rollout import Rollout, barrier_seed, shown
+from her_exp.signals import SignalWatch, Stopped, stop_if_asked
+from her_exp.types import Agent, Array, Buffer, GoalFunctions, UserError
 
 log = logging.getLogger(__name__)
 
+_PARTS = ("agent", "buffer", "functions", "record", "clock")  # of a checkpoint
 _ROWS_A_CALL = 65_536  # rows drawn in one call of the buffer, at most: its workspace stays in reach
 
 
@@ -50,6 +52,7 @@ class Trainer:
         log_every: int = 500,
         checkpoint_every: int | None = 10_000,
         keep_checkpoints: int = 2,
+        short_checkpoints: bool = False,
         stop_at: float | None = None,
         picture: bool = True,
         progress: bool | None = None,
@@ -73,15 +76,18 @@ class Trainer:
         self.total_steps, self.learning_starts = total_steps, learning_starts
         self.batch_size, self.updates_per_step = batch_size, updates_per_step
         self.eval_episodes, self.stop_at, self.picture = eval_episodes, stop_at, picture
+        self.short_checkpoints = short_checkpoints
         self.env, self.eval_env, self.functions = env, eval_env, goal_functions
         self.buffer, self.agent, self.logger = buffer, agent, logger
         self.env_seed, self.eval_seed, self.hparams = env_seed, eval_seed, hparams or {}
         self.collecting = Until(total_steps)
-        self.learn_now, self.log_now = Every(learn_every), Every(log_every)
-        self.evaluate_now, self.checkpoint_now = Every(eval_every), Every(checkpoint_every)
+        intervals = (learn_every, log_every, eval_every, checkpoint_every)
+        self.schedules = [Every(interval) for interval in intervals]
+        self.learn_now, self.log_now, self.evaluate_now, self.checkpoint_now = self.schedules
         self.rollout = Rollout(env, goal_functions)
         self.checkpoints = Checkpoints(logger.folder / "checkpoints", keep_checkpoints)
-        self.clock, self.record = Stopwatch(), Record()
+        self.clock = Stopwatch()
+        self.record = Record(LearningCheck(getattr(agent, "return_range", None)))
         self._resumed: Mapping[str, Any] | None = None
         self._episodes_before = 0  # episodes that had ended at the last barrier
         self._barrier_at = -1  # env steps at which the envs were last reset for a checkpoint
@@ -107,8 +113,7 @@ class Trainer:
                         self._evaluate()
                     if self.checkpoint_now(self.record.env_steps):
                         self._check_episodes()
-                        self._barrier()
-                        self._checkpoint({"kind": "barrier"})
+                        self._checkpoint_at_barrier()
                     if signals.received is not None:
                         self._checkpoint(self._envs())
                         raise Stopped(signals.received)
@@ -116,29 +121,34 @@ class Trainer:
             log.info("%s", evaluation.describe(self.record.result))
             return float(self.record.result["success_final"])
         except BaseException as error:
-            status = "stopped" if isinstance(error, Stopped) else "failed"
             with suppress(OSError):  # of a full disk the error itself tells more
-                self._write_result(status, str(error) or type(error).__name__)
+                self._write_result(*verdict(error, self.record.env_steps))
             raise
         finally:
-            self.env.close()
-            self.eval_env.close()
+            close_all(self.env, self.eval_env, self.functions)
 
     # -- the paragraphs of the story -------------------------------------------------------------
 
     def _begin(self) -> None:
         self.clock.start()  # start-up is no training
         self._write_result("running")
-        if self._resumed is None:
+        if self.record.evaluation_due:
+            self.record.evaluation_due = False
+            if self.evaluate_now.interval is not None:
+                self._evaluate()
+        resumed = self._resumed
+        if resumed is None:
             self._start_episodes(self.rollout.reset(self.env_seed))
-        elif self._resumed["kind"] == "barrier":
-            self.rollout.reset(self._barrier_seed())  # what the saved run did as well
-            self._barrier_at = self.record.env_steps
-        elif self._resumed["kind"] == "exact":
-            self.rollout.load_state(self._resumed)
+        elif resumed["kind"] == "barrier":
+            self._reset_for_checkpoint()  # what the saved run did as well
+        elif resumed["kind"] == "due":
+            self._checkpoint_at_barrier()
+        elif resumed["kind"] == "exact":
+            self.rollout.load_state(resumed)
         elif self.collecting(self.record.env_steps):
             log.warning("this env cannot save its state: the open episodes start again here")
             self._barrier()
+        self._resumed = None
 
     def _start_episodes(self, observation: Mapping[str, Array]) -> None:
         self.buffer.begin(dict(observation))
@@ -151,29 +161,22 @@ class Trainer:
         with self.clock("act"):
             action = self.agent.act(before["observation"], before["desired_goal"], explore=True)
         with self.clock("env"):
-            step, ended = self.rollout.apply(action)
+            try:
+                step, ended = self.rollout.apply(action)
+            except UserError:
+                self.record.check_learning()  # where that has diverged, it is the reason
+                raise
         with self.clock("store"):
             self.buffer.add(step)
-            self._watch(step)
             steps = int(step.valid.sum())
-            self.agent.observe(*self._seen(step), steps)
+            watch = getattr(self.functions, "watch", None)
+            if watch is not None and steps:
+                watch(self.rollout.success[step.valid], step.terminated[step.valid])
+            self.agent.observe(*shown(step, self.buffer.achieved_share), steps)
         self.record.env_steps += steps
         if ended:
             with self.clock("log"):
                 self.logger.scalars(self.record.ended(ended), self.record.env_steps)
-
-    def _seen(self, step: Step) -> tuple[Array, Array, Array]:
-        """New states, and goals with the shares in which they are drawn, for the normaliser."""
-        share = self.buffer.achieved_share
-        desired = step.observation["desired_goal"][step.valid]
-        achieved = step.next_observation["achieved_goal"][step.valid]
-        weights = np.repeat([1.0 - share, share], len(desired))
-        return step.next_observation["observation"], np.concatenate([desired, achieved]), weights
-
-    def _watch(self, step: Step) -> None:
-        watch = getattr(self.functions, "watch", None)
-        if watch is not None and step.valid.any():
-            watch(self.rollout.success[step.valid], step.terminated[step.valid])
 
     def _learn(self) -> None:
         """All updates that are due, drawn many a call."""
@@ -195,23 +198,25 @@ class Trainer:
             metrics = getattr(self.buffer, "metrics", None)
             if metrics is not None:
                 values |= {f"buffer/{key}": value for key, value in metrics().items()}
-            values |= {f"time/{part}_s": spent for part, spent in self.clock.seconds.items()}
-            training = max(self.clock.training, 1e-9)
-            values["time/train_s"] = training
-            values["time/env_steps_per_s"] = self.record.env_steps / training
-            values["time/updates_per_s"] = self.record.updates / training
-            values["train/updates"] = float(self.record.updates)
+            values |= self.clock.metrics(self.record.env_steps, self.record.updates)
             self.logger.scalars(values, self.record.env_steps)
             self.logger.progress(self.record.env_steps, self.record.success)
 
     def _evaluate(self) -> None:
-        paths = pictures.PATHS if self.picture else 0
-        self.record.check_finite()
+        """Play, log, keep the policy; a signal leaves all that to the run that goes on."""
+        self._check_learning()
         train_seconds = self.clock.training  # before this evaluation, which is no training
         with self.clock("evaluate"):
-            result = evaluation.evaluate(
-                self.eval_env, self.functions, self.agent, self.eval_episodes, self.eval_seed, paths
-            )
+            try:
+                result = evaluation.evaluate(
+                    self.eval_env, self.functions, self.agent, self.eval_episodes, self.eval_seed,
+                    pictures.PATHS if self.picture else 0, before_step=stop_if_asked,
+                )  # fmt: skip
+            except Stopped:
+                self.record.evaluation_due = True
+                due = self.checkpoint_now(self.record.env_steps)
+                self._checkpoint({"kind": "due"} if due else self._envs())
+                raise
             steps = self.record.env_steps
             self.logger.scalars(self.record.evaluated(result, train_seconds), steps)
             if result.paths:
@@ -220,15 +225,14 @@ class Trainer:
             if not self.logger.shows_bar:
                 log.info("%d steps: success %.1f %%", steps, 100 * (self.record.success or 0.0))
             self.logger.flush()
-            self._keep_policy()
+            self.checkpoints.save_policy(
+                self.agent, self.record.is_best(), env_steps=steps, success=self.record.success
+            )
             self._write_result("running")
 
-    def _keep_policy(self) -> None:
-        folder = self.logger.folder / "checkpoints"
-        about = {"env_steps": self.record.env_steps, "success": self.record.success}
-        save_policy(self.agent, folder / "last.pt", **about)
-        if self.record.is_best():
-            save_policy(self.agent, folder / "best.pt", **about)
+    def _check_learning(self) -> None:
+        self.record.check_learning()
+        check_agent(self.agent.state_dict())
 
     def _end(self) -> None:
         if self.record.evaluated_at != self.record.env_steps:
@@ -245,24 +249,21 @@ class Trainer:
         return self.stop_at is not None and success is not None and success >= self.stop_at
 
     def _write_result(self, status: str, reason: str | None = None) -> None:
-        train, wall = self.clock.training, self.clock.wall
-        self.logger.result(self.record.as_result(status, reason, train, wall))
+        seconds = self.clock.training, self.clock.wall
+        self.logger.result(self.record.as_result(status, reason, *seconds))
 
     # -- stopping and going on ---------------------------------------------------------------------
 
-    def _barrier_seed(self) -> int:
-        """An env seed that follows from the run's and the step: the same whether or not we stopped."""
-        sequence = np.random.SeedSequence([self.env_seed, self.record.env_steps])
-        return int(sequence.generate_state(1)[0]) % (2**31 - 2**16)
-
     def _envs(self) -> dict[str, Any]:
         """How a run that goes on from here gets its envs back."""
+        if self._resumed is not None:  # it has not yet
+            return dict(self._resumed)
         at_barrier = self._barrier_at == self.record.env_steps
         return {"kind": "barrier"} if at_barrier else self.rollout.state()
 
     def _check_episodes(self) -> None:
         """Refuse barriers so close that no episode ever ends between them."""
-        if self.record.episodes == self._episodes_before:
+        if self.record.episodes == self._episodes_before and not self.short_checkpoints:
             raise UserError(
                 f"trainer.checkpoint_every={self.checkpoint_now.interval}: no episode ended since the "
                 "last checkpoint, which cuts them; give at least two episodes of every lane"
@@ -271,31 +272,28 @@ class Trainer:
 
     def _barrier(self) -> None:
         """Reset the envs at a seed of this step, so that a run continued here repeats this one."""
+        self._start_episodes(self._reset_for_checkpoint())
+
+    def _reset_for_checkpoint(self) -> Mapping[str, Array]:
         self._barrier_at = self.record.env_steps
-        self._start_episodes(self.rollout.reset(self._barrier_seed()))
+        return self.rollout.reset(barrier_seed(self.env_seed, self._barrier_at))
+
+    def _checkpoint_at_barrier(self) -> None:
+        self._barrier()
+        self._checkpoint({"kind": "barrier"})
 
     def _checkpoint(self, envs: Mapping[str, Any]) -> None:
-        self.record.check_finite()
+        self._check_learning()
         with self.clock("checkpoint"):
-            state = {
-                "envs": dict(envs),
-                "agent": self.agent.state_dict(),
-                "buffer": self.buffer.state_dict(),
-                "functions": self.functions.state_dict(),
-                "record": self.record.state_dict(),
-                "clock": self.clock.state_dict(),
-                # Last: what was logged up to here is on the disk before the checkpoint is.
-                "log": self.logger.position(),
-            }
+            state = {name: getattr(self, name).state_dict() for name in _PARTS}
+            # Last: what was logged up to here is on the disk before the checkpoint is.
+            state |= {"envs": dict(envs), "log": self.logger.position()}
             self.checkpoints.save(state, self.record.env_steps)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint: call it before `fit`, with parts made from the run's config."""
-        self.agent.load_state_dict(state["agent"])
-        self.buffer.load_state_dict(state["buffer"])
-        self.functions.load_state_dict(state["functions"])
-        self.record.load_state_dict(state["record"])
-        self.clock.load_state_dict(state["clock"])
-        for every in (self.learn_now, self.log_now, self.evaluate_now, self.checkpoint_now):
+        for name in _PARTS:
+            getattr(self, name).load_state_dict(state[name])
+        for every in self.schedules:
             every.skip_to(self.record.env_steps)
         self._resumed = state["envs"]

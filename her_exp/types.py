@@ -30,6 +30,18 @@ class UserError(Exception):
     """Something the user can mend. Shown as one line, without a traceback."""
 
 
+class EnvFailed(UserError):
+    """The env raised, hung, died, or gave what cannot be used.
+
+    Attributes:
+        trace: the traceback of what the env raised, or ''.
+    """
+
+    def __init__(self, line: str, trace: str = ""):
+        super().__init__(line)
+        self.trace = trace
+
+
 @dataclass(frozen=True)
 class GoalSpaces:
     """The spaces of one lane: `observation` and `goal` are flattened by the networks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,7 +47,8 @@ _ROOT: dict[str, Any] = {
 #: Arguments of Gymnasium's own `make`, which the env's class does not see.
 _MAKE = {"max_episode_steps": int | None, "disable_env_checker": bool | None}
 
-_spaces: dict[str, GoalSpaces | UserError] = {}
+#: Of each env asked for: its spaces, and the steps of an episode at most, None where unknown.
+_envs: dict[str, tuple[GoalSpaces, int | None] | UserError] = {}
 
 
 def validate(cfg: DictConfig) -> None:
@@ -61,7 +63,7 @@ def validate(cfg: DictConfig) -> None:
     for key, line in [*_root(values), *_parts(values), *_between(values)]:
         problems.setdefault(key, line)
     if not problems:
-        wrong = _env_and_agent(values)
+        wrong = _env_and_agent(values) or _schedule(values)
         problems |= {"env": wrong} if wrong else {}
     if problems:
         raise UserError("\n".join(problems.values()))
@@ -244,24 +246,45 @@ def _env_and_agent(values: dict[str, Any]) -> str | None:
     return f"agent: {one_line(wrong)}" if wrong else None
 
 
+def _schedule(values: dict[str, Any]) -> str | None:
+    """Refuse a checkpoint schedule that cuts more of the episodes than it leaves whole."""
+    trainer, lanes = values["trainer"], values["env"].get("num_envs", 1)
+    every, steps = trainer.get("checkpoint_every"), _ask(values["env"])[1]
+    least = 2 * (steps or 0) * lanes
+    short = every is not None and every < min(least, trainer.get("total_steps", math.inf))
+    if not short or trainer.get("short_checkpoints"):
+        return None
+    return (
+        f"trainer.checkpoint_every={every}: must be at least {least}, two episodes of every lane (2 x "
+        f"{steps} steps x {lanes} lanes), since each checkpoint cuts the episodes that are open; if "
+        "they may be cut: trainer.short_checkpoints=true"
+    )
+
+
 def goal_spaces(env: dict[str, Any]) -> GoalSpaces:
-    """Return the spaces of the env that a node describes; made once for all jobs of a sweep."""
+    """Return the spaces of the env that a node describes; UserError if it cannot be made."""
+    return _ask(env)[0]
+
+
+def _ask(env: dict[str, Any]) -> tuple[GoalSpaces, int | None]:
+    """Make the env that a node describes, once for all jobs of a sweep, and ask it."""
     from hydra.utils import instantiate
 
     key = json.dumps(env, sort_keys=True, default=str)
-    if key not in _spaces:
+    if key not in _envs:
         try:
-            _spaces[key] = instantiate(env).spaces
+            task = instantiate(env)
+            _envs[key] = task.spaces, getattr(task, "episode_steps", None)
         except UserError as error:
-            _spaces[key] = error
+            _envs[key] = error
         except Exception as error:
             # Hydra wraps what a constructor raises; the reason is the innermost.
             inner = error.__cause__ or error
             reason = str(inner)
             if not isinstance(inner, UserError):
                 reason = f"env: cannot be made: {type(inner).__name__}: {inner}"
-            _spaces[key] = UserError(one_line(reason))
-    found = _spaces[key]
+            _envs[key] = UserError(one_line(reason))
+    found = _envs[key]
     if isinstance(found, UserError):
         raise found
     return found

@@ -24,7 +24,8 @@ from her_exp.checkpoint import load
 RUN = [
     "trainer.total_steps=600", "trainer.learning_starts=60", "trainer.batch_size=16",
     "trainer.updates_per_step=0.3", "trainer.eval_every=130", "trainer.eval_episodes=2",
-    "trainer.log_every=70", "trainer.checkpoint_every=150", "agent.random_steps=100",
+    "trainer.log_every=70", "trainer.checkpoint_every=150",
+    "trainer.short_checkpoints=true", "agent.random_steps=100",
     "agent.hidden_sizes=[8]", "env.max_steps=10", "buffer.capacity=160",
 ]  # fmt: skip
 AUTO = ["resume=auto", "run_dir=run", *RUN]

@@ -56,7 +56,8 @@ NATIVE = [(a, e) for a, e in CASES if ENVS[e][1]]
 TINY = [
     "trainer.total_steps=400", "trainer.learning_starts=60", "trainer.batch_size=16",
     "trainer.updates_per_step=0.3", "trainer.eval_every=130", "trainer.eval_episodes=2",
-    "trainer.log_every=70", "trainer.checkpoint_every=150", "trainer.keep_checkpoints=9",
+    "trainer.log_every=70", "trainer.checkpoint_every=150",
+    "trainer.short_checkpoints=true", "trainer.keep_checkpoints=9",
     "agent.hidden_sizes=[8]", "buffer.capacity=160",
 ]  # fmt: skip
 

@@ -17,7 +17,8 @@ from test_resume import checkpoints, numbers
 TINY = [
     "trainer.total_steps=300", "trainer.learning_starts=60", "trainer.batch_size=16",
     "trainer.updates_per_step=0.2", "trainer.eval_every=130", "trainer.eval_episodes=2",
-    "trainer.checkpoint_every=100", "trainer.picture=false", "agent.hidden_sizes=[8]",
+    "trainer.checkpoint_every=100",
+    "trainer.short_checkpoints=true", "trainer.picture=false", "agent.hidden_sizes=[8]",
     "env.max_steps=10",
 ]  # fmt: skip
 SWEEP = ["-m", *TINY, "seed=0,1,2", "sweep=grid"]

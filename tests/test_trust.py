@@ -28,7 +28,8 @@ from her_exp.types import UserError
 TINY = [
     "trainer.total_steps=120", "trainer.learning_starts=40", "trainer.batch_size=8",
     "trainer.updates_per_step=0.1", "trainer.eval_every=null", "trainer.eval_episodes=2",
-    "trainer.checkpoint_every=50", "trainer.picture=false", "agent.hidden_sizes=[8]",
+    "trainer.checkpoint_every=50",
+    "trainer.short_checkpoints=true", "trainer.picture=false", "agent.hidden_sizes=[8]",
     "env.max_steps=5", "buffer.capacity=160",
 ]  # fmt: skip
 

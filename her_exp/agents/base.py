@@ -59,7 +59,9 @@ class GoalAgent:
     ):
         self.spaces, self.device = spaces, torch.device(device)
         self.gamma, self.tau, self.target_every = gamma, tau, target_every
-        self.target_range = target_range(reward_range, gamma) if clip_targets else None
+        #: What rewards can pay; an agent whose values hold more (a large entropy bonus) widens it.
+        self.return_range = target_range(reward_range, gamma)
+        self.target_range = self.return_range if clip_targets else None
         self._init_seed, explore_seed = seed.spawn(2)
         self._generator = np.random.default_rng(explore_seed)
         self.inputs = InputNormalizer(

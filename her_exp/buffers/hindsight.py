@@ -269,7 +269,7 @@ class HindsightReplayBuffer:
     def metrics(self) -> dict[str, float]:
         """HER's own numbers of the last call of `sample`, for the log."""
         if self._last is None:
-            return dict(self._metrics)
+            return self._metrics and {**self._metrics, "size": float(self.size)}
         rows, _, virtual, (_, batch_size) = self._last
         room = {name: values[: len(rows)] for name, values in self._room.items()}
         reward, terminated = room["signals"][:, REWARD], room["signals"][:, TERMINATED]

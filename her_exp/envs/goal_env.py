@@ -45,6 +45,7 @@ class EnvGoalFunctions:
         goal_distance: float | None = None,
         info_keys: Sequence[str] = (),
     ):
+        self._env = env
         probe = Probe(env)
         compute_reward = env_function(env, "compute_reward")
         if compute_reward is None:
@@ -137,6 +138,10 @@ class EnvGoalFunctions:
                 "env.success_terminates: every episode of this env ended at success, so relabelled "
                 "steps must end there too: set env.success_terminates=true"
             )
+
+    def close(self) -> None:
+        """Close the env that is asked."""
+        self._env.close()
 
     def state_dict(self) -> dict[str, int]:
         """Return what `watch` has counted."""

@@ -8,21 +8,24 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, Literal
 
 import gymnasium as gym
+import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import VectorEnv
+from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 import her_exp.envs  # noqa: F401  (registers our own ids)
 from her_exp.envs.goal_env import EnvGoalFunctions
+from her_exp.envs.watched import WatchedEnv, Workers
 from her_exp.ranges import check_ranges
 from her_exp.types import KEYS, GoalSpaces, UserError
 
 Backend = Literal["auto", "native", "sync", "async"]
 
-#: Gymnasium's name of each backend.
-_MODES = {"native": "vector_entry_point", "sync": "sync", "async": "async"}
+#: Seconds that a worker process has for a step or a reset, where nothing else is said.
+_TIMEOUT = 60.0
 
 
 class GoalTask:
@@ -39,6 +42,7 @@ class GoalTask:
         reward_range: (lowest, highest) reward of a step, or None where it is unknown.
         success_terminates: for envs without `compute_terminated`: does success end an episode?
         goal_distance: the task is a Euclidean distance with this threshold; None: found out.
+        timeout: of backend 'async': seconds that a step or a reset may take; None: 60.
         **kwargs: the env's own arguments.
 
     Raises:
@@ -57,9 +61,10 @@ class GoalTask:
         reward_range: Sequence[float] | None = None,
         success_terminates: bool | None = None,
         goal_distance: float | None = None,
+        timeout: float | None = None,
         **kwargs: Any,
     ):
-        check_ranges("GoalTask", num_envs=num_envs, num_eval_envs=num_eval_envs)
+        check_ranges("GoalTask", num_envs=num_envs, num_eval_envs=num_eval_envs, timeout=timeout)
         import_modules(imports)
         self.id, self.name, self.kwargs = id, name or id, kwargs
         self.num_envs, self.num_eval_envs = num_envs, num_eval_envs
@@ -76,6 +81,12 @@ class GoalTask:
                 f"env.max_episode_steps: {id} counts its own steps; give env.max_steps, or take "
                 "env.backend=sync"
             )
+        if timeout is not None and backend != "async":
+            raise UserError(
+                f"env.timeout={timeout:g}: only worker processes can be interrupted, and "
+                f"env.backend={backend} has none; take env.backend=async, or leave it out"
+            )
+        self.timeout = _TIMEOUT if timeout is None else timeout
         if reward_range is not None and not (
             len(reward_range) == 2 and reward_range[0] < reward_range[1]
         ):
@@ -87,6 +98,7 @@ class GoalTask:
         )
         self.success_terminates, self.goal_distance = success_terminates, goal_distance
         self._spaces: GoalSpaces | None = None
+        self._episode_steps: int | None = None
 
     def make(self, num_envs: int | None = None, render_mode: str | None = None) -> VectorEnv:
         """Return a vector env of `num_envs` lanes (default: the task's)."""
@@ -94,12 +106,13 @@ class GoalTask:
             return self._make_vec(num_envs, render_mode)
 
     def _make_vec(self, num_envs: int | None, render_mode: str | None) -> VectorEnv:
-        return gym.make_vec(
-            self.id,
-            num_envs=num_envs or self.num_envs,
-            vectorization_mode=_MODES[self.backend],
-            **self._arguments(render_mode),
-        )
+        n, arguments = num_envs or self.num_envs, self._arguments(render_mode)
+        if self.backend == "native":
+            return gym.make_vec(
+                self.id, num_envs=n, vectorization_mode="vector_entry_point", **arguments
+            )
+        makers = [partial(_make_lane, self.spec, arguments, lane) for lane in range(n)]
+        return SyncVectorEnv(makers) if self.backend == "sync" else Workers(makers, self.timeout)
 
     def make_single(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """Return one env."""
@@ -119,19 +132,37 @@ class GoalTask:
             env = self.make_single()
             try:
                 self._spaces = goal_spaces(env, self.id)
+                self._episode_steps = episode_steps(env)
             finally:
                 env.close()
         return self._spaces
 
+    @property
+    def episode_steps(self) -> int | None:
+        """Steps of an episode at most, or None where the env does not say."""
+        return self._episode_steps if self.spaces else None
+
     def goal_functions(self, info_keys: Sequence[str] = ()) -> EnvGoalFunctions:
         """Return the env's reward, termination and success on batches of goals."""
-        return EnvGoalFunctions(
-            self.make_single(),
-            reward_range=self.reward_range,
-            success_terminates=self.success_terminates,
-            goal_distance=self.goal_distance,
-            info_keys=info_keys,
-        )
+        env = self.make_single()
+        try:
+            return EnvGoalFunctions(
+                env,
+                reward_range=self.reward_range,
+                success_terminates=self.success_terminates,
+                goal_distance=self.goal_distance,
+                info_keys=info_keys,
+            )
+        except BaseException:
+            env.close()
+            raise
+
+
+def _make_lane(
+    spec: gym.envs.registration.EnvSpec, arguments: dict[str, Any], lane: int
+) -> gym.Env[Any, Any]:
+    """Make the env of a lane; without the task itself, which processes need not pickle."""
+    return WatchedEnv(gym.make(spec, **arguments), lane)
 
 
 @contextmanager
@@ -173,6 +204,15 @@ def find_spec(id: str) -> gym.envs.registration.EnvSpec:
             f"env.id={id}: no such env; {hint} A package that registers on import goes into "
             "env.imports=[...]"
         ) from error
+
+
+def episode_steps(env: gym.Env[Any, Any]) -> int | None:
+    """Return how many steps an episode has at most, by its time limit or by its own count."""
+    counts = [getattr(env.spec, "max_episode_steps", None)]
+    if env.has_wrapper_attr("max_steps"):
+        counts.append(env.get_wrapper_attr("max_steps"))
+    known = [int(n) for n in counts if isinstance(n, int | np.integer) and n > 0]
+    return min(known) if known else None
 
 
 def goal_spaces(env: gym.Env[Any, Any], id: str) -> GoalSpaces:
