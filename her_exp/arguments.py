@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from her_exp.hints import unknown_key
+from her_exp.hints import given_twice, unknown_key
 from her_exp.types import UserError
 
 
@@ -18,6 +18,8 @@ def parse(argv: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: an unknown key, or a value of the wrong type.
     """
+    if twice := given_twice(argv):
+        raise UserError(f"{twice[0]}; give it once")
     values = dict(defaults)
     for argument in argv:
         key, equals, text = argument.partition("=")

@@ -22,6 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from her_exp import share
 from her_exp.hints import explain
 from her_exp.types import UserError
 
@@ -71,9 +72,11 @@ def job_folder(override_dirname: str | None, _root_: DictConfig) -> str:
 
 
 def register_resolvers() -> None:
-    """Make `${path_safe:...}` and `${job_folder:...}` known to OmegaConf; may be called again."""
+    """Make `${path_safe:...}` and the others known to OmegaConf; may be called again."""
     OmegaConf.register_new_resolver("path_safe", path_safe, replace=True)
     OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
+    OmegaConf.register_new_resolver("workers", share.workers, replace=True)
+    OmegaConf.register_new_resolver("job_gpus", share.job_gpus, replace=True)
 
 
 register_resolvers()

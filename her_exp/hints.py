@@ -19,14 +19,14 @@ from her_exp.types import UserError
 if TYPE_CHECKING:
     from her_exp.config import Composer
 
+#: Plugins of Hydra by their own names, and what stands for them here or is to be installed.
 _PLUGINS = {
-    "joblib": "hydra-joblib-launcher",
-    "submitit_local": "hydra-submitit-launcher",
-    "submitit_slurm": "hydra-submitit-launcher",
-    "ray": "hydra-ray-launcher",
-    "optuna": "hydra-optuna-sweeper",
-    "ax": "hydra-ax-sweeper",
-    "nevergrad": "hydra-nevergrad-sweeper",
+    "joblib": "take hydra/launcher=local",
+    "submitit_local": "take hydra/launcher=submitit",
+    "submitit_slurm": "take hydra/launcher=slurm",
+    "ray": "take hydra/launcher=cluster",
+    "ax": "pip install hydra-ax-sweeper",
+    "nevergrad": "pip install hydra-nevergrad-sweeper",
 }
 
 
@@ -84,6 +84,20 @@ def keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
             yield from keys(node, f"{prefix}{key}.")
 
 
+def given_twice(overrides: Iterable[str]) -> list[str]:
+    """Return a line for each key that several overrides set; Hydra takes the last of them."""
+    given: dict[str, list[str]] = {}
+    for text in overrides:
+        key, equals, _ = text.partition("=")
+        if equals and not key.startswith("~"):
+            given.setdefault(key.lstrip("+"), []).append(text)
+    return [
+        f"{' '.join(texts)}: {key} is given {len(texts)} times"
+        for key, texts in given.items()
+        if len(texts) > 1
+    ]
+
+
 def explain(error: Exception, overrides: Sequence[str], hydra: Composer) -> str:
     """Turn an error of Hydra or OmegaConf into one line about the override that caused it."""
     text = one_line(str(error))
@@ -129,7 +143,7 @@ def _no_option(error: MissingConfigException, hydra: Composer) -> str:
     line += f"; there are {', '.join(options)}" if options else "; there are none"
     hint = did_you_mean(name, options)
     if name in _PLUGINS and group.startswith("hydra/"):
-        hint = f"pip install {_PLUGINS[name]}"
+        hint = _PLUGINS[name]
     return f"{line}; {hint}" if hint else line
 
 

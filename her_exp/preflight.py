@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, NoReturn
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from her_exp import sweep_plan
 from her_exp.config import (
     CONFIG_NAME,
-    FOLDER_LENGTH,
     Composer,
     check_complete,
     composer,
@@ -29,27 +28,20 @@ from her_exp.config import (
     path_safe,
     without_hydra,
 )
-from her_exp.hints import one_line
+from her_exp.hints import given_twice, one_line
 from her_exp.run_folder import check_free, lock
 from her_exp.types import UserError
 from her_exp.validate import validate
-
-BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
-_LINES_AT_MOST = 20
 
 
 class Plan(NamedTuple):
     """What a checked command line means."""
 
     argv: list[str]  #: arguments for Hydra
-    sweep_dir: Path | None  #: the folder of a sweep's jobs; None for one run
-
-
-class Job(NamedTuple):
-    """One job of a sweep."""
-
-    overrides: list[str]
-    label: str  #: those of its overrides that are swept
+    sweep_dir: Path | None = None  #: the folder of a sweep's jobs; None for one run
+    jobs: int = 0  #: how many jobs a sweep has; 0 where its sweeper decides
+    launcher: str | None = None  #: the class that launches the jobs of a sweep
+    environment: Mapping[str, str] = MappingProxyType({})  #: what their processes inherit
 
 
 def preflight(argv: Sequence[str]) -> Plan:
@@ -59,13 +51,13 @@ def preflight(argv: Sequence[str]) -> Plan:
         UserError: with one line for each problem; nothing was written.
     """
     if "--version" in argv:  # argparse would answer at once
-        return Plan(list(argv), None)
+        return Plan(list(argv))
     args = _parse(argv)
     asks = [args.cfg is not None, args.info is not None, args.shell_completion, args.multirun]
     if sum([*asks, args.run]) > 1:
         raise UserError("give only one of --run, --multirun, --cfg, --info, --shell-completion")
     if args.help or args.hydra_help or args.info is not None or args.shell_completion:
-        return Plan(list(argv), None)
+        return Plan(list(argv))
     with composer(args.config_name or CONFIG_NAME, args.config_dir) as hydra:
         if args.cfg is not None:
             cfg = hydra.raw(args.overrides)
@@ -73,15 +65,8 @@ def preflight(argv: Sequence[str]) -> Plan:
                 check_complete(without_hydra(cfg), hydra)
             if args.resolve and args.cfg == "hydra":
                 raise UserError("--cfg hydra --resolve lacks what it refers to; use --cfg all")
-            return Plan(list(argv), None)
+            return Plan(list(argv))
         return _check(args, argv, hydra)
-
-
-def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
-    """Return the overrides of every job that `-m` with `overrides` would run."""
-    with composer() as hydra:
-        master = hydra.raw(overrides, RunMode.MULTIRUN)
-        return [job.overrides for job in _jobs(hydra, master)]
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -110,100 +95,58 @@ def _check(args: argparse.Namespace, argv: Sequence[str], hydra: Composer) -> Pl
     flags += ["--config-name", args.config_name] if args.config_name else []
     flags += ["--config-dir", args.config_dir] if args.config_dir else []
     overrides = list(args.overrides)
+    twice = given_twice(overrides)
     master = hydra.raw(overrides, RunMode.MULTIRUN)
     if not (args.multirun or master.hydra.mode == RunMode.MULTIRUN):
         cfg = hydra.job(overrides)
+        for line in twice:  # overrides appended to others: a script's way
+            print(f"her_exp: note: {line}; the last holds", file=sys.stderr)
+        for text in overrides:
+            if text.startswith(("hydra/launcher=", "hydra/sweeper=")):
+                raise UserError(f"{text}: only a sweep has one; add -m")
+        if cfg.sweep is not None:
+            raise UserError(
+                f"sweep={cfg.sweep}: names the folder of a sweep; add -m, or for one run name its "
+                "folder: hydra.run.dir=..."
+            )
         validate(without_hydra(cfg))
         folder = _writable(cfg, "hydra.run.dir")
         if folder.is_dir():  # Hydra would write into it before the run can refuse
             check_free(folder)
             if (folder / "run.lock").exists():
                 lock(folder).close()
-        return Plan([*flags, *overrides], None)
+        return Plan([*flags, *overrides])
+    if twice:  # the names of the folders would say both
+        raise UserError("\n".join(f"{line}; give it once" for line in twice))
+    return _check_sweep(hydra, flags, overrides, argv)
+
+
+def _check_sweep(
+    hydra: Composer, flags: list[str], overrides: list[str], argv: Sequence[str]
+) -> Plan:
+    master = hydra.raw(overrides, RunMode.MULTIRUN)
+    sweep_plan.check_plugins(master.hydra)
     if OmegaConf.select(master, "sweep") is None:
         overrides.append(f"sweep={_sweep_name(argv)}")
         master = hydra.raw(overrides, RunMode.MULTIRUN)
-    jobs = _jobs(hydra, master)
-    _check_jobs(hydra, jobs)
-    overrides += _short_names(jobs)
-    return Plan([*flags, *overrides], _writable(master, "hydra.sweep.dir"))
-
-
-def _short_names(jobs: Sequence[Job]) -> list[str]:
-    """Where the names of the jobs' folders grow too long, name them by what differs alone."""
-    if max(len(",".join(job.overrides)) for job in jobs) <= FOLDER_LENGTH - 7:
-        return []
-    swept = {o.partition("=")[0] for o in jobs[0].label.split(" ")}
-    keys = [o.partition("=")[0].lstrip("+~") for o in jobs[0].overrides]
-    same = [key for key in keys if key not in swept and not key.startswith("hydra")]
-    return [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(['sweep', *same])}]"]
+    jobs = sweep_plan.jobs(hydra, master)
+    configs = sweep_plan.check_jobs(hydra, jobs, elsewhere=sweep_plan.elsewhere(master.hydra))
+    listed = sweep_plan.is_listed(master.hydra)
+    environment = sweep_plan.check_shares(master.hydra, configs)
+    overrides += sweep_plan.short_names(jobs)
+    return Plan(
+        [*flags, *overrides],
+        _writable(master, "hydra.sweep.dir"),
+        len(jobs) if listed else 0,
+        str(master.hydra.launcher._target_),
+        environment,
+    )
 
 
 def _sweep_name(argv: Sequence[str]) -> str:
     """Name a sweep once for the processes of all its jobs: when it began, and what it is."""
     digits = hashlib.sha256("\0".join(argv).encode()).hexdigest()[:6]
     return f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{digits}"
-
-
-# --- sweeps ------------------------------------------------------------------------------------
-
-
-def _jobs(hydra: Composer, master: DictConfig) -> list[Job]:
-    """Enumerate the jobs; of a sweep that cannot be enumerated, one job with the first values."""
-    sweeper = master.hydra.sweeper
-    params = OmegaConf.to_container(sweeper.get("params") or OmegaConf.create(), resolve=True)
-    assert isinstance(params, dict)
-    asked = [f"{key!s}={value}" for key, value in params.items()]
-    asked += list(master.hydra.overrides.task)
-    own = [o for o in master.hydra.overrides.hydra if o not in hydra.search]
-    parsed = OverridesParser.create(config_loader=hydra.loader).parse_overrides(asked)
-    swept = {o.get_key_element() for o in parsed if o.is_sweep_override()}
-    if "sweep" in swept:
-        raise UserError("sweep names the folder of all jobs; give one name")
-    if sweeper._target_ != BASIC_SWEEPER:
-        return [Job([*own, *(_first_value(o) for o in parsed)], "")]
-    unlisted = [o for o in parsed if o.is_sweep_override() and not o.is_discrete_sweep()]
-    if unlisted:
-        raise UserError(
-            f"{unlisted[0].input_line}: cannot be enumerated; list the values, "
-            f"{unlisted[0].key_or_group}=1,2, or take a sweeper that draws: hydra/sweeper=optuna"
-        )
-    [batch] = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    return [Job([*own, *job], _label(job, swept)) for job in batch]
-
-
-def _label(job: Iterable[str], swept: set[str]) -> str:
-    return " ".join(o for o in job if o.partition("=")[0] in swept)
-
-
-def _first_value(override: Override) -> str:
-    if not override.is_sweep_override():
-        return str(override.input_line)
-    value = override.value()
-    if isinstance(value, IntervalSweep):
-        return f"{override.get_key_element()}={value.start}"
-    return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
-
-
-def _check_jobs(hydra: Composer, jobs: Sequence[Job]) -> None:
-    """Validate every job; a line that does not hold for all names the first job that it does."""
-    wrong: dict[str, list[int]] = {}
-    for number, job in enumerate(jobs):
-        try:
-            validate(without_hydra(hydra.job(job.overrides)))
-        except UserError as error:
-            for line in str(error).splitlines():
-                wrong.setdefault(line, []).append(number)
-    lines = []
-    for line, numbers in wrong.items():
-        if len(numbers) < len(jobs):
-            others = f" and {len(numbers) - 1} more" if len(numbers) > 1 else ""
-            line = f"job {numbers[0]} ({jobs[numbers[0]].label}){others}: {line}"
-        lines.append(line)
-    if len(lines) > _LINES_AT_MOST:
-        lines = [*lines[:_LINES_AT_MOST], f"... and {len(lines) - _LINES_AT_MOST} lines more"]
-    if lines:
-        raise UserError("\n".join(lines))
 
 
 # --- the output folder -------------------------------------------------------------------------

@@ -98,6 +98,18 @@ RANGES: dict[str, Range] = {
     "eval_episodes": _COUNT,
     "log_every": _COUNT,
     "stop_at": Range(0, 1, low_open=True),
+    # launchers and sweepers
+    "n_jobs": _COUNT,
+    "cpus_per_task": _COUNT,
+    "timeout_min": _COUNT,
+    "signal_delay_s": _COUNT,
+    "max_num_timeout": _NOT_NEGATIVE,
+    "array_parallelism": _COUNT,
+    "mem_gb": _POSITIVE,
+    "num_cpus": _COUNT,
+    "max_retries": _NOT_NEGATIVE,
+    "n_trials": _COUNT,
+    "n_startup_trials": _NOT_NEGATIVE,
 }
 
 _DEVICE = re.compile(r"cpu|auto|cuda(:\d+)?")

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from her_exp.config import path_safe
 from her_exp.files import read_json
-from her_exp.hints import keys, unknown_key
+from her_exp.hints import given_twice, keys, unknown_key
 from her_exp.run_folder import RunFolder, check_free, lock
 from her_exp.trust import load_run_config, packages
 from her_exp.types import UserError
@@ -71,6 +71,8 @@ def request(argv: Sequence[str]) -> Request | None:
         if words:
             raise UserError(f"{next(iter(words))}= goes with resume= or rerun=")
         return None
+    if twice := given_twice(argument for argument in argv if argument.startswith(_WORDS)):
+        raise UserError(f"{twice[0]}; give it once")
     if resume is not None and rerun is not None:
         raise UserError("give resume= or rerun=, not both")
     flags = [argument for argument in rest if argument.startswith("-")]

@@ -97,6 +97,7 @@ class RunFolder:
                 "system": platform.platform(),
                 "processor": _processor(),
                 "cores": os.cpu_count(),
+                "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
             },
         }
         write_json(self.path / "run.json", story)

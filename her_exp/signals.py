@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-_ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Stopped(Exception):
     """A signal ended the run; its last checkpoint is whole. `code` is the shell's exit code for it."""
 
     def __init__(self, received: int):
-        super().__init__(f"stopped by {signal.Signals(received).name}")
+        super().__init__(received)
+        self.received = received
         self.code = 128 + received
+
+    def __str__(self) -> str:
+        return f"stopped by {signal.Signals(self.received).name}"
 
 
 class SignalWatch:
-    """Notes SIGTERM, SIGINT and SIGUSR1 in `received` while its `with` block runs.
+    """Notes SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 in `received` while its `with` block runs.
 
     A second SIGINT raises KeyboardInterrupt at once. Outside of the main thread nothing is watched.
+    Under submitit SIGTERM goes by, as submitit has it: Slurm sends it before the signal that counts.
     """
 
     def __init__(self) -> None:
@@ -32,7 +41,8 @@ class SignalWatch:
         global _watching
         _watching = self
         if threading.current_thread() is threading.main_thread():
-            for number in _ASKING:
+            submitit = {signal.SIGTERM} if "SUBMITIT_EXECUTOR" in os.environ else set()
+            for number in set(_ASKING) - submitit:
                 self._before[number] = signal.signal(number, self._note)
         return self
 
@@ -60,3 +70,36 @@ def stop_if_asked() -> None:
     """Raise Stopped where a signal has asked for it."""
     if (received := asked()) is not None:
         raise Stopped(received)
+
+
+def hand_on(stop: Stopped) -> None:
+    """Give the signal that ended the run to submitit, if it waits for it: it queues the job again."""
+    if "SUBMITIT_EXECUTOR" in os.environ and stop.received in (signal.SIGUSR1, signal.SIGUSR2):
+        handler = signal.getsignal(stop.received)
+        if callable(handler):
+            handler(stop.received, None)
+
+
+@contextmanager
+def passed_on_to_children() -> Iterator[None]:
+    """Pass SIGINT and SIGTERM on to the workers of a pool, as SIGTERM, and wait for what they do.
+
+    A second SIGINT raises KeyboardInterrupt.
+    """
+    seen = False
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        nonlocal seen
+        if seen and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        seen = True
+        for child in multiprocessing.active_children():
+            if child.pid is not None:
+                os.kill(child.pid, signal.SIGTERM)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import math
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,9 +15,11 @@ from typing import NamedTuple
 from hydra.core.hydra_config import HydraConfig
 
 from her_exp.hints import one_line, reason_of
-from her_exp.preflight import BASIC_SWEEPER
 from her_exp.resume import has_checkpoint, resume, start_over, status_of
-from her_exp.signals import Stopped
+from her_exp.run_folder import lock
+from her_exp.share import JOBLIB
+from her_exp.signals import Stopped, hand_on
+from her_exp.sweep_plan import BASIC_LAUNCHER, BASIC_SWEEPER, OPTUNA
 from her_exp.types import UserError
 
 log = logging.getLogger(__name__)
@@ -23,13 +27,26 @@ log = logging.getLogger(__name__)
 #: In a sweep's folder: a line for each job that ended, written by the job's own process.
 NOTES = "jobs.jsonl"
 
+#: A node that died may leave a process that still writes for a moment after its job began again.
+_WAIT_SECONDS = 60
+
+_stopped: Stopped | None = None  # this process was asked to stop: its next jobs do not begin
+
 
 class Note(NamedTuple):
-    """What became of a job: `what` is done, skipped, resumed, stopped or failed."""
+    """What became of a job: `what` is done, skipped, resumed, stopped or failed.
+
+    Of a job that left no word it is killed, or running (elsewhere, still).
+    """
 
     what: str
     folder: str
     line: str
+
+    @property
+    def is_done(self) -> bool:
+        """Say whether the job needs no other run."""
+        return self.what in ("done", "skipped", "resumed")
 
 
 def run_job(folder: Path, start: Callable[[], float], trust: Sequence[str] = ()) -> float:
@@ -38,9 +55,15 @@ def run_job(folder: Path, start: Callable[[], float], trust: Sequence[str] = ())
     `trust` holds the packages that the job's own command names.
 
     The folder's name holds the hash of the job's config, so what is in it is the same experiment.
-    A failure is noted and does not stop the other jobs.
+    A failure is noted and does not stop the other jobs; the job then returns NaN.
     """
+    global _stopped
+    launcher = HydraConfig.get().launcher._target_
+    if _stopped is not None:
+        raise _stopped
     try:
+        if launcher != BASIC_LAUNCHER:
+            _wait_until_free(folder)
         if status_of(folder) == "done":
             success = success_of(folder)
             _note("skipped", folder, f"done before, success {success:.1%}")
@@ -53,6 +76,10 @@ def run_job(folder: Path, start: Callable[[], float], trust: Sequence[str] = ())
             success, what = start(), "done"
     except Stopped as stop:
         _note("stopped", folder, str(stop))
+        if launcher == JOBLIB:  # as a result: an end of the process would take the others with it
+            _stopped = stop
+            raise
+        hand_on(stop)
         raise SystemExit(stop.code) from stop
     except UserError as error:
         log.error("her_exp: error: %s", one_line(str(error)))
@@ -72,16 +99,27 @@ def success_of(folder: Path) -> float:
 
 def _failed(folder: Path, error: Exception, line: str) -> float:
     _note("failed", folder, line)
-    if HydraConfig.get().sweeper._target_ != BASIC_SWEEPER:
-        raise error  # an optimising sweeper must know that there is no result
+    if HydraConfig.get().sweeper._target_ not in (BASIC_SWEEPER, OPTUNA):
+        raise error  # a sweeper that may not know that NaN is no result
     return math.nan
 
 
 def _note(what: str, folder: Path, line: str) -> None:
     settings = HydraConfig.get()
     path = Path(settings.runtime.cwd, settings.sweep.dir, NOTES)
-    with path.open("a") as file:  # one short write: lines of parallel jobs do not mix
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # appending alone is not enough on a network's disk
         file.write(json.dumps(Note(what, str(folder), line)) + "\n")
+
+
+def _wait_until_free(folder: Path) -> None:
+    """Wait while another process has the folder; one that goes on with it is left to the lock."""
+    give_up = time.monotonic() + _WAIT_SECONDS
+    while (folder / "run.lock").exists() and time.monotonic() < give_up:
+        try:
+            return lock(folder).close()
+        except UserError:
+            time.sleep(0.2)
 
 
 def notes(sweep_dir: Path | None) -> list[Note]:
@@ -92,13 +130,37 @@ def notes(sweep_dir: Path | None) -> list[Note]:
     return [Note(*json.loads(line)) for line in path.read_text().splitlines()]
 
 
-def table(news: Sequence[Note]) -> list[str]:
-    """Return a table of jobs for people, a failed one with its reason and its log."""
+def latest(news: Sequence[Note]) -> list[Note]:
+    """Return the last note of each job: one that was stopped on a cluster may have gone on since."""
+    return list({note.folder: note for note in news}.values())
+
+
+def silent(sweep_dir: Path, news: Sequence[Note]) -> list[Note]:
+    """Return a note on each job that began and left no word: its process was killed, or still runs."""
+    known = {note.folder for note in news}
+    found = []
+    for path in sorted(sweep_dir.glob("*/run.lock")):
+        folder = path.parent
+        if str(folder) not in known and status_of(folder) in (None, "running"):
+            try:
+                lock(folder).close()
+                found.append(Note("killed", str(folder), "the same command again goes on with it"))
+            except UserError:
+                found.append(Note("running", str(folder), "another process is at it"))
+    return found
+
+
+def table(news: Sequence[Note], jobs: int = 0) -> list[str]:
+    """Return a table of jobs for people, a failed one with its reason and its log.
+
+    Of `jobs` those not in it did not begin.
+    """
     width = max((len(Path(note.folder).name) for note in news), default=0)
     lines = []
     for note in news:
         log_file = f"  ({note.folder}/run.log)" if note.what == "failed" else ""
         lines.append(f"{note.what:8}{Path(note.folder).name:{width}}  {note.line}{log_file}")
     kinds = sorted({note.what for note in news})
-    lines.append(", ".join(f"{sum(n.what == kind for n in news)} {kind}" for kind in kinds))
-    return lines
+    counts = [f"{sum(n.what == kind for n in news)} {kind}" for kind in kinds]
+    counts += [f"{jobs - len(news)} not begun"] if len(news) < jobs else []
+    return [*lines, ", ".join(counts)] if counts else []

@@ -9,11 +9,13 @@ python -m her_exp.train --help                   # all settings
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,7 +27,7 @@ from omegaconf import DictConfig
 from her_exp import sweep
 from her_exp.config import CONF_DIR, CONFIG_NAME, plain, without_hydra
 from her_exp.hints import one_line, reason_of
-from her_exp.preflight import preflight
+from her_exp.preflight import Plan, preflight
 from her_exp.resume import (
     Request,
     has_checkpoint,
@@ -37,7 +39,9 @@ from her_exp.resume import (
     start_over,
     status_of,
 )
-from her_exp.signals import Stopped
+from her_exp.share import JOBLIB, at_once, take_place
+from her_exp.signals import Stopped, passed_on_to_children
+from her_exp.sweep_plan import BASIC_LAUNCHER
 from her_exp.trust import packages_of
 from her_exp.types import UserError
 
@@ -101,24 +105,57 @@ def main() -> None:
     except KeyboardInterrupt:
         _exit(["interrupted"], 130)
     sys.argv[1:] = plan.argv
-    seen = sweep.notes(plan.sweep_dir)
-    status: str | int | None = 0
-    try:
-        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=CONFIG_NAME)(job)()
-    except SystemExit as stop:
-        status = stop.code
-    except KeyboardInterrupt:
-        _exit(["interrupted"], 130)
+    seen = len(sweep.notes(plan.sweep_dir))
+    status = _run_hydra(plan)
     if plan.sweep_dir is not None:
-        news = sweep.notes(plan.sweep_dir)[len(seen) :]
-        print("\n".join(sweep.table(news)), file=sys.stderr)
-        failed = [note for note in news if note.what == "failed"]
-        if failed:
-            lines = [f"{note.folder}: {note.line}" for note in failed]
-            _exit([*lines, f"{len(failed)} of the sweep's jobs failed, see its run.log"], 1)
-        if status == 0:
-            print(plan.sweep_dir)
+        _report(plan, plan.sweep_dir, seen, status)
     sys.exit(status)
+
+
+def _run_hydra(plan: Plan) -> str | int | None:
+    """Let Hydra run what was planned; returns the exit status."""
+    os.environ.update(plan.environment)
+    if plan.sweep_dir is not None:
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # what a launcher raises comes here
+    pool = plan.launcher == JOBLIB
+    try:
+        with passed_on_to_children() if pool else nullcontext():
+            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=CONFIG_NAME)(
+                job
+            )()
+    except SystemExit as stop:
+        return stop.code
+    except KeyboardInterrupt:
+        print("her_exp: error: interrupted", file=sys.stderr)
+        return 130
+    except Stopped as stop:  # in a worker
+        return stop.code
+    except UserError as error:
+        print(f"her_exp: error: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if plan.sweep_dir is None:
+            raise
+        traceback.print_exc()
+        print(f"her_exp: error: {type(error).__name__}: {one_line(str(error))}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _report(plan: Plan, folder: Path, seen: int, status: str | int | None) -> None:
+    """Show what became of the jobs of a sweep; exits with 1 if one of them is not done."""
+    news = sweep.latest(sweep.notes(plan.sweep_dir)[seen:])
+    news += sweep.silent(folder, news)
+    for line in sweep.table(news, plan.jobs):
+        print(line, file=sys.stderr)
+    failed = [note for note in news if note.what == "failed"]
+    if failed:
+        lines = [f"{note.folder}: {note.line}" for note in failed]
+        _exit([*lines, f"{len(failed)} of the sweep's jobs failed, see its run.log"], 1)
+    if status == 0 and (len(news) < plan.jobs or not all(note.is_done for note in news)):
+        _exit(["not all jobs are done; the same command goes on"], 1)
+    if status == 0:
+        print(folder)
 
 
 def _continue(asked: Request) -> bool:
@@ -182,10 +219,23 @@ def job(cfg: DictConfig) -> float:
     folder = Path(settings.runtime.output_dir)
     overrides = list(settings.overrides.task)
     if settings.mode == RunMode.MULTIRUN:
+        _join_others(cfg, settings)
         trust = packages_of(plain(without_hydra(cfg)))
         return sweep.run_job(folder, lambda: train(cfg, folder, overrides), trust)
     _end(folder, lambda: train(cfg, folder, overrides))
     return 0.0
+
+
+def _join_others(cfg: DictConfig, settings: Any) -> None:
+    """Make room for the jobs beside this one: wait for a place, draw no progress bar."""
+    launcher = plain(settings.launcher)
+    if launcher["_target_"] == BASIC_LAUNCHER:
+        return
+    if cfg.trainer.get("progress", True) is None:
+        cfg.trainer.progress = False
+    places = at_once(launcher)
+    if places is not None:
+        take_place(Path(settings.runtime.cwd, settings.sweep.dir, ".places"), places)
 
 
 if __name__ == "__main__":

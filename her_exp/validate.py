@@ -51,8 +51,10 @@ _MAKE = {"max_episode_steps": int | None, "disable_env_checker": bool | None}
 _envs: dict[str, tuple[GoalSpaces, int | None] | UserError] = {}
 
 
-def validate(cfg: DictConfig) -> None:
+def validate(cfg: DictConfig, *, elsewhere: bool = False) -> None:
     """Check every value of a composed configuration, and the env against the agent.
+
+    What runs `elsewhere` may ask for a device that is not here.
 
     Raises:
         UserError: with one line for each problem.
@@ -60,7 +62,7 @@ def validate(cfg: DictConfig) -> None:
     values = plain(cfg)
     values.pop("hydra", None)
     problems: dict[str, str] = {}  # by key: what is wrong first is said
-    for key, line in [*_root(values), *_parts(values), *_between(values)]:
+    for key, line in [*_root(values, elsewhere), *_parts(values), *_between(values)]:
         problems.setdefault(key, line)
     if not problems:
         wrong = _env_and_agent(values) or _schedule(values)
@@ -79,7 +81,7 @@ def _value(key: str, value: Any, wrong: str) -> tuple[str, str]:
 # --- the root ----------------------------------------------------------------------------------
 
 
-def _root(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _root(values: dict[str, Any], elsewhere: bool) -> Iterator[tuple[str, str]]:
     for key, value in values.items():
         if key in RUNTIME:
             continue
@@ -90,7 +92,7 @@ def _root(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     sweep = values.get("sweep")
     if sweep is not None and path_safe(sweep) != str(sweep):
         yield _value("sweep", sweep, f"must be one safe folder name, e.g. sweep={path_safe(sweep)}")
-    if str(values.get("device")).startswith("cuda"):
+    if str(values.get("device")).startswith("cuda") and not elsewhere:
         yield from _cuda(values["device"])
 
 

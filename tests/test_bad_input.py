@@ -71,7 +71,48 @@ CASES = {
     "no such agent": ("agent=nope", "agent=nope: no such agent; there are ddpg, dqn"),
     "no such env": ("env=pointreach", "no such env", "did you mean point_reach?"),
     "no such experiment": ("experiment=nope", "experiment=nope: no such experiment"),
-    "no such launcher": ("hydra/launcher=joblib", "pip install hydra-joblib-launcher"),
+    "no such launcher": (
+        "-m seed=1,2 hydra/launcher=locl",
+        "hydra/launcher=locl: no such launcher",
+        "mean local?",
+    ),
+    "launcher without -m": ("hydra/launcher=local", "hydra/launcher=local: only a sweep", "add -m"),
+    "sweep's name without -m": ("sweep=x", "sweep=x: names the folder of a sweep; add -m"),
+    "job listed twice": ("-m seed=1,1", "seed=1: listed twice"),
+    "key given twice": ("-m seed=1,2 buffer.k=1 buffer.k=2", "buffer.k is given 2 times; give it"),
+    "no slurm here": (
+        "-m seed=1,2 hydra/launcher=slurm",
+        "hydra/launcher=slurm: sbatch and srun are",
+    ),
+    "too many threads": (
+        "-m seed=1,2 hydra/launcher=local hydra.launcher.n_jobs=2 threads=999",
+        "threads=999: 2 jobs",
+    ),
+    "more threads than cores of a job": (
+        "-m seed=1,2 hydra/launcher=submitit hydra.launcher.cpus_per_task=2 threads=3",
+        "threads=3: a job has hydra.launcher.cpus_per_task=2 cores",
+    ),
+    "no workers": (
+        "-m seed=1,2 hydra/launcher=local hydra.launcher.n_jobs=0",
+        "hydra.launcher.n_jobs=0: must be",
+    ),
+    "no trials": (
+        "-m seed=1,2 hydra/sweeper=optuna hydra.sweeper.n_trials=0",
+        "hydra.sweeper.n_trials=0: must",
+    ),
+    "no such direction": (
+        "-m seed=1,2 hydra/sweeper=optuna hydra.sweeper.direction=up",
+        "direction=up: must be max",
+    ),
+    "an interval's other end": (
+        "-m buffer.k=4 agent.gamma=interval(0.9,1.5) hydra/sweeper=optuna",
+        "job 1 (agent.gamma=1.5): agent.gamma=1.5: must be in [0, 1)",
+    ),
+    "nothing to search": ("-m seed=1 hydra/sweeper=optuna", "nothing to search"),
+    "no such setting of a launcher": (
+        "-m seed=1,2 hydra/launcher=local hydra.launcher.n_job=2",
+        "did you mean hydra.launcher.n_jobs?",
+    ),
     "no id": ("env=gym", "env.id is not set; give env.id=..."),
     "no such id": ("env=gym env.id=CartPol-v1", "env.id=CartPol-v1: no such env", "CartPole-v1"),
     "no goal env": ("env=gym env.id=CartPole-v1", "no goal env", "python -m her_exp.check"),

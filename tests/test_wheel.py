@@ -72,10 +72,17 @@ def test_the_wheel_holds_code_and_configuration_only(wheel: Path) -> None:
         f"her_exp/conf/{p.relative_to(CONF_DIR).as_posix()}" for p in CONF_DIR.rglob("*.yaml")
     }
     assert {name for name in names if "/conf/" in name} == shipped
-    code = {p.relative_to(CHECKOUT).as_posix() for p in (CHECKOUT / "her_exp").rglob("*.py")}
+    code = {
+        path.relative_to(CHECKOUT).as_posix()
+        for package in ("her_exp", "hydra_plugins")
+        for path in (CHECKOUT / package).rglob("*.py")
+    }
     assert {name for name in names if name.endswith(".py")} == code
     assert "her_exp/py.typed" in names
-    assert {name.split("/")[0].split("-")[0] for name in names} == {"her_exp"}
+    assert {name.split("/")[0].split("-")[0] for name in names} == {
+        "her_exp",
+        "hydra_plugins",
+    }
 
 
 def test_metadata_and_console_scripts(wheel: Path) -> None:

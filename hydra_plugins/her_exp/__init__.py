@@ -1,0 +1,1 @@
+"""Our plugins for Hydra, which takes launchers and sweepers from `hydra_plugins` only."""

@@ -1,0 +1,215 @@
+"""Searches settings by Optuna; a study is kept in the sweep's folder and goes on from there.
+
+Three things are done for that. A trial that was running when the process died is run again under its
+number, so that its job resumes in its folder. A failed one is tried again by the next command, once.
+And the sampler is made anew for each batch, seeded by its seed and the trials so far: a study that
+went on has drawn the values of one that never stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from her_exp.run_folder import lock
+from her_exp.search_space import Choice, Dimension, dimensions
+from her_exp.share import at_once
+from her_exp.signals import Stopped
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+
+log = logging.getLogger(__name__)
+
+#: Trials at a time on a cluster, where the launcher does not say how many run at once.
+_BATCH = 8
+
+
+class OptunaSweeper(Sweeper):
+    """Runs a study of `n_trials` trials; each is a job, named by its overrides like any other.
+
+    Args:
+        sampler: node of an Optuna sampler, made anew for each batch; its `seed` is mixed.
+        direction: 'maximize' or 'minimize'.
+        storage: URL of the database; None keeps the study in memory.
+        study_name: its name there.
+        n_trials: how many trials with a result the study shall have.
+        n_jobs: trials of a batch; None: as many as the launcher runs at once.
+        params: overrides of the search, as in a config file.
+    """
+
+    def __init__(
+        self,
+        sampler: Mapping[str, Any],
+        direction: str,
+        storage: str | None,
+        study_name: str | None,
+        n_trials: int,
+        n_jobs: int | None,
+        params: Mapping[str, Any] | None,
+    ):
+        self.sampler, self.direction = dict(sampler), direction
+        self.storage, self.study_name = storage, study_name
+        self.n_trials, self.n_jobs, self.params = n_trials, n_jobs, params or {}
+        self.jobs = 0
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra hands to every sweeper."""
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            config=config, hydra_context=hydra_context, task_function=task_function
+        )
+        if self.n_jobs is None:
+            launcher = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+            assert isinstance(launcher, dict)
+            self.n_jobs = at_once({str(k): v for k, v in launcher.items()}) or _BATCH
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run what is left of the study."""
+        import optuna
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # of every step of making a database
+        asked = [f"{key}={value}" for key, value in self.params.items()] + arguments
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides(asked)
+        fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
+        space = {key: _distribution(dim) for key, dim in dimensions(overrides).items()}
+        folder = Path(self.config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        with lock(folder):  # two processes would run each other's trials
+            study = optuna.create_study(
+                study_name=self.study_name,
+                storage=self.storage,
+                direction=self.direction,
+                load_if_exists=True,
+            )
+            self._run(study, space, fixed)
+            self._report(study, folder)
+
+    def _run(self, study: Study, space: dict[str, BaseDistribution], fixed: Sequence[str]) -> None:
+        from optuna.trial import TrialState
+
+        assert self.n_jobs is not None
+        running = self._left(study, space)
+        done = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+        log.info("study %s: %d of %d trials are done", study.study_name, done, self.n_trials)
+        todo = self.n_trials - done
+        while todo > 0:
+            batch = dict(running[: min(self.n_jobs, todo)])
+            running = running[len(batch) :]
+            study.sampler = self._sampler(len(study.get_trials(deepcopy=False)))
+            while len(batch) < min(self.n_jobs, todo):
+                trial = study.ask(space)
+                batch[trial.number] = trial.params
+            todo -= len(batch)
+            self._launch(study, batch, fixed)
+
+    def _left(
+        self, study: Study, space: dict[str, BaseDistribution]
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """Return the trials that were running when the last process ended; queue failed ones."""
+        from optuna.trial import TrialState
+
+        trials = study.get_trials(deepcopy=False)
+        running = []
+        known = [t.params for t in trials if t.state == TrialState.COMPLETE]
+        known += [
+            t.system_attrs.get("fixed_params") for t in trials if t.state == TrialState.WAITING
+        ]
+        for trial in trials:
+            if trial.state == TrialState.RUNNING and trial.distributions == space:
+                running.append((trial.number, trial.params))
+                known.append(trial.params)
+            elif trial.state == TrialState.RUNNING:  # of another search space, or not yet drawn
+                study.tell(trial.number, state=TrialState.FAIL)
+        for trial in trials:
+            again = trial.state == TrialState.FAIL and trial.distributions == space
+            if again and trial.params not in known:
+                study.enqueue_trial(trial.params)
+                known.append(trial.params)
+        return running
+
+    def _sampler(self, trials: int) -> Any:
+        import numpy as np
+
+        node = dict(self.sampler)
+        if node.get("seed") is not None:
+            seed = np.random.SeedSequence([int(node["seed"]), trials]).generate_state(1)
+            node["seed"] = int(seed[0])
+        return instantiate(node)
+
+    def _launch(
+        self, study: Study, batch: Mapping[int, dict[str, Any]], fixed: Sequence[str]
+    ) -> None:
+        """Run a batch of trials; equal ones are one job, for they would share its folder."""
+        jobs: dict[tuple[str, ...], list[int]] = {}
+        for number, params in batch.items():
+            drawn = [f"{key}={value}" for key, value in params.items()]
+            jobs.setdefault((*drawn, *fixed), []).append(number)
+        assert self.launcher is not None
+        returned = self.launcher.launch(list(jobs), initial_job_idx=self.jobs)
+        self.jobs += len(jobs)
+        stopped = None
+        for numbers, result in zip(jobs.values(), returned, strict=True):
+            reason = result._return_value
+            if isinstance(
+                reason, Stopped
+            ):  # stays a running trial: the next command goes on with it
+                stopped = reason
+            else:
+                self._tell(study, numbers, result)
+        if stopped is not None:
+            raise stopped
+
+    def _tell(self, study: Study, numbers: Sequence[int], result: JobReturn) -> None:
+        from optuna.trial import TrialState
+
+        good = result.status == JobStatus.COMPLETED
+        value = float(result.return_value) if good else math.nan
+        for number in numbers:
+            if math.isnan(value):
+                study.tell(number, state=TrialState.FAIL)
+                log.warning("trial %d failed; the same command again tries it once more", number)
+            else:
+                study.tell(number, value)
+
+    def _report(self, study: Study, folder: Path) -> None:
+        from optuna.trial import TrialState
+
+        if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            log.error("no trial has a result")
+            return
+        best = study.best_trial
+        found = {"name": "optuna", "best_params": best.params, "best_value": best.value}
+        OmegaConf.save(OmegaConf.create(found), folder / "optimization_results.yaml")
+        words = " ".join(f"{key}={value}" for key, value in best.params.items())
+        log.info("best: trial %d, %g, with %s", best.number, best.value, words)
+
+
+def _distribution(dim: Dimension) -> BaseDistribution:
+    from optuna import distributions
+
+    if isinstance(dim, Choice):
+        return distributions.CategoricalDistribution(dim.values)
+    if all(isinstance(end, int) for end in (dim.low, dim.high)):
+        return distributions.IntDistribution(
+            int(dim.low), int(dim.high), log=dim.log, step=int(dim.step or 1)
+        )
+    return distributions.FloatDistribution(dim.low, dim.high, log=dim.log, step=dim.step)
