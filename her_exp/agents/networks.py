@@ -148,12 +148,16 @@ def _as_vector(network: nn.Module) -> Tensor:
     """Make all parameters views of one vector, and return it: it moves in one go."""
     parameters = list(network.parameters())
     vector = torch.cat([p.detach().reshape(-1) for p in parameters])
-    start = 0
-    for parameter in parameters:
-        part = vector[start : start + parameter.numel()]
-        parameter.data = part.view_as(parameter)
-        start += parameter.numel()
+    for parameter, part in zip(parameters, _parts(vector, network), strict=True):
+        parameter.data = part
     return vector
+
+
+def _parts(vector: Tensor, network: nn.Module) -> list[Tensor]:
+    """Return views of a vector in the shapes of the parameters."""
+    shapes = [p.shape for p in network.parameters()]
+    parts = torch.split(vector, [shape.numel() for shape in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 class Learner:
@@ -179,6 +183,7 @@ class Learner:
         self.network, self.target, self._clip, self._lr = network, target, grad_clip_norm, lr
         self._vector = _as_vector(network)
         self.gradient = torch.zeros_like(self._vector)
+        self._gradients = _parts(self.gradient, network)
         self._adam = {
             "mean": torch.zeros_like(self._vector),
             "square": torch.zeros_like(self._vector),
@@ -191,7 +196,7 @@ class Learner:
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Take one step of Adam (Kingma & Ba 2015), given the loss's gradients by the parameters."""
-        self.gradient = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        torch._foreach_copy_(self._gradients, list(gradients))
         if self._clip is not None:
             norm = torch.linalg.vector_norm(self.gradient)
             self.gradient.mul_((self._clip / (norm + 1e-6)).clamp_(max=1.0))
