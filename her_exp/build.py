@@ -67,7 +67,7 @@ def make_agent(cfg: DictConfig, task: GoalTask, device: str) -> Agent:
 def make_trainer(cfg: DictConfig, folder: Path, state: Mapping[str, Any] | None = None) -> Trainer:
     """Return the trainer of a config; it writes into `folder` and goes on from `state`, if given.
 
-    `cfg.env.backend` and `cfg.device` are written back resolved.
+    `cfg.env.backend`, `cfg.device` and `cfg.agent.precision` are written back resolved.
     """
     with ExitStack() as opened:  # a failure on the way leaves no process and no file behind
         trainer = _make_trainer(cfg, folder, state, opened)
@@ -87,6 +87,9 @@ def _make_trainer(
     seeds = streams(cfg.seed)
     task: GoalTask = make(cfg.env)
     cfg.env.backend, cfg.device = task.backend, resolve_device(cfg.device)
+    agent = make_agent(cfg, task, cfg.device)
+    if cfg.agent.get("precision") == "auto":
+        cfg.agent.precision = agent.precision  # type: ignore[attr-defined]
     functions = closing(task.goal_functions(cfg.buffer.get("info_keys") or ()))
     for line in functions.sources:
         log.info("%s: %s", task.name, line)
@@ -105,7 +108,7 @@ def _make_trainer(
         eval_env=closing(task.make(min(task.num_eval_envs, cfg.trainer.eval_episodes))),
         goal_functions=functions,
         buffer=buffer,
-        agent=make_agent(cfg, task, cfg.device),
+        agent=agent,
         logger=closing(
             RunLogger(folder, cfg.trainer.total_steps, cfg.trainer.progress, state and state["log"])
         ),

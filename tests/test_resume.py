@@ -32,6 +32,7 @@ from her_exp.types import UserError
 #: Agents, with the kind of actions that they take.
 AGENTS: dict[str, tuple[str, list[str]]] = {
     "ddpg": ("box", ["agent=ddpg", "agent.random_steps=100"]),
+    "ddpg_bfloat16": ("box", ["agent=ddpg", "agent.precision=bfloat16"]),
     "dqn": ("discrete", ["agent=dqn", "agent.epsilon_steps=300"]),
 }
 _BY_ID = ["env=gym", "env.reward_range=[-1,0]", "env.num_envs=2", "env.num_eval_envs=2"]

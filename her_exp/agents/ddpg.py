@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from her_exp.agents.base import GoalAgent
 from her_exp.agents.networks import MLP, Learner
+from her_exp.agents.precision import Precision, resolve_precision
 from her_exp.ranges import check_ranges
 from her_exp.types import Array, Batch, GoalSpaces, Metrics
 
@@ -37,10 +39,12 @@ class DDPG(GoalAgent):
         random_action: float = 0.1,
         random_steps: int = 500,
         action_l2: float = 0.0,
+        action_l2_on: Literal["output", "preactivation"] = "output",
         grad_clip_norm: float | None = None,
         clip_targets: bool = True,
         normalize: bool = True,
         normalize_clip: float = 5.0,
+        precision: Precision = "float32",
         *,
         spaces: GoalSpaces,
         reward_range: tuple[float, float] | None = None,
@@ -53,6 +57,8 @@ class DDPG(GoalAgent):
             random_action=random_action, random_steps=random_steps, action_l2=action_l2,
             grad_clip_norm=grad_clip_norm, normalize_clip=normalize_clip,
         )  # fmt: skip
+        if action_l2_on not in ("output", "preactivation"):
+            raise ValueError(f"DDPG: action_l2_on={action_l2_on!r} must be output or preactivation")
         if complaint := self.check_spaces(spaces):
             raise ValueError(complaint)
         super().__init__(
@@ -62,6 +68,8 @@ class DDPG(GoalAgent):
         )  # fmt: skip
         self.noise_std, self.random_action = noise_std, random_action
         self.random_steps, self.action_l2 = random_steps, action_l2
+        self.action_l2_on = action_l2_on
+        self.precision = resolve_precision(precision, self.device, hidden_sizes)
         assert isinstance(spaces.action, gym_spaces.Box)
         low, high = (
             np.asarray(b, np.float32).reshape(-1) for b in (spaces.action.low, spaces.action.high)
@@ -76,7 +84,9 @@ class DDPG(GoalAgent):
 
         def make(inputs: int, outputs: int) -> MLP:
             sizes = [inputs, *hidden_sizes, outputs]
-            return self.initialize(lambda: MLP(sizes, layer_norm=layer_norm))
+            return self.initialize(
+                lambda: MLP(sizes, layer_norm=layer_norm, precision=self.precision)
+            )
 
         self.actor, self.target_actor = make(state, action), make(state, action)
         self.critic, self.target_critic = make(state + action, 1), make(state + action, 1)
@@ -105,7 +115,7 @@ class DDPG(GoalAgent):
         if explore and self.env_steps < self.random_steps:
             action = generator.uniform(-1.0, 1.0, (n, len(self._half)))
         else:
-            action = torch.tanh(self.actor(self.input_of(observation, goal))).cpu().numpy()
+            action = torch.tanh(self.actor.exact(self.input_of(observation, goal))).cpu().numpy()
             if explore:
                 action = action + self.noise_std * generator.standard_normal(action.shape)
                 anywhere = generator.uniform(-1.0, 1.0, action.shape)
@@ -133,15 +143,18 @@ class DDPG(GoalAgent):
         value, critic_tape = self.critic.record(torch.cat([state, choice], dim=-1))
         slope = self.critic.slope(critic_tape, torch.full_like(value, -1 / len(value)))
         slope = slope[:, state.shape[-1] :]
-        if self.action_l2:
-            slope = slope + choice * (2 * self.action_l2 / choice.numel())
-        slope = slope * (1.0 - choice * choice)
+        through_tanh = 1.0 - choice * choice
+        # The penalty is on what tanh gives, or on what goes into it.
+        output = self.action_l2_on == "output"
+        penalised = choice if output else raw
+        pull = penalised * (2 * self.action_l2 / choice.numel())
+        slope = (slope + pull) * through_tanh if output else slope * through_tanh + pull
         self.learners["actor"].step(self.actor.gradients(tape, slope))
 
         self.finish_update()
         return {
             "critic_loss": error.square().mean(),
-            "actor_loss": self.action_l2 * choice.square().mean() - value.mean(),
+            "actor_loss": self.action_l2 * penalised.square().mean() - value.mean(),
             "q_mean": q.mean(),
         }
 
