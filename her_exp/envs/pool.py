@@ -1,0 +1,170 @@
+"""EnvPool's C++ lanes of Gymnasium-Robotics' tasks (Fetch, Hand, PointMaze) as a Gymnasium vector env.
+
+EnvPool (Weng et al. 2022, arXiv:2206.10558) steps all lanes in threads of its own. It seeds a lane
+only when it makes it, so a reset with a seed makes the lanes anew: then the same seed gives the
+same numbers, on any number of threads.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from gymnasium import error, spaces
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from her_exp.types import KEYS, Array, Observation
+
+_FAMILIES = ("Fetch", "Hand", "PointMaze")
+#: Arguments of Gymnasium's `make` and of the envs that mean the same to EnvPool.
+_PASSED = {"max_episode_steps", "reward_type"}
+_WITHOUT_EFFECT = {"disable_env_checker"}
+_SEEDS = 2**31  # EnvPool takes seeds of 31 bits
+
+
+def objection(spec: EnvSpec, arguments: Mapping[str, Any]) -> str | None:
+    """Say why EnvPool cannot play this task with these arguments; None if it can."""
+    # Its ids are Gymnasium-Robotics'; a task of the same name from elsewhere is another one.
+    if not (
+        str(spec.entry_point).startswith("gymnasium_robotics.") and spec.id.startswith(_FAMILIES)
+    ):
+        return f"EnvPool has no {spec.id}, only {', '.join(_FAMILIES)} of gymnasium-robotics"
+    ids = _ids()
+    if isinstance(ids, str):
+        return ids
+    if spec.id not in ids:
+        return f"EnvPool has no {spec.id}"
+    unknown = sorted(arguments.keys() - _PASSED - _WITHOUT_EFFECT)
+    if unknown:
+        return f"EnvPool's {spec.id} does not take {', '.join(unknown)}"
+    return None
+
+
+@cache
+def _ids() -> frozenset[str] | str:
+    """EnvPool's ids, or why there are none."""
+    try:
+        import envpool
+    except ImportError as missing:
+        reason = "" if missing.name == "envpool" else f": {missing}"
+        return f"EnvPool is not installed{reason}; pip install 'her_exp[fast]'"
+    return frozenset(envpool.list_all_envs())
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class PoolVectorEnv(VectorEnv[Observation, Any, Array]):
+    """Lanes of one task, stepped by EnvPool; each resets itself at the step after its end.
+
+    What `reset` and `step` return has the form of Gymnasium's `SyncVectorEnv` of the single env;
+    of info there is what tells success. Its arrays are the caller's: they never change later.
+
+    Args:
+        spec: of a task to which `objection` has none.
+        num_envs: number of lanes.
+        num_threads: threads that step them; None: one a core, at most one a lane. The numbers do
+            not depend on it.
+        **arguments: of the env, as `gymnasium.make` takes them.
+    """
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+
+    single_observation_space: spaces.Dict
+
+    def __init__(
+        self, spec: EnvSpec, num_envs: int = 1, num_threads: int | None = None, **arguments: Any
+    ):
+        import envpool
+
+        self.spec, self.num_envs, self._id = spec, num_envs, spec.id
+        passed = {key: value for key, value in arguments.items() if key in _PASSED}
+        if passed.get("max_episode_steps") is None:
+            passed["max_episode_steps"] = spec.max_episode_steps
+        threads = min(num_threads or usable_cores(), num_envs)
+        self._settings = {"num_envs": num_envs, "num_threads": threads, **passed}
+        about = envpool.make_spec(spec.id, **self._settings)
+        self.single_observation_space = spaces.Dict(
+            {key: about.observation_space[key] for key in KEYS}
+        )
+        self.single_action_space = about.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._action_shape = (num_envs, *(about.action_space.shape or ()))
+        self._pool: Any = None  # made at the first reset, which knows the seed
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Observation, dict[str, Array]]:
+        """Start episodes in all lanes.
+
+        Args:
+            seed: lane i starts a new stream from seed + i, or from seed[i]; None goes on as it is.
+            options: none are known.
+
+        Raises:
+            ValueError: options, or another number of seeds than lanes.
+        """
+        if options:
+            raise ValueError(f"reset options are not known to EnvPool: {', '.join(options)}")
+        if seed is not None or self._pool is None:
+            self._make(seed)
+        observation, info = self._pool.reset()
+        return observation, self._success(info)
+
+    def _make(self, seed: int | Sequence[int] | None) -> None:
+        import envpool
+
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        if isinstance(seed, Sequence | np.ndarray):
+            seeds = [operator.index(one) for one in seed]
+        else:
+            seeds = [operator.index(seed) + lane for lane in range(self.num_envs)]
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"seed: {len(seeds)} seeds were given for {self.num_envs} lanes")
+        self.close_extras()  # first: two sets of lanes would need twice the memory
+        self._pool = envpool.make_gymnasium(
+            self._id, seed=[one % _SEEDS for one in seeds], **self._settings
+        )
+
+    def step(self, actions: Any) -> tuple[Observation, Array, Array, Array, dict[str, Array]]:
+        """Step all lanes; those whose episode ended at the last step are reset instead.
+
+        Args:
+            actions: (num_envs, action_dim); of a lane that resets, ignored.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+            ValueError: actions of another shape.
+        """
+        if self._pool is None:
+            raise error.ResetNeeded("step was called before reset")
+        actions = np.ascontiguousarray(actions, np.float32)
+        if actions.shape != self._action_shape:
+            raise ValueError(f"actions have shape {actions.shape}, expected {self._action_shape}")
+        observation, reward, terminated, truncated, info = self._pool.step(actions)
+        return observation, reward.astype(np.float64), terminated, truncated, self._success(info)
+
+    def _success(self, info: Mapping[str, Any]) -> dict[str, Array]:
+        key = "is_success" if "is_success" in info else "success"
+        return {key: info[key] != 0.0, f"_{key}": np.ones(self.num_envs, np.bool_)}
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free the lanes and end their threads."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None  # the threads end with the last reference
