@@ -43,10 +43,9 @@ def objection(spec: EnvSpec, arguments: Mapping[str, Any]) -> str | None:
     taken = next((names for start, names in _FAMILIES.items() if spec.id.startswith(start)), None)
     if not ours or taken is None:
         return f"EnvPool has no {spec.id}, only {', '.join(_FAMILIES)} of gymnasium-robotics"
-    ids = _ids()
-    if isinstance(ids, str):
-        return ids
-    if spec.id not in ids:
+    if missing := not_installed():
+        return missing
+    if spec.id not in _ids():
         return f"EnvPool has no {spec.id}"
     unknown = sorted(arguments.keys() - taken - _MAKE)
     if unknown:
@@ -55,13 +54,20 @@ def objection(spec: EnvSpec, arguments: Mapping[str, Any]) -> str | None:
 
 
 @cache
-def _ids() -> frozenset[str] | str:
-    """EnvPool's ids, or why there are none."""
+def not_installed() -> str | None:
+    """Say why EnvPool cannot be imported, and what to do; None if it can."""
     try:
-        import envpool
+        import envpool  # noqa: F401
     except ImportError as missing:
-        reason = "" if missing.name == "envpool" else f": {missing}"
+        reason = "" if missing.name == "envpool" else f" whole ({missing})"
         return f"EnvPool is not installed{reason}; pip install 'her_exp[fast]'"
+    return None
+
+
+@cache
+def _ids() -> frozenset[str]:
+    import envpool
+
     return frozenset(envpool.list_all_envs())
 
 
