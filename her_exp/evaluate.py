@@ -32,6 +32,7 @@ from her_exp.build import env_seed, make, make_agent, resolve_device, streams
 from her_exp.checkpoint import load, load_policy
 from her_exp.envs.goal_env import EnvGoalFunctions
 from her_exp.envs.make import GoalTask
+from her_exp.envs.pool import not_installed
 from her_exp.files import write_json
 from her_exp.health import close_all
 from her_exp.trust import load_run_config, packages
@@ -80,6 +81,10 @@ def restore(
         raise UserError(f"checkpoint={checkpoint}: give last or best")
     cfg = load_run_config(folder, trust)
     torch.set_num_threads(cfg.threads)
+    missing = not_installed() if cfg.env.get("backend") == "envpool" else None
+    if missing:
+        print(f"trained with env.backend=envpool, evaluated with sync: {missing}", file=sys.stderr)
+        cfg.env.backend = "sync"
     task: GoalTask = make(cfg.env)
     if str(cfg.device).startswith("cuda") and not torch.cuda.is_available():
         print(f"trained on {cfg.device}, evaluated on the CPU", file=sys.stderr)

@@ -55,6 +55,7 @@ RANGES: dict[str, Range] = {
     # env
     "num_envs": _COUNT,
     "num_eval_envs": _COUNT,
+    "num_threads": _COUNT,
     "max_steps": _COUNT,
     "max_episode_steps": _COUNT,
     "dt": _POSITIVE,

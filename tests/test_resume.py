@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ AGENTS: dict[str, tuple[str, list[str]]] = {
 }
 _BY_ID = ["env=gym", "env.reward_range=[-1,0]", "env.num_envs=2", "env.num_eval_envs=2"]
 _REACH = [*_BY_ID, "env.id=her_exp/PointReach-v0", "+env.max_steps=10"]
+_FETCH = [*_BY_ID, "env.id=FetchReach-v4", "env.imports=[gymnasium_robotics]"]
 _FLIP = [*_BY_ID, "env.id=her_exp/BitFlip-v0", "+env.n_bits=4"]
 #: Envs: kind of actions, whether they can save their state, settings.
 ENVS: dict[str, tuple[str, bool, list[str]]] = {
@@ -47,6 +49,7 @@ ENVS: dict[str, tuple[str, bool, list[str]]] = {
     "sync_reach": ("box", False, [*_REACH, "env.backend=sync"]),
     "sync_flip": ("discrete", False, [*_FLIP, "env.backend=sync", "buffer.info_keys=[is_success]"]),
     "async_reach": ("box", False, [*_REACH, "env.backend=async"]),
+    "envpool_reach": ("box", False, [*_FETCH, "env.backend=envpool", "+env.max_episode_steps=10"]),
     "async_flip": ("discrete", False, [*_FLIP, "env.backend=async"]),
 }
 CASES = [
@@ -153,6 +156,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     root, done = tmp_path_factory.mktemp("whole"), {}
 
     def make(agent: str, env: str) -> Path:
+        if env.startswith("envpool") and find_spec("envpool") is None:
+            pytest.skip("needs the extra: pip install '.[fast]'")
         name = f"{agent}-{env}"
         if name not in done:
             done[name] = root / name
@@ -182,7 +187,7 @@ def test_resumed_at_a_checkpoint(agent: str, env: str, whole: Whole, tmp_path: P
     assert torch.load(checkpoints(source)[0], weights_only=True)["record"]["updates"] > 0
     for number in range(2):
         folder = killed_at(source, number, tmp_path / str(number))
-        resume(folder)
+        resume(folder, trust=["gymnasium_robotics"])
         assert_same_run(source, folder)
 
 

@@ -6,7 +6,7 @@ import difflib
 import importlib
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, Literal
@@ -18,11 +18,12 @@ from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 import her_exp.envs  # noqa: F401  (registers our own ids)
 from her_exp.envs.goal_env import EnvGoalFunctions
+from her_exp.envs.pool import PoolVectorEnv, objection
 from her_exp.envs.watched import WatchedEnv, Workers
 from her_exp.ranges import check_ranges
 from her_exp.types import KEYS, GoalSpaces, UserError
 
-Backend = Literal["auto", "native", "sync", "async"]
+Backend = Literal["auto", "native", "sync", "async", "envpool"]
 
 #: Seconds that a worker process has for a step or a reset, where nothing else is said.
 _TIMEOUT = 60.0
@@ -37,8 +38,11 @@ class GoalTask:
         imports: modules to import first, which register ids.
         num_envs: lanes that collect at once.
         num_eval_envs: lanes of an evaluation, at most.
-        backend: 'native' (the id's vector entry point), 'sync', 'async' (Gymnasium's), or 'auto':
-            native where the id has it, else sync. `self.backend` holds the choice.
+        backend: 'native' (the id's vector entry point), 'envpool' (C++, of Gymnasium-Robotics'
+            tasks), 'sync', 'async' (Gymnasium's), or 'auto': native where the id has it, else
+            envpool where it is installed and has the task, else sync. `self.backend` holds the
+            choice.
+        num_threads: threads that step the lanes of 'envpool'; None: one a core.
         reward_range: (lowest, highest) reward of a step, or None where it is unknown.
         success_terminates: for envs without `compute_terminated`: does success end an episode?
         goal_distance: the task is a Euclidean distance with this threshold; None: found out.
@@ -46,7 +50,8 @@ class GoalTask:
         **kwargs: the env's own arguments.
 
     Raises:
-        UserError: the id or a module does not exist, or the env is no goal env.
+        UserError: the id or a module does not exist, the env is no goal env, or the backend cannot
+            make it.
     """
 
     def __init__(
@@ -58,25 +63,23 @@ class GoalTask:
         num_envs: int = 1,
         num_eval_envs: int = 1,
         backend: Backend = "auto",
+        num_threads: int | None = None,
         reward_range: Sequence[float] | None = None,
         success_terminates: bool | None = None,
         goal_distance: float | None = None,
         timeout: float | None = None,
         **kwargs: Any,
     ):
-        check_ranges("GoalTask", num_envs=num_envs, num_eval_envs=num_eval_envs, timeout=timeout)
+        check_ranges(
+            "GoalTask", num_envs=num_envs, num_eval_envs=num_eval_envs, num_threads=num_threads,
+            timeout=timeout,
+        )  # fmt: skip
         import_modules(imports)
         self.id, self.name, self.kwargs = id, name or id, kwargs
         self.num_envs, self.num_eval_envs = num_envs, num_eval_envs
         self.spec = find_spec(id)
-        if backend == "auto":
-            backend = "native" if self.spec.vector_entry_point else "sync"
-        elif backend == "native" and not self.spec.vector_entry_point:
-            raise UserError(
-                f"env.backend=native: {id} has no vector entry point; take sync or async"
-            )
-        self.backend: Backend = backend
-        if backend == "native" and "max_episode_steps" in kwargs:
+        self.backend, self.num_threads = choose_backend(backend, self.spec, kwargs), num_threads
+        if self.backend == "native" and "max_episode_steps" in kwargs:
             raise UserError(
                 f"env.max_episode_steps: {id} counts its own steps; give env.max_steps, or take "
                 "env.backend=sync"
@@ -106,6 +109,8 @@ class GoalTask:
             return self._make_vec(num_envs, render_mode)
 
     def _make_vec(self, num_envs: int | None, render_mode: str | None) -> VectorEnv:
+        if self.backend == "envpool":
+            return self._make_pool(num_envs or self.num_envs, render_mode)
         n, arguments = num_envs or self.num_envs, self._arguments(render_mode)
         if self.backend == "native":
             return gym.make_vec(
@@ -113,6 +118,19 @@ class GoalTask:
             )
         makers = [partial(_make_lane, self.spec, arguments, lane) for lane in range(n)]
         return SyncVectorEnv(makers) if self.backend == "sync" else Workers(makers, self.timeout)
+
+    def _make_pool(self, num_envs: int, render_mode: str | None) -> VectorEnv:
+        if render_mode is not None:
+            raise UserError("env.backend=envpool does not draw; make_single(render_mode=...) does")
+        env = PoolVectorEnv(self.spec, num_envs, self.num_threads, **self.kwargs)
+        space, wanted = env.single_observation_space, self.spaces
+        found = GoalSpaces(space["observation"], space["desired_goal"], env.single_action_space)
+        if found != wanted:
+            raise UserError(
+                f"env.backend=envpool: its {self.id} has other spaces than the installed package's "
+                f"({found} for {wanted}); take env.backend=sync"
+            )
+        return env
 
     def make_single(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """Return one env."""
@@ -163,6 +181,23 @@ def _make_lane(
 ) -> gym.Env[Any, Any]:
     """Make the env of a lane; without the task itself, which processes need not pickle."""
     return WatchedEnv(gym.make(spec, **arguments), lane)
+
+
+def choose_backend(
+    backend: Backend, spec: gym.envs.registration.EnvSpec, arguments: Mapping[str, Any]
+) -> Backend:
+    """Return what `auto` stands for here, or see that the backend asked for can make the task."""
+    if backend == "native" and not spec.vector_entry_point:
+        raise UserError(
+            f"env.backend=native: {spec.id} has no vector entry point; take sync or async"
+        )
+    if backend == "envpool" and (reason := objection(spec, arguments)):
+        raise UserError(f"env.backend=envpool: {reason}; or take env.backend=sync")
+    if backend != "auto":
+        return backend
+    if spec.vector_entry_point:
+        return "native"
+    return "sync" if objection(spec, arguments) else "envpool"
 
 
 @contextmanager

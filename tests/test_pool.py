@@ -1,0 +1,377 @@
+"""EnvPool's lanes play the same tasks as Gymnasium-Robotics, and repeat them under a seed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.envs.registration import EnvSpec
+from omegaconf import OmegaConf
+
+from her_exp import validate
+from her_exp.config import compose
+from her_exp.envs import pool
+from her_exp.envs.make import GoalTask, choose_backend
+from her_exp.evaluate import evaluate_run
+from her_exp.resume import resume
+from her_exp.train import train
+from her_exp.types import KEYS, UserError
+
+INSTALLED = all(find_spec(name) for name in ("envpool", "gymnasium_robotics"))
+needs_envpool = pytest.mark.skipif(not INSTALLED, reason="needs the extra: pip install '.[fast]'")
+
+IDS = [
+    *(f"Fetch{task}-v4" for task in ("Reach", "Push", "Slide", "PickAndPlace", "PushDense")),
+    "HandReach-v3", "HandManipulateBlockRotateParallel_BooleanTouchSensors-v1",
+    "HandManipulatePenDense-v1", "PointMaze_UMaze-v3", "PointMaze_Medium_Diverse_GR-v3",
+]  # fmt: skip
+MORE = [
+    "HandManipulateBlock-v1", "HandManipulateBlockRotateZ-v1", "HandManipulateEggRotate-v1",
+    "HandManipulatePen_ContinuousTouchSensors-v1", "PointMaze_UMazeDense-v3", "PointMaze_Large-v3",
+]  # fmt: skip
+
+
+@cache
+def task(id: str, num_envs: int = 8, **kwargs: Any) -> GoalTask:
+    return GoalTask(id, imports=["gymnasium_robotics"], num_envs=num_envs, **kwargs)
+
+
+@pytest.fixture
+def made() -> Iterator[list[Any]]:
+    """Envs to be closed at the end."""
+    envs: list[Any] = []
+    yield envs
+    for env in envs:
+        env.close()
+
+
+def towards(observation: dict[str, Any], noise: Any) -> Any:
+    """Actions towards the goal, where it is a place that actions move to; else random ones."""
+    gap = observation["desired_goal"] - observation["achieved_goal"]
+    if gap.shape[1] == 15 or noise.shape[1] == 20:
+        return noise
+    action = noise.copy()
+    action[:, : gap.shape[1]] = np.clip(8.0 * gap + 0.3 * action[:, : gap.shape[1]], -1.0, 1.0)
+    return action
+
+
+# --- the same task ------------------------------------------------------------------------------
+
+
+def compare(id: str, steps: int, made: list[Any]) -> dict[str, Any]:
+    """Play, and ask the package's own env what it says of each step; returns what was seen."""
+    env, single = task(id).make(), task(id).make_single()
+    made += [env, single]
+    own: Any = single.unwrapped
+    assert isinstance(env, pool.PoolVectorEnv)
+    assert env.single_observation_space == single.observation_space
+    assert env.single_action_space == single.action_space
+    rng, n = np.random.default_rng(0), env.num_envs
+    observation, _ = env.reset(seed=1)
+    ended, length = np.zeros(n, bool), np.zeros(n, int)
+    seen: dict[str, Any] = {"lengths": set(), "successes": 0}
+    for _ in range(steps // n):
+        noise = rng.uniform(-1.0, 1.0, env.action_space.shape or ())
+        before = observation
+        observation, reward, terminated, truncated, info = env.step(towards(observation, noise))
+        reset, ended = ended, terminated | truncated
+        goals = observation["achieved_goal"], observation["desired_goal"]
+        wanted = own_words(own, "compute_reward", goals)
+        assert wanted[~reset] == pytest.approx(reward[~reset], rel=3e-7, abs=1e-7)
+        assert (reward[reset] == 0.0).all()
+        if hasattr(own, "_is_success"):
+            met = own_words(own, "_is_success", goals).astype(bool)
+        else:
+            met = np.linalg.norm(goals[0] - goals[1], axis=1) <= 0.45
+        (key,) = (key for key in info if not key.startswith("_"))
+        assert (info[key] == met).all()
+        assert (terminated == (own.compute_terminated(*goals, {}) & ~reset)).all()
+        length = np.where(reset, 0, length + 1)
+        # The goal stays during an episode, and is a new one after a reset.
+        moved = (observation["desired_goal"] != before["desired_goal"]).any(axis=1)
+        assert (moved == reset).all() or "Diverse_G-" in id  # few goals: the next can be the same
+        assert not (truncated & reset).any()
+        seen["lengths"] |= set(length[ended].tolist())
+        seen["successes"] += int(met[~reset].sum())
+    assert single.spec is not None
+    assert seen["lengths"] <= {single.spec.max_episode_steps}
+    return seen
+
+
+def own_words(own: Any, name: str, goals: tuple[Any, Any]) -> Any:
+    """One goal at a time: of many pens at once the package's own functions give wrong answers."""
+    rest = ({},) if name == "compute_reward" else ()
+    return np.array([getattr(own, name)(a, d, *rest) for a, d in zip(*goals, strict=True)])
+
+
+@needs_envpool
+@pytest.mark.parametrize("id", IDS)
+def test_rewards_success_and_ends_are_those_of_gymnasium_robotics(id: str, made: Any) -> None:
+    seen = compare(id, 1000, made)
+    assert seen["lengths"] or "Maze" in id  # of 300 steps and more
+    if id in ("FetchReach-v4", "PointMaze_UMaze-v3"):
+        assert seen["successes"] > 50
+
+
+@needs_envpool
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("id", [*IDS, *MORE])
+def test_the_same_over_ten_thousand_steps(id: str, made: Any) -> None:
+    assert compare(id, 10_000, made)["lengths"]
+
+
+@needs_envpool
+@pytest.mark.parametrize("id", IDS)
+def test_episodes_begin_and_move_as_in_gymnasium_robotics(id: str, made: Any) -> None:
+    """With the MuJoCo that EnvPool carries (3.6) to the digit; newer ones move contacts by a bit."""
+    import mujoco
+
+    same = mujoco.__version__.startswith("3.6.")
+    env, single = task(id).make(1), task(id).make_single()
+    made += [env, single]
+    observation, _ = env.reset(seed=3)
+    single.reset(seed=0)
+    own: Any = single.unwrapped
+    place_like(own, {key: value[0] for key, value in observation.items()})
+    first = own.point_env.data.qpos[:2] if "Maze" in id else own._get_obs()["achieved_goal"]
+    assert first == pytest.approx(observation["achieved_goal"][0], abs=1e-6 if same else 2e-5)
+    if id.startswith("Fetch"):  # the gripper, from which goals are drawn
+        gap = own._get_obs()["observation"] - observation["observation"][0]
+        assert np.abs(gap[:3]).max() < (1e-6 if same else 0.03)
+    if not same or "Slide" in id:  # the puck's tilt is not told, and its slide depends on it
+        return
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        action = rng.uniform(-1.0, 1.0, env.action_space.shape or ()).astype(np.float32)
+        after, reward, *_ = env.step(action)
+        own_after, own_reward, *_ = single.step(action[0])
+        assert own_after["observation"] == pytest.approx(after["observation"][0], abs=1e-4)
+        assert own_reward == pytest.approx(reward[0], abs=1e-4)
+
+
+def place_like(own: Any, observation: dict[str, Any]) -> None:
+    """Put the package's env into the state of an observation, as far as that tells."""
+    x, achieved = observation["observation"], observation["achieved_goal"]
+    own.goal = observation["desired_goal"].copy()
+    if hasattr(own, "point_env"):
+        own.point_env.set_state(x[:2], x[2:])
+        return
+    tools, model, data = own._utils, own.model, own.data
+    if hasattr(own, "has_object") and own.has_object:
+        pose = tools.get_joint_qpos(model, data, "object0:joint").copy()
+        pose[:3] = achieved
+        tools.set_joint_qpos(model, data, "object0:joint", pose)
+    if len(achieved) == 7:
+        tools.set_joint_qpos(model, data, "object:joint", achieved)
+        tools.set_joint_qvel(model, data, "object:joint", x[48:54])
+        names = [name for name in own._model_names.joint_names if name.startswith("robot")]
+        for number, name in enumerate(names):
+            tools.set_joint_qpos(model, data, name, x[number])
+            tools.set_joint_qvel(model, data, name, x[24 + number])
+    own._mujoco.mj_forward(model, data)
+
+
+@needs_envpool
+@pytest.mark.parametrize("id", ["FetchReach-v4", "HandReach-v3", "PointMaze_UMaze-v3"])
+def test_a_time_limit_truncates_and_the_next_step_resets(id: str, made: Any) -> None:
+    env = GoalTask(id, num_envs=2, max_episode_steps=3).make()
+    made.append(env)
+    env.reset(seed=0)
+    steps = [env.step(np.ones(env.action_space.shape or ())) for _ in range(8)]
+    assert [bool(step[3].all()) for step in steps] == [False, False, True, False] * 2
+    assert not any(step[2].any() for step in steps)
+    # The step after the end ignores its action: another one leads to the same first state.
+    env.reset(seed=0)
+    again = [env.step(np.ones(env.action_space.shape or ())) for _ in range(3)]
+    again.append(env.step(-np.ones(env.action_space.shape or ())))
+    for key in KEYS:
+        assert (again[3][0][key] == steps[3][0][key]).all()
+
+
+@needs_envpool
+def test_success_at_the_time_limit_terminates_where_success_ends_episodes(made: Any) -> None:
+    env = GoalTask(
+        "PointMaze_UMaze-v3", num_envs=32, continuing_task=False, max_episode_steps=40
+    ).make()
+    made.append(env)
+    rng, ended = np.random.default_rng(0), np.zeros(32, bool)
+    observation, _ = env.reset(seed=1)
+    at_limit = 0
+    for _ in range(1000):
+        action = towards(observation, rng.normal(size=(32, 2)))
+        observation, _, terminated, truncated, info = env.step(action)
+        assert (terminated == (info["success"] & ~ended)).all()
+        at_limit += int((terminated & truncated).sum())
+        ended = terminated | truncated
+    assert at_limit > 0
+
+
+# --- seeds --------------------------------------------------------------------------------------
+
+
+def play(env: Any, steps: int = 60, seed: int | None = 5, lanes: int | None = None) -> list[Any]:
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1.0, 1.0, (steps, 8, *(env.single_action_space.shape or ())))
+    out = [env.reset(seed=seed)[0]]
+    for action in actions:
+        observation, reward, *_ = env.step(action[: env.num_envs])
+        out.append(observation | {"reward": reward})
+    return [{key: value[:lanes].tobytes() for key, value in one.items()} for one in out]
+
+
+@needs_envpool
+@pytest.mark.parametrize("id", ["FetchPush-v4", "HandManipulateEgg-v1", "PointMaze_UMaze-v3"])
+def test_a_seed_repeats_every_bit_on_any_number_of_threads_and_lanes(id: str, made: Any) -> None:
+    made += [
+        task(id, 4, num_threads=1).make(),
+        task(id, 4, num_threads=3).make(),
+        task(id, 2).make(),
+    ]
+    one, three, two = made
+    first = play(one)
+    assert play(three) == first
+    assert play(two) == play(one, lanes=2)
+    assert play(one) == first  # after other episodes, in the same env
+    assert play(one, seed=6)[0] != first[0]
+
+
+@needs_envpool
+def test_lanes_differ_and_a_reset_without_seed_goes_on(made: Any) -> None:
+    env = task("FetchReach-v4", 4).make()
+    made.append(env)
+    first = env.reset(seed=0)[0]["desired_goal"]
+    assert len({goal.tobytes() for goal in first}) == 4
+    second = env.reset()[0]["desired_goal"]
+    assert not (first == second).any()
+    env.reset(seed=0)
+    assert (env.reset()[0]["desired_goal"] == second).all()
+    assert (env.reset(seed=[3, 0, 7, 1])[0]["desired_goal"][1] == first[0]).all()
+    with pytest.raises(ValueError, match="2 seeds were given for 4 lanes"):
+        env.reset(seed=[1, 2])
+    with pytest.raises(ValueError, match="options"):
+        env.reset(options={"reset_mask": np.ones(4, bool)})
+
+
+@needs_envpool
+def test_what_a_step_returned_never_changes_later(made: Any) -> None:
+    env = task("FetchReach-v4", 4).make()
+    made.append(env)
+    kept = [env.reset(seed=0)[0]]
+    kept += [env.step(np.ones((4, 4)))[0] for _ in range(60)]
+    copies = [{key: value.copy() for key, value in one.items()} for one in kept]
+    for _ in range(200):
+        env.step(-np.ones((4, 4)))
+    env.reset(seed=1)
+    assert all((a[key] == b[key]).all() for a, b in zip(kept, copies, strict=True) for key in KEYS)
+
+
+@needs_envpool
+def test_threads_are_at_most_one_a_lane_and_one_a_core(made: Any) -> None:
+    for threads, wanted in ((None, min(4, pool.usable_cores())), (2, 2), (64, 4)):
+        env = task("FetchReach-v4", 4, num_threads=threads).make()
+        made.append(env)
+        env.reset(seed=0)
+        assert env._pool.config["num_threads"] == wanted  # type: ignore[attr-defined]
+
+
+@needs_envpool
+def test_steps_before_a_reset_and_actions_of_another_shape_are_refused(made: Any) -> None:
+    env = task("FetchReach-v4", 4).make()
+    made.append(env)
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(np.zeros((4, 4)))
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"\(3, 4\), expected \(4, 4\)"):
+        env.step(np.zeros((3, 4)))
+
+
+# --- which backend ------------------------------------------------------------------------------
+
+
+@needs_envpool
+@pytest.mark.parametrize(
+    ("id", "kwargs", "wanted"),
+    [
+        ("FetchReach-v4", {}, "envpool"),
+        ("FetchReach-v4", {"max_episode_steps": 20, "reward_type": "dense"}, "envpool"),
+        ("PointMaze_UMaze-v3", {"continuing_task": False}, "envpool"),
+        ("PointMaze_UMaze-v3", {"reset_target": True}, "sync"),
+        ("AntMaze_UMaze-v4", {}, "sync"),
+        ("her_exp/PointReach-v0", {}, "native"),
+        ("Pendulum-v1", {}, "sync"),
+    ],
+)
+def test_auto_takes_it_where_it_has_the_task(id: str, kwargs: Any, wanted: str) -> None:
+    assert GoalTask(id, imports=["gymnasium_robotics"], **kwargs).backend == wanted
+
+
+@needs_envpool
+def test_what_it_cannot_play_is_refused_in_one_line() -> None:
+    for id, kwargs, words in (
+        ("AntMaze_UMaze-v4", {}, "EnvPool has no AntMaze_UMaze-v4, only Fetch, "),
+        ("Pendulum-v1", {}, "EnvPool has no Pendulum-v1, only Fetch, "),
+        ("PointMaze_UMaze-v3", {"reset_target": True}, "does not take reset_target"),
+    ):
+        with pytest.raises(UserError, match=words) as refused:
+            GoalTask(id, imports=["gymnasium_robotics"], backend="envpool", **kwargs)
+        assert str(refused.value).startswith("env.backend=envpool: ")
+        assert str(refused.value).endswith("or take env.backend=sync")
+        assert "\n" not in str(refused.value)
+    with pytest.raises(UserError, match="does not draw"):
+        task("FetchReach-v4").make(render_mode="rgb_array")
+
+
+def uninstall(patch: pytest.MonkeyPatch) -> None:
+    """As on a machine where it is not installed."""
+    patch.setitem(sys.modules, "envpool", None)
+    pool.not_installed.cache_clear()
+    validate._spaces.clear()
+
+
+@needs_envpool
+def test_a_run_notes_its_choice_and_only_goes_on_with_it(
+    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["env=gym", "env.id=FetchReach-v4", "env.imports=[gymnasium_robotics]", *tiny]
+    words += ["env.num_envs=2", "env.num_eval_envs=2", "+env.max_episode_steps=10"]
+    train(compose(words), tmp_path, words)
+    assert OmegaConf.load(tmp_path / "config.yaml").env.backend == "envpool"
+    trust = ["gymnasium_robotics"]
+    first = evaluate_run(tmp_path, 4, trust=trust)
+    assert evaluate_run(tmp_path, 4, trust=trust) == first  # the same goals
+    with pytest.MonkeyPatch.context() as patch:
+        uninstall(patch)
+        with pytest.raises(UserError, match=r"^env\.backend=envpool: EnvPool is not installed"):
+            resume(tmp_path, ["trainer.total_steps=400"], trust)
+        capsys.readouterr()
+        assert evaluate_run(tmp_path, 4, trust=trust)["episodes"] == 4
+        assert "EnvPool is not installed" in capsys.readouterr().err
+    pool.not_installed.cache_clear()
+
+
+ROBOTICS_SPEC = EnvSpec("FetchReach-v4", entry_point="gymnasium_robotics.envs:Fetch")
+
+
+def test_without_envpool_auto_is_sync_and_envpool_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    uninstall(monkeypatch)
+    assert choose_backend("auto", ROBOTICS_SPEC, {}) == "sync"
+    with pytest.raises(
+        UserError, match=r"envpool: EnvPool is not installed; .*'her_exp\[fast\]'; or"
+    ):
+        choose_backend("envpool", ROBOTICS_SPEC, {})
+    pool.not_installed.cache_clear()
+
+
+def test_a_task_of_the_same_name_from_elsewhere_is_another_one() -> None:
+    spec = EnvSpec("FetchReach-v4", entry_point="my_lab.envs:Fetch")
+    assert choose_backend("auto", spec, {}) == "sync"
