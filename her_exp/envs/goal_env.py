@@ -66,6 +66,10 @@ class EnvGoalFunctions:
         )
         self._find_sources(success_terminates)
         self.distance = self._find_distance(env, probe, goal_distance, info_keys)
+        # Tensor code stands in for the env's own functions when steps are relabelled, not at success.
+        asked = [self._success] if self.distance else [self.reward, self._terminated, self._success]
+        for function in filter(None, asked):
+            function.warn()
 
     def _find_sources(self, declared: bool | None) -> None:
         by_reward = f"reward {self._best:g}" if self._best is not None else None

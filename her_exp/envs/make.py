@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from gymnasium.vector import VectorEnv
 
 import her_exp.envs  # noqa: F401  (registers our own ids)
 from her_exp.envs.goal_env import EnvGoalFunctions
+from her_exp.envs.versions import import_envs
 from her_exp.ranges import check_ranges
 from her_exp.types import KEYS, GoalSpaces, UserError
 
@@ -153,13 +153,7 @@ def _ignoring_sigint() -> Iterator[None]:
 def import_modules(names: Sequence[str]) -> None:
     """Import modules that register Gymnasium ids."""
     for name in [names] if isinstance(names, str) else names:
-        try:
-            module = importlib.import_module(name)
-        except ImportError as error:
-            raise UserError(
-                f"env.imports: cannot import {name!r} ({error}); is the package installed?"
-            ) from error
-        gym.register_envs(module)
+        gym.register_envs(import_envs(name))
 
 
 def find_spec(id: str) -> gym.envs.registration.EnvSpec:
