@@ -39,6 +39,8 @@ class GoalTask:
         reward_range: (lowest, highest) reward of a step, or None where it is unknown.
         success_terminates: for envs without `compute_terminated`: does success end an episode?
         goal_distance: the task is a Euclidean distance with this threshold; None: found out.
+        success_reward: least reward that means success, for envs without `compute_success`; None: the
+            highest of `reward_range`.
         **kwargs: the env's own arguments.
 
     Raises:
@@ -57,6 +59,7 @@ class GoalTask:
         reward_range: Sequence[float] | None = None,
         success_terminates: bool | None = None,
         goal_distance: float | None = None,
+        success_reward: float | None = None,
         **kwargs: Any,
     ):
         check_ranges("GoalTask", num_envs=num_envs, num_eval_envs=num_eval_envs)
@@ -86,6 +89,7 @@ class GoalTask:
             (float(reward_range[0]), float(reward_range[1])) if reward_range else None
         )
         self.success_terminates, self.goal_distance = success_terminates, goal_distance
+        self.success_reward = success_reward
         self._spaces: GoalSpaces | None = None
 
     def make(self, num_envs: int | None = None, render_mode: str | None = None) -> VectorEnv:
@@ -130,6 +134,7 @@ class GoalTask:
             reward_range=self.reward_range,
             success_terminates=self.success_terminates,
             goal_distance=self.goal_distance,
+            success_reward=self.success_reward,
             info_keys=info_keys,
         )
 

@@ -15,7 +15,7 @@ from her_exp.types import UserError
 #: What to install for a module that registers ids.
 _INSTALL = {
     "gymnasium_robotics": "pip install 'her_exp[robotics]'",
-    "panda_gym": "pip install panda-gym 'numpy<2'",
+    "panda_gym": "pip install panda-gym",
     "highway_env": "pip install highway-env",
 }
 
@@ -45,21 +45,10 @@ def import_envs(name: str) -> ModuleType:
 
 def known_fault(module: str) -> str | None:
     """Say in words why the installed version of a module cannot work; None if it can, for all we know."""
-    if module == "gymnasium_robotics":
-        return _robotics_fault()
-    if module == "panda_gym" and _installed("panda-gym") and (_installed("numpy") or (0,)) >= (2,):
-        return (
-            f"panda-gym {_text('panda-gym')} needs numpy < 2, and {_text('numpy')} is installed; "
-            "give it an environment of its own: pip install her_exp panda-gym 'numpy<2'"
-        )
-    return None
-
-
-def _robotics_fault() -> str | None:
     robotics, mujoco = _installed("gymnasium-robotics"), _installed("mujoco")
-    if robotics is None:
+    if module != "gymnasium_robotics" or robotics is None:
         return None
-    given = f"gymnasium-robotics {_text('gymnasium-robotics')}"
+    given = f"gymnasium-robotics {version('gymnasium-robotics')}"
     if (1, 3, 0) <= robotics <= (1, 3, 1):
         return (
             f"{given} starts Fetch from a wrong pose (its tasks cannot be solved); "
@@ -67,14 +56,10 @@ def _robotics_fault() -> str | None:
         )
     if robotics <= (1, 4, 2) and mujoco is not None and mujoco >= (3, 12):
         return (
-            f"{given} cannot make Fetch or hand envs with mujoco {_text('mujoco')}; "
+            f"{given} cannot make Fetch or hand envs with mujoco {version('mujoco')}; "
             "give pip install 'mujoco<3.12'"
         )
     return None
-
-
-def _text(package: str) -> str:
-    return version(package)
 
 
 def _installed(package: str) -> tuple[int, ...] | None:
