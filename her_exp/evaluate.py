@@ -17,6 +17,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from her_exp.envs.make import GoalTask
 from her_exp.envs.pool import not_installed
 from her_exp.files import write_json
 from her_exp.health import close_all
+from her_exp.hints import one_line
 from her_exp.trust import load_run_config, packages
 from her_exp.types import Agent, UserError
 from her_exp.validate import validate
@@ -102,25 +104,16 @@ def film(
     cfg, task, agent, functions = restore(folder, checkpoint, trust)
     written = []
     picture = folder / "paths.png"
-    # A native vector env draws every lane; one lane after the other makes the film.
-    frames: list[NDArray[np.uint8]] = []
     first = held_out_seed(cfg, seed)
-    for episode in range(episodes if can_draw(task) else 0):
-        env = task.make_single(render_mode="rgb_array")
-        observation, _ = env.reset(seed=first + episode)
-        done = False
-        frames += _frames(env)
-        while not done:
-            inputs = (observation[key][None] for key in ("observation", "desired_goal"))
-            action = agent.act(*inputs, explore=False)[0]
-            observation, _, terminated, truncated, _ = env.step(action)
-            frames += _frames(env)
-            done = bool(terminated or truncated)
-        frames += frames[-1:] * 8  # rest a moment on the end of an episode
-        fps = int(env.metadata.get("render_fps", 20))
-        env.close()
-    if frames:
-        written.append(_write_film(folder / "film", frames, fps))
+    if can_draw(task):
+        try:
+            frames, fps = _play(task, agent, episodes, first)
+            if frames:
+                written.append(_write_film(folder / "film", frames, fps))
+        except _CannotDraw as error:
+            print(
+                f"no film, only the picture: this env cannot draw here ({error})", file=sys.stderr
+            )
     many = task.make(max(1, min(task.num_eval_envs, pictures.PATHS)))
     try:
         result = evaluation.evaluate(
@@ -143,12 +136,41 @@ def can_draw(task: GoalTask) -> bool:
     return "rgb_array" in modes
 
 
+class _CannotDraw(Exception):
+    """No display, no GL: the env has a renderer, and it does not work here."""
+
+
+def _play(
+    task: GoalTask, agent: Agent, episodes: int, seed: int
+) -> tuple[list[NDArray[np.uint8]], int]:
+    """Play episodes one after the other; return their frames, and how many make a second."""
+    if not os.environ.get("DISPLAY"):  # MuJoCo asks for a window unless told otherwise
+        os.environ.setdefault("MUJOCO_GL", "egl")
+    frames: list[NDArray[np.uint8]] = []
+    env = task.make_single(render_mode="rgb_array")
+    try:
+        for episode in range(episodes):
+            observation, _ = env.reset(seed=seed + episode)
+            done = False
+            frames += _frames(env)
+            while not done:
+                inputs = (observation[key][None] for key in ("observation", "desired_goal"))
+                action = agent.act(*inputs, explore=False)[0]
+                observation, _, terminated, truncated, _ = env.step(action)
+                frames += _frames(env)
+                done = bool(terminated or truncated)
+            frames += frames[-1:] * 8  # rest a moment on the end of an episode
+        return frames, int(env.metadata.get("render_fps") or 20)
+    finally:
+        with suppress(Exception):  # a renderer that failed may fail again, and the frames are here
+            env.close()
+
+
 def _frames(env: Any) -> list[NDArray[np.uint8]]:
     try:
         frame = env.render()
-    except Exception as error:  # no display, no GL: whatever a renderer raises
-        reason = " ".join(str(error).split())[:150]
-        raise UserError(f"video=true: this env cannot draw here ({reason})") from error
+    except Exception as error:  # whatever a renderer raises
+        raise _CannotDraw(one_line(str(error))[:150]) from error
     return [np.asarray(frame, np.uint8)] if frame is not None else []
 
 

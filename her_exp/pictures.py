@@ -26,14 +26,15 @@ _MET, _MISSED = (38, 145, 94), (214, 76, 64)
 def draw(result: Evaluation, env: VectorEnv | None = None) -> NDArray[np.uint8]:
     """Return a picture (height, width, 3) of the paths of an evaluation.
 
-    Real-valued goals are shown by their first two coordinates, from start (dot) to end, each goal as
-    a ring of the success radius where the env has a `distance_threshold`; other goals as the number
-    of values that differ from the goal, step by step.
+    Real-valued goals in the plane or in space are shown by their first two coordinates, from start
+    (dot) to end, each goal as a ring of the success radius where the env has a `distance_threshold`;
+    longer ones (a pose, five fingertips) as their distance to the goal, step by step; others as the
+    number of values that differ from it.
     """
     threshold = float(getattr(getattr(env, "unwrapped", None), "distance_threshold", 0.0) or 0.0)
     paths = [np.asarray(p).reshape(len(p), -1) for p in result.paths]
     goals = [np.asarray(g).reshape(-1) for g in result.goals]
-    if paths[0].shape[1] >= 2 and np.issubdtype(paths[0].dtype, np.floating):
+    if paths[0].shape[1] in (2, 3) and np.issubdtype(paths[0].dtype, np.floating):
         return plane(paths, goals, result.path_success, threshold)
     return distances(paths, goals, result.path_success)
 
@@ -64,10 +65,15 @@ def plane(
 def distances(
     paths: Sequence[Array], goals: Sequence[Array], success: Sequence[bool]
 ) -> NDArray[np.uint8]:
-    """Draw how many values of the goal are still wrong after each step, a curve an episode."""
-    wrong = [(p != g).sum(1) for p, g in zip(paths, goals, strict=True)]
+    """Draw how far from the goal each step is, a curve an episode.
+
+    That is the Euclidean distance of real-valued goals, of others the number of values still wrong.
+    """
+    real = np.issubdtype(paths[0].dtype, np.floating)
+    pairs = zip(paths, goals, strict=True)
+    wrong = [np.linalg.norm(p - g, axis=1) if real else (p != g).sum(1) for p, g in pairs]
     steps = max(max(len(w) for w in wrong) - 1, 1)
-    most = max(int(max(w.max() for w in wrong)), 1)
+    most = max(w.max() for w in wrong) or 1
     canvas, room = _canvas(), (_SIZE - 2 * _MARGIN) * _OVER
     for number, (values, met) in enumerate(zip(wrong, success, strict=True)):
         shift = (number - len(wrong) / 2) * 1.5 * _OVER  # equal curves stay apart
@@ -80,7 +86,8 @@ def distances(
         ]
         canvas.line(line, fill=_MET if met else _MISSED, width=2 * _OVER)
         _dot(canvas, line[-1], 3.5 * _OVER, fill=_MET if met else _MISSED)
-    return _finish(canvas, f"wrong values (up to {most}) over {steps} steps")
+    what = "distance to the goal" if real else "wrong values"
+    return _finish(canvas, f"{what} (up to {most:.3g}) over {steps} steps")
 
 
 def _canvas() -> ImageDraw.ImageDraw:

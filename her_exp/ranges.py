@@ -26,6 +26,8 @@ class Range:
     @property
     def text(self) -> str:
         """The interval in words, e.g. '> 0' or 'in [0, 1)'."""
+        if math.isinf(self.low):
+            return "a finite number"
         if math.isinf(self.high):
             return f"{'>' if self.low_open else '>='} {self.low:g}"
         left, right = "(" if self.low_open else "[", ")" if self.high_open else "]"
@@ -64,6 +66,7 @@ RANGES: dict[str, Range] = {
     "distance_threshold": _POSITIVE,
     "goal_distance": _POSITIVE,
     "timeout": _POSITIVE,
+    "success_reward": Range(),
     "action_scale": _POSITIVE,
     "n_bits": _COUNT,
     "size": _POSITIVE,

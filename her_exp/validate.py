@@ -192,19 +192,26 @@ def _with_env(cls: type, takes: Arguments, node: dict[str, Any]) -> Arguments:
     from gymnasium.envs.registration import load_env_creator
 
     from her_exp.envs.make import GoalTask, find_spec, import_modules
+    from her_exp.envs.variants import VariantTask, fill
 
     wrong = mismatch(node.get("id"), str) or mismatch(node.get("imports", []), list[str])
     if not issubclass(cls, GoalTask) or wrong:
         return takes
     import_modules(node.get("imports", []))
-    spec = find_spec(node["id"])
+    id, words = node["id"], dict[str, Any]()
+    if issubclass(cls, VariantTask):
+        choices = node.get("choices")
+        if not isinstance(choices, dict) or not all(isinstance(c, dict) for c in choices.values()):
+            raise UserError(f"env.choices={choices}: must be a mapping {{place: {{word: part}}}}")
+        id, words = fill(id, choices, node), dict.fromkeys(choices, str)
+    spec = find_spec(id)
     entry = spec.entry_point or spec.vector_entry_point
     assert entry is not None
     try:
         inner = arguments(load_env_creator(entry) if isinstance(entry, str) else entry)
     except (ImportError, AttributeError) as error:
-        raise UserError(f"env.id={node['id']}: cannot be loaded: {one_line(str(error))}") from error
-    return Arguments(_MAKE | inner.types | takes.types, takes.required, inner.open)
+        raise UserError(f"env.id={id}: cannot be loaded: {one_line(str(error))}") from error
+    return Arguments(_MAKE | inner.types | takes.types | words, takes.required, inner.open)
 
 
 # --- between the parts -------------------------------------------------------------------------

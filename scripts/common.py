@@ -1,10 +1,12 @@
-"""What the benchmarks share: a toy task of FetchPush's shapes, timing in pairs, tables, the machine."""
+"""What the scripts share: a toy task of FetchPush's shapes, timing in pairs, tables, the machine."""
 
 from __future__ import annotations
 
 import json
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -229,6 +231,19 @@ def spread(values: Iterable[float]) -> Spread:
 def ratio(above: Sequence[float], below: Sequence[float]) -> Spread:
     """Return the spread of the quotients pair by pair."""
     return spread(a / b for a, b in zip(above, below, strict=True))
+
+
+# -- training --------------------------------------------------------------------------------------
+
+
+def train(overrides: list[str], seed: int, folder: Path) -> dict[str, Any]:
+    """Run `python -m her_exp.train` in a process of its own; returns its result.json."""
+    command = [sys.executable, "-m", "her_exp.train", *overrides, f"seed={seed}"]
+    command += [f"hydra.run.dir='{folder}'", "trainer.progress=false"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
+    return json.loads((folder / "result.json").read_text())
 
 
 # -- telling -------------------------------------------------------------------------------------

@@ -14,8 +14,6 @@ import argparse
 import json
 import math
 import platform
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +21,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from common import train
 
 from her_exp import evaluation
 from her_exp.evaluate import evaluate_run, held_out_seed
@@ -54,16 +53,6 @@ TASKS = {
     "bit_flip_50": Task(["experiment=bit_flip_50"], range(3)),
     "bit_flip_continuous_8": Task(["experiment=bit_flip_continuous"], range(3)),
 }
-
-
-def train(overrides: list[str], seed: int, folder: Path) -> dict[str, Any]:
-    """Run the command; returns its result.json."""
-    command = [sys.executable, "-m", "her_exp.train", *overrides, f"seed={seed}"]
-    command += [f"hydra.run.dir='{folder}'", "trainer.progress=false"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
-    return json.loads((folder / "result.json").read_text())
 
 
 def nav2d_optimum(folder: Path, episodes: int) -> float:

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from conf_files import CHOICES, COMPANY, words
 from omegaconf import OmegaConf
 
 from her_exp.config import (
-    CONF_DIR,
     FOLDER_LENGTH,
     compose,
     composer,
@@ -27,29 +27,16 @@ from her_exp.validate import validate
 
 # --- the shipped configuration -----------------------------------------------------------------
 
-OPTIONS = {
-    group: sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml"))
-    for group in ("env", "buffer", "agent", "trainer", "experiment")
-}
-#: What an option needs beside it to be a whole experiment.
-COMPANY = {
-    "env=bit_flip": ["agent=dqn"],
-    "agent=dqn": ["env=bit_flip"],
-    "env=gym": ["env.id=her_exp/PointReach-v0"],
-}
 
-
-@pytest.mark.parametrize(
-    "option", [f"{g}={name}" for g, names in OPTIONS.items() for name in names]
-)
-def test_every_option_is_valid(option: str) -> None:
-    validate(compose([option, *COMPANY.get(option, [])]))
+@pytest.mark.parametrize("chosen", CHOICES)
+def test_every_file_is_valid(chosen: str) -> None:
+    validate(compose(words(chosen)))
 
 
 def test_every_number_shipped_has_a_range() -> None:
     free = {"goal_low", "goal_high", "reward_range"}
-    for option in [f"{g}={name}" for g, names in OPTIONS.items() for name in names]:
-        cfg = compose([option, *COMPANY.get(option, [])])
+    for chosen in CHOICES:
+        cfg = compose([chosen, *COMPANY.get(chosen, [])])
         for key in keys(cfg):
             value = OmegaConf.select(cfg, key)
             number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -144,7 +131,7 @@ def test_unknown_key_always_has_a_remedy() -> None:
         ("+env=nav2d", "write it without the plus: env=nav2d"),
         ("env@x=nav2d", "unknown key env@x: did you mean env?"),
         ("buffer=null", "buffer=null: give one of hindsight"),
-        ("~env", "env is not set; give env=..., one of bit_flip, gym, nav2d, point_reach"),
+        ("~env", "env is not set; give env=..., one of ant_maze, bit_flip, fetch"),
         ("=3", "no key"),
         ("agent='a", "the value cannot be read"),
         ("env.name=${nope}", "env.name: Interpolation key 'nope' not found"),

@@ -26,6 +26,8 @@ class EnvGoalFunctions:
         success_terminates: for an env without `compute_terminated`: does success end the episode?
         goal_distance: the task is a distance with this threshold; None: found out where the env has
             a `distance_threshold`.
+        success_reward: least reward that means success, for an env without `compute_success`; None:
+            the highest of `reward_range`.
         info_keys: info fields that the env's functions read.
 
     Attributes:
@@ -43,6 +45,7 @@ class EnvGoalFunctions:
         reward_range: tuple[float, float] | None = None,
         success_terminates: bool | None = None,
         goal_distance: float | None = None,
+        success_reward: float | None = None,
         info_keys: Sequence[str] = (),
     ):
         self._env = env
@@ -51,7 +54,9 @@ class EnvGoalFunctions:
         if compute_reward is None:
             raise UserError("the env has no compute_reward(achieved_goal, desired_goal, info)")
         self.reward = GoalFunction("compute_reward", compute_reward, np.float64, probe, info_keys)
-        self._best = reward_range[1] if reward_range else None
+        top = reward_range[1] if reward_range else None
+        self._best = top if success_reward is None else success_reward
+        self._info_keys = tuple(info_keys)
         self._terminates = bool(success_terminates)
         self.sources: list[str] = []
 
@@ -65,11 +70,20 @@ class EnvGoalFunctions:
         self._info_success: str | None = next(
             (key for key in ("is_success", "success") if key in probe.info[0]), None
         )
-        self._find_sources(success_terminates)
+        self._find_sources(success_terminates, success_reward)
         self.distance = self._find_distance(env, probe, goal_distance, info_keys)
+        # Tensor code stands in for the env's own functions when steps are relabelled, not at success.
+        asked = [self._success] if self.distance else [self.reward, self._terminated, self._success]
+        for function in filter(None, asked):
+            function.warn()
 
-    def _find_sources(self, declared: bool | None) -> None:
+    def _find_sources(self, declared: bool | None, declared_reward: float | None) -> None:
         by_reward = f"reward {self._best:g}" if self._best is not None else None
+        if self._success and declared_reward is not None:
+            raise UserError(
+                f"env.success_reward={declared_reward:g}: the env has compute_success, which says what "
+                "success is; set it to null"
+            )
         if self._success:
             success = "compute_success"
         elif self._info_success:
@@ -87,7 +101,8 @@ class EnvGoalFunctions:
             if not (self._success or by_reward):
                 raise UserError(
                     "env.success_terminates=true: to know when another goal would have ended the "
-                    "episode, the env must have compute_success, or env.reward_range be declared"
+                    "episode, the env must have compute_success, or env.reward_range or success_reward be "
+                    "declared"
                 )
             ends = "at success (env.success_terminates=true)"
         else:
@@ -108,10 +123,25 @@ class EnvGoalFunctions:
         if self._success is None and self._info_success:
             key = self._info_success
             if key in info:
-                return np.asarray(info[key], bool).reshape(-1)
+                told = np.asarray(info[key], bool).reshape(-1)
+                if self._terminates and told.any():
+                    self._check_told(told, achieved, desired, info)
+                return told
             if self._best is None:  # at a reset many envs do not say
                 return np.zeros(len(achieved), bool)
         return self._met(achieved, desired, info)
+
+    def _check_told(
+        self, told: Array, achieved: Array, desired: Array, info: Mapping[str, Array]
+    ) -> None:
+        """See that what the env calls success is one by the reward, which judges all other goals."""
+        read = {key: np.asarray(info[key])[told] for key in self._info_keys}
+        reward = self.reward(achieved[told], desired[told], read)
+        if reward.min() < (self._best or 0.0) - 1e-6:
+            raise UserError(
+                f"env.success_reward: the env says success at a reward of {reward.min():g}, which is no "
+                f"success by {self._best:g}; declare the least reward that means success"
+            )
 
     def _met(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
         if self._success:

@@ -83,15 +83,18 @@ class GoalFunction:
         info = {k: np.stack([np.asarray(row[k]) for row in probe.info]) for k in info_keys}
         start = time.perf_counter()
         expected = self._one_by_one(probe.achieved, probe.desired, info)
-        per_row = (time.perf_counter() - start) / len(expected)
+        self._per_row = (time.perf_counter() - start) / len(expected)
         self.batched = self._is_batched(probe, info, expected)
+
+    def warn(self) -> None:
+        """Say what it costs if the function is not batched."""
         if not self.batched:
             log.warning(
                 "%s of this env is not batched: it is called row by row, %.0f us each "
                 "(%.1f ms for 256 relabelled steps)",
-                name,
-                per_row * 1e6,
-                per_row * 256e3,
+                self.name,
+                self._per_row * 1e6,
+                self._per_row * 256e3,
             )
 
     def _is_batched(self, probe: Probe, info: Mapping[str, Array], expected: Array) -> bool:

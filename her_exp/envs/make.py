@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ import her_exp.envs  # noqa: F401  (registers our own ids)
 from her_exp.envs.goal_env import EnvGoalFunctions
 from her_exp.envs.pool import PoolVectorEnv, objection
 from her_exp.envs.watched import WatchedEnv, Workers
+from her_exp.envs.versions import import_envs
 from her_exp.ranges import check_ranges
 from her_exp.types import KEYS, GoalSpaces, UserError
 
@@ -47,6 +47,8 @@ class GoalTask:
         success_terminates: for envs without `compute_terminated`: does success end an episode?
         goal_distance: the task is a Euclidean distance with this threshold; None: found out.
         timeout: of backend 'async': seconds that a step or a reset may take; None: 60.
+        success_reward: least reward that means success, for envs without `compute_success`; None: the
+            highest of `reward_range`.
         **kwargs: the env's own arguments.
 
     Raises:
@@ -68,6 +70,7 @@ class GoalTask:
         success_terminates: bool | None = None,
         goal_distance: float | None = None,
         timeout: float | None = None,
+        success_reward: float | None = None,
         **kwargs: Any,
     ):
         check_ranges(
@@ -100,6 +103,7 @@ class GoalTask:
             (float(reward_range[0]), float(reward_range[1])) if reward_range else None
         )
         self.success_terminates, self.goal_distance = success_terminates, goal_distance
+        self.success_reward = success_reward
         self._spaces: GoalSpaces | None = None
         self._episode_steps: int | None = None
 
@@ -169,6 +173,7 @@ class GoalTask:
                 reward_range=self.reward_range,
                 success_terminates=self.success_terminates,
                 goal_distance=self.goal_distance,
+                success_reward=self.success_reward,
                 info_keys=info_keys,
             )
         except BaseException:
@@ -219,13 +224,7 @@ def _ignoring_sigint() -> Iterator[None]:
 def import_modules(names: Sequence[str]) -> None:
     """Import modules that register Gymnasium ids."""
     for name in [names] if isinstance(names, str) else names:
-        try:
-            module = importlib.import_module(name)
-        except ImportError as error:
-            raise UserError(
-                f"env.imports: cannot import {name!r} ({error}); is the package installed?"
-            ) from error
-        gym.register_envs(module)
+        gym.register_envs(import_envs(name))
 
 
 def find_spec(id: str) -> gym.envs.registration.EnvSpec:

@@ -116,8 +116,8 @@ class GoalChecks:
         if mixes:
             self.found.error(
                 what,
-                f"mixes rows: {words}. Reduce over the goal's own axis only (axis=-1), and take "
-                "nothing from the env's state",
+                f"mixes rows: {words}; it is called row by row. Reduce over the goal's own axis only "
+                "(axis=-1), and take nothing from the env's state",
             )
         else:
             each = call.seconds_each(pairs)

@@ -1,0 +1,36 @@
+"""The files of the configuration, as one would choose them, and what they need beside them."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from her_exp.config import CONF_DIR, compose
+
+GROUPS = ("env", "buffer", "agent", "trainer", "experiment")
+#: What a choice needs beside it to be a whole experiment.
+COMPANY = {
+    "agent=dqn": ["env=bit_flip"],
+    "env=bit_flip": ["agent=dqn"],
+    "env=gym": ["env.id=her_exp/PointReach-v0", "+env.max_steps=10", "env.num_envs=2"],
+}
+
+
+def choice(file: Path) -> str:
+    """How a file is chosen on the command line, e.g. `experiment=her_paper/push`."""
+    group, *name = file.relative_to(CONF_DIR).with_suffix("").parts
+    return f"{group}={'/'.join(name)}"
+
+
+CHOICES = sorted(choice(path) for group in GROUPS for path in (CONF_DIR / group).rglob("*.yaml"))
+
+
+def words(chosen: str) -> list[str]:
+    """The whole command line of a choice; skips the test where a package of its env is missing."""
+    given = [chosen, *COMPANY.get(chosen, [])]
+    for package in compose(given).env.imports:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    return given
