@@ -18,8 +18,8 @@ from gymnasium.vector import SyncVectorEnv, VectorEnv
 import her_exp.envs  # noqa: F401  (registers our own ids)
 from her_exp.envs.goal_env import EnvGoalFunctions
 from her_exp.envs.pool import PoolVectorEnv, objection
-from her_exp.envs.watched import WatchedEnv, Workers
 from her_exp.envs.versions import import_envs
+from her_exp.envs.watched import WatchedEnv, Workers
 from her_exp.ranges import check_ranges
 from her_exp.types import KEYS, GoalSpaces, UserError
 
