@@ -101,7 +101,7 @@ def test_the_env_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return make(task, render_mode)
 
     monkeypatch.setattr(GoalTask, "make_single", count)
-    monkeypatch.setattr(validation, "_spaces", {})
+    monkeypatch.setattr(validation, "_envs", {})
     for k in range(3):
         validate(compose([f"buffer.k={k}"]))
     assert made == ["her_exp/PointReach-v0"]

@@ -68,7 +68,7 @@ class WatchedEnv(gym.Wrapper[Any, Any, Any, Any]):
         except Exception as error:
             raise self._failed("step", error) from error
         self._check("step", observation)
-        if np.shape(np.asarray(reward)) != () or reward is None:
+        if not isinstance(reward, float) and (reward is None or np.shape(np.asarray(reward)) != ()):
             raise EnvFailed(
                 f"env: step of lane {self._lane} gave the reward {reward}; give one number"
             )
@@ -86,7 +86,9 @@ class WatchedEnv(gym.Wrapper[Any, Any, Any, Any]):
         for key, shape, dtype in self._wanted:
             if key not in observation:
                 raise EnvFailed(f"{who} an observation without {key}")
-            value = np.asarray(observation[key])
+            value = observation[key]
+            if not isinstance(value, np.ndarray):
+                value = np.asarray(value)
             if value.shape != shape:
                 raise EnvFailed(f"{who} {key} of shape {value.shape}, its space says {shape}")
             if value.dtype != dtype and not np.can_cast(value.dtype, dtype, "same_kind"):
