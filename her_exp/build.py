@@ -89,7 +89,7 @@ def _make_trainer(
     cfg.env.backend, cfg.device = task.backend, resolve_device(cfg.device)
     agent = make_agent(cfg, task, cfg.device)
     if cfg.agent.get("precision") == "auto":
-        cfg.agent.precision = agent.precision  # type: ignore[attr-defined]
+        cfg.agent.precision = getattr(agent, "precision", "auto")
     functions = closing(task.goal_functions(cfg.buffer.get("info_keys") or ()))
     for line in functions.sources:
         log.info("%s: %s", task.name, line)
