@@ -319,6 +319,7 @@ def test_what_it_cannot_play_is_refused_in_one_line() -> None:
         ("AntMaze_UMaze-v4", {}, "EnvPool has no AntMaze_UMaze-v4, only Fetch, "),
         ("Pendulum-v1", {}, "EnvPool has no Pendulum-v1, only Fetch, "),
         ("PointMaze_UMaze-v3", {"reset_target": True}, "does not take reset_target"),
+        ("FetchReach-v4", {"max_episode_steps": -1}, "needs a time limit"),
     ):
         with pytest.raises(UserError, match=words) as refused:
             GoalTask(id, imports=["gymnasium_robotics"], backend="envpool", **kwargs)

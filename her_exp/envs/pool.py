@@ -47,6 +47,9 @@ def objection(spec: EnvSpec, arguments: Mapping[str, Any]) -> str | None:
         return missing
     if spec.id not in _ids():
         return f"EnvPool has no {spec.id}"
+    limit = arguments.get("max_episode_steps")
+    if limit is not None and limit < 1:
+        return f"EnvPool needs a time limit; max_episode_steps={limit}"
     unknown = sorted(arguments.keys() - taken - _MAKE)
     if unknown:
         return f"EnvPool's {spec.id} does not take {', '.join(unknown)}"
