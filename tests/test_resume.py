@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ ENVS: dict[str, tuple[str, bool, list[str]]] = {
     "async_reach": ("box", False, [*_REACH, "env.backend=async"]),
     "async_flip": ("discrete", False, [*_FLIP, "env.backend=async"]),
 }
+if find_spec("gymnasium_robotics"):
+    ENVS["fetch_reach"] = (
+        "box", False, ["env=fetch_reach", "env.num_envs=2", "env.max_episode_steps=10"],
+    )  # fmt: skip
 CASES = [
     (a, e) for a, (acts, _) in AGENTS.items() for e, (kind, *_) in ENVS.items() if acts == kind
 ]
