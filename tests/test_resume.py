@@ -51,7 +51,8 @@ ENVS: dict[str, tuple[str, bool, list[str]]] = {
 }
 if find_spec("gymnasium_robotics"):
     ENVS["fetch_reach"] = (
-        "box", False, ["env=fetch_reach", "env.num_envs=2", "env.max_episode_steps=10"],
+        "box", False, ["env=fetch_reach", "env.num_envs=2", "env.max_episode_steps=10",
+                       "env.backend=sync"],
     )  # fmt: skip
 CASES = [
     (a, e) for a, (acts, _) in AGENTS.items() for e, (kind, *_) in ENVS.items() if acts == kind

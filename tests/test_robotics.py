@@ -118,7 +118,8 @@ def test_answers_to_a_batch_are_those_of_each(words: str, caplog: pytest.LogCapt
 @pytest.mark.parametrize("goes_on", [True, False])
 @pytest.mark.parametrize("env", ["point_maze", "ant_maze"])
 def test_mazes_end_at_success_or_judge_the_last_step(env: str, goes_on: bool) -> None:
-    task = task_of(f"env={env} env.continuing_task={str(goes_on).lower()} env.max_episode_steps=4")
+    ends = f"env.continuing_task={str(goes_on).lower()} env.max_episode_steps=4"
+    task = task_of(f"env={env} {ends} env.backend=sync")
     functions = task.goal_functions()
     lanes = task.make(1)
     observation, _ = lanes.reset(seed=0)
