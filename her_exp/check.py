@@ -2,7 +2,7 @@
 
 python -m her_exp.check                                                    # the default env
 python -m her_exp.check env=nav2d env.max_steps=100
-python -m her_exp.check env=gym env.id=FetchReach-v4 env.imports=[gymnasium_robotics]
+python -m her_exp.check env=fetch_push
 """
 
 from __future__ import annotations

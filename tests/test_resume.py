@@ -52,6 +52,11 @@ ENVS: dict[str, tuple[str, bool, list[str]]] = {
     "envpool_reach": ("box", False, [*_FETCH, "env.backend=envpool", "+env.max_episode_steps=10"]),
     "async_flip": ("discrete", False, [*_FLIP, "env.backend=async"]),
 }
+if find_spec("gymnasium_robotics"):
+    ENVS["fetch_reach"] = (
+        "box", False, ["env=fetch_reach", "env.num_envs=2", "env.max_episode_steps=10",
+                       "env.backend=sync"],
+    )  # fmt: skip
 CASES = [
     (a, e) for a, (acts, _) in AGENTS.items() for e, (kind, *_) in ENVS.items() if acts == kind
 ]

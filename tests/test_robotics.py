@@ -1,0 +1,231 @@
+"""Gymnasium-Robotics through conf/env: what is found out about each task, and what its docs say of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from her_exp import pictures
+from her_exp.build import make
+from her_exp.check import check
+from her_exp.config import compose
+from her_exp.envs.make import GoalTask
+from her_exp.evaluate import command
+from her_exp.evaluation import evaluate
+from her_exp.train import train
+from her_exp.types import UserError
+from her_exp.validate import validate
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("gymnasium_robotics") is None,
+    reason="gymnasium-robotics is not installed: pip install 'her_exp[robotics]'",
+)
+
+#: Words of a task: shapes of observation, goal and action, steps, the distance that is a success.
+TASKS: dict[str, tuple[int, int, int, int, float | None]] = {
+    "env=fetch_reach": (10, 3, 4, 50, 0.05),
+    **{f"env=fetch_{n}": (25, 3, 4, 50, 0.05) for n in ("push", "slide", "pick_and_place")},
+    "env=hand_reach": (63, 15, 20, 50, 0.01),
+}
+VARIANTS = {
+    "block": ("full", "rotate_z", "rotate_parallel", "rotate_xyz"),
+    "egg": ("full", "rotate"),
+    "pen": ("full", "rotate"),
+}
+for _thing, _variants in VARIANTS.items():
+    for _variant in _variants:
+        for _touch in ("none", "boolean", "continuous"):
+            _words = f"env=hand_{_thing} env.variant={_variant} env.touch={_touch}"
+            TASKS[_words] = (61 if _touch == "none" else 153, 7, 20, 100, None)
+_STEPS = {
+    "point": {"umaze": 300, "open": 300, "medium": 600, "large": 800},
+    "ant": {"umaze": 700, "open": 700, "medium": 1000, "large": 1000},
+}
+MAPS = ["umaze"] + [f"{m}{d}" for m in ("open", "medium", "large")
+                    for d in ("", "_diverse_g", "_diverse_gr")]  # fmt: skip
+for _animal, _steps in _STEPS.items():
+    for _map in MAPS:
+        _shape = (4, 2, 2) if _animal == "point" else (105, 2, 8)
+        TASKS[f"env={_animal}_maze env.map={_map}"] = (*_shape, _steps[_map.split("_")[0]], 0.45)
+#: One of each kind, for what takes longer.
+FEW = [
+    "env=fetch_push", "env=hand_reach", "env=hand_block env.variant=rotate_z",
+    "env=hand_egg env.touch=boolean", "env=hand_pen", "env=point_maze",
+    "env=point_maze env.continuing_task=false", "env=ant_maze",
+]  # fmt: skip
+
+
+def task_of(words: str) -> GoalTask:
+    task: GoalTask = make(compose(words.split()).env)
+    return task
+
+
+@pytest.mark.parametrize("words", TASKS)
+def test_what_is_found_out(words: str) -> None:
+    observation, goal, action, steps, distance = TASKS[words]
+    task = task_of(words)
+    spaces = task.spaces
+    assert (spaces.observation_dim, spaces.goal_dim) == (observation, goal)
+    assert spaces.action.shape == (action,)
+    env = task.make_single()
+    assert env.spec is not None
+    assert env.spec.max_episode_steps == steps
+    env.close()
+    functions = task.goal_functions()
+    key = "success" if "maze" in words else "is_success"
+    assert functions.sources[0] == f"success: info['{key}'] of the step"
+    assert functions.sources[1] == "termination: compute_terminated"
+    assert (functions.distance and functions.distance.threshold) == distance
+    assert functions.reward.batched == ("hand_pen" not in words)
+
+
+@pytest.mark.parametrize("words", FEW)
+def test_answers_to_a_batch_are_those_of_each(words: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Around each goal, where answers change: the pen's own batch mixes rows there."""
+    task = task_of(words)
+    with caplog.at_level(logging.WARNING):
+        functions = task.goal_functions()
+    warned = [record.getMessage() for record in caplog.records]
+    assert len(warned) == (1 if "hand_pen" in words else 0)
+    assert all("is called row by row" in line for line in warned)
+    env: Any = task.make_single().unwrapped
+    rng = np.random.default_rng(0)
+    goals = []
+    for seed in range(30):
+        goals += [env.reset(seed=seed)[0]["achieved_goal"]] * 10
+    desired = np.stack(goals)
+    away = rng.normal(size=desired.shape)
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    reach = 2 * (functions.distance.threshold if functions.distance else 0.06)
+    achieved = desired + reach * rng.uniform(0, 1, (len(away), 1)) * away
+    if desired.shape[1] == 7:  # poses
+        achieved[:, 3:] /= np.linalg.norm(achieved[:, 3:], axis=1, keepdims=True)
+    pairs = list(zip(achieved, desired, strict=True))
+    rewards = np.array([float(env.compute_reward(a, d, {})) for a, d in pairs])
+    ends = np.array([bool(env.compute_terminated(a, d, {})) for a, d in pairs])
+    env.close()
+    assert 20 < (rewards == rewards.max()).sum() < 280
+    np.testing.assert_array_equal(functions.reward(achieved, desired, {}), rewards)
+    np.testing.assert_array_equal(functions.terminated(achieved, desired, {}), ends)
+    assert ends.any() == ("continuing_task=false" in words)
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+@pytest.mark.parametrize("env", ["point_maze", "ant_maze"])
+def test_mazes_end_at_success_or_judge_the_last_step(env: str, goes_on: bool) -> None:
+    ends = f"env.continuing_task={str(goes_on).lower()} env.max_episode_steps=4"
+    task = task_of(f"env={env} {ends} env.backend=sync")
+    functions = task.goal_functions()
+    lanes = task.make(1)
+    observation, _ = lanes.reset(seed=0)
+    assert not functions.success(observation["achieved_goal"], observation["desired_goal"], {})
+    body: Any = lanes.envs[0].unwrapped
+    body.goal = observation["achieved_goal"][0] + [0.3, 0.0]
+    seen = []
+    for _ in range(4):
+        still = np.zeros((1, *(task.spaces.action.shape or ())), np.float32)
+        observation, reward, terminated, truncated, info = lanes.step(still)
+        met = functions.success(observation["achieved_goal"], observation["desired_goal"], info)
+        seen.append((float(reward[0]), bool(met[0]), bool(terminated[0]), bool(truncated[0])))
+        if terminated.any():
+            break
+    lanes.close()
+    if goes_on:
+        assert seen == [(1.0, True, False, False)] * 3 + [(1.0, True, False, True)]
+    else:
+        assert seen == [(1.0, True, True, False)]
+
+
+def test_a_function_that_tensors_do_not_replace_warns_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    words = "env=point_maze env.continuing_task=false env.goal_distance=null"
+    with caplog.at_level(logging.WARNING):
+        task_of(words).goal_functions()
+    assert [r.getMessage().split(" is called")[0] for r in caplog.records] == [
+        "compute_terminated of this env is not batched: it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            "env=hand_block env.variant=rotate",
+            "env.variant=rotate: must be one of full, rotate_z, ",
+        ),
+        ("env=hand_pen env.touch=null", "env.touch=null: must be one of none, boolean, continuous"),
+        ("env=point_maze env.map=larg", "did you mean large?"),
+        ("env=point_maze env.map=3", "env.map=3: must be one of umaze, "),
+        ("env=hand_egg env.varant=full", "unknown key env.varant: did you mean env.variant?"),
+        ("env=hand_egg env.choices=3", "env.choices=3: must be a mapping"),
+        ("env=hand_egg env.id='Egg{x}-v1'", "env.id=Egg{x}-v1: its places must be those of"),
+        ("env=point_maze env.continuing_task=3", "env.continuing_task=3: must be true or false"),
+    ],
+)
+def test_a_wrong_word_is_one_line(words: str, line: str) -> None:
+    with pytest.raises(UserError) as refused:
+        validate(compose(words.split()))
+    assert line in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("words", ["env=fetch_push", "env=point_maze", "env=hand_egg"])
+def test_check_finds_nothing_wrong(words: str) -> None:
+    findings = check(words.split())
+    assert [f for f in findings if f.level != "ok"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("words", TASKS)
+def test_check_of_every_task(words: str) -> None:
+    faults = [finding.says for finding in check(words.split()) if finding.level == "error"]
+    if "hand_pen" in words:
+        assert len(faults) == 1
+        assert faults[0].startswith("mixes rows: ")
+    else:
+        assert faults == []
+
+
+@pytest.mark.parametrize("words", ["env=fetch_push", "env=hand_reach", "env=hand_block"])
+def test_pictures_of_goals_in_space_and_beyond(words: str) -> None:
+    task = task_of(f"{words} env.max_episode_steps=5")
+    env, functions = task.make(2), task.goal_functions()
+
+    class Still:
+        def act(self, observation: Any, goal: Any, *, explore: bool) -> Any:
+            return np.zeros((len(goal), *(task.spaces.action.shape or ())), np.float32)
+
+    result = evaluate(env, functions, Still(), 2, seed=0, paths=2)
+    result.path_success = [True, False]
+    picture = pictures.draw(result, env)
+    env.close()
+    colours = {tuple(pixel) for pixel in picture.reshape(-1, 3).tolist()}
+    assert {pictures._MET, pictures._MISSED} <= colours
+
+
+def test_a_run_folder_is_judged_without_trust_and_filmed_or_not(
+    tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    words = ["env=fetch_reach", "env.num_envs=2", "env.num_eval_envs=2", *tiny]
+    train(compose(words), tmp_path / "run", words)
+    asked = [f"run={tmp_path / 'run'}", "episodes=2", "video=true", "video_episodes=1"]
+
+    def cannot(env: Any) -> Any:
+        raise RuntimeError("no\ncontext")
+
+    from gymnasium_robotics.envs.robot_env import MujocoRobotEnv
+
+    monkeypatch.setattr(MujocoRobotEnv, "render", cannot)
+    assert command(asked) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[2:] == [str(tmp_path / "run" / "paths.png")]
+    line = "no film, only the picture: this env cannot draw here (no context)"
+    assert told.err.splitlines()[-1] == line
