@@ -14,9 +14,10 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from her_exp.config import (
@@ -27,6 +28,7 @@ from her_exp.config import (
     composer,
     hydra_values,
     path_safe,
+    texts,
     without_hydra,
 )
 from her_exp.hints import one_line
@@ -97,6 +99,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         raise UserError("--resolve goes with --cfg or --help, e.g. --cfg job --resolve")
     if args.config_path is not None:
         raise UserError("--config-path: the root stays conf/; add a folder with --config-dir=...")
+    if args.config_name and {"", ".", ".."} & set(args.config_name.split("/")):
+        raise UserError(
+            f"--config-name={args.config_name}: give a name, not a path; --config-dir=..."
+        )
     if args.experimental_rerun is not None:
         raise UserError(
             "--experimental-rerun unpickles a stranger's file; give the run's own overrides, "
@@ -126,7 +132,9 @@ def _check(args: argparse.Namespace, argv: Sequence[str], hydra: Composer) -> Pl
     jobs = _jobs(hydra, master)
     _check_jobs(hydra, jobs)
     overrides += _short_names(jobs)
-    return Plan([*flags, *overrides], _writable(master, "hydra.sweep.dir"))
+    folder = _writable(master, "hydra.sweep.dir")
+    _check_subdir(hydra.raw(jobs[0].overrides))
+    return Plan([*flags, *overrides], folder)
 
 
 def _short_names(jobs: Sequence[Job]) -> list[str]:
@@ -150,12 +158,14 @@ def _sweep_name(argv: Sequence[str]) -> str:
 
 def _jobs(hydra: Composer, master: DictConfig) -> list[Job]:
     """Enumerate the jobs; of a sweep that cannot be enumerated, one job with the first values."""
+    for part in ("sweeper", "launcher"):
+        _check_plugin(master, part, hydra)
     sweeper = master.hydra.sweeper
     params = OmegaConf.to_container(sweeper.get("params") or OmegaConf.create(), resolve=True)
     assert isinstance(params, dict)
     asked = [f"{key!s}={value}" for key, value in params.items()]
-    asked += list(master.hydra.overrides.task)
-    own = [o for o in master.hydra.overrides.hydra if o not in hydra.search]
+    asked += texts(master.hydra.overrides.task)
+    own = [o for o in texts(master.hydra.overrides.hydra) if o not in hydra.search]
     parsed = OverridesParser.create(config_loader=hydra.loader).parse_overrides(asked)
     swept = {o.get_key_element() for o in parsed if o.is_sweep_override()}
     if "sweep" in swept:
@@ -169,7 +179,20 @@ def _jobs(hydra: Composer, master: DictConfig) -> list[Job]:
             f"{unlisted[0].key_or_group}=1,2, or take a sweeper that draws: hydra/sweeper=optuna"
         )
     [batch] = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    if not batch:
+        empty = next(o for o in parsed if o.is_sweep_override() and not [*o.sweep_iterator()])
+        raise UserError(f"{empty.input_line}: gives no value; list the values, key=1,2")
     return [Job([*own, *job], _label(job, swept)) for job in batch]
+
+
+def _check_plugin(master: DictConfig, part: str, hydra: Composer) -> None:
+    target = master.hydra[part].get("_target_")
+    if target not in Plugins.instance().class_name_to_class:
+        options = ", ".join(hydra.loader.get_group_options(f"hydra/{part}"))
+        key = f"hydra.{part}._target_"
+        raise UserError(
+            f"{key}={target}: no plugin of Hydra; choose hydra/{part}=..., one of {options}"
+        )
 
 
 def _label(job: Iterable[str], swept: set[str]) -> str:
@@ -209,13 +232,28 @@ def _check_jobs(hydra: Composer, jobs: Sequence[Job]) -> None:
 # --- the output folder -------------------------------------------------------------------------
 
 
-def _writable(cfg: DictConfig, key: str) -> Path:
-    """Return the folder that `key` names, having seen that it can be made and written to."""
+def _resolved(cfg: DictConfig, key: str) -> str:
+    """Return the name of a folder, with all that it refers to."""
     try:
         with hydra_values(cfg):
-            folder = Path(str(OmegaConf.select(cfg, key, throw_on_missing=True))).absolute()
+            name = str(OmegaConf.select(cfg, key, throw_on_missing=True))
     except (OmegaConfBaseException, HydraException) as error:
         raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
+    if not name:
+        raise UserError(f"{key}= names no folder; give one, or leave it out")
+    return name
+
+
+def _check_subdir(first: DictConfig) -> None:
+    """See that a sweep's first job, composed, can name its folder."""
+    with open_dict(first):
+        first.hydra.job.id = first.hydra.job.num = 0  # as the launcher will
+    _resolved(first, "hydra.sweep.subdir")
+
+
+def _writable(cfg: DictConfig, key: str) -> Path:
+    """Return the folder that `key` names, having seen that it can be made and written to."""
+    folder = Path(_resolved(cfg, key)).absolute()
     parent = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         # Permissions say nothing to root, nor of read-only or full disks: try it.
