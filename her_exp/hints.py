@@ -83,11 +83,18 @@ def explain(error: Exception, overrides: Sequence[str], hydra: Composer) -> str:
         return one_line(_grammar(error))
     if isinstance(error, MissingConfigException):
         return one_line(_no_option(error, hydra))
+    if (
+        isinstance(error, ValueError) and "digits" in text
+    ):  # Python reads no integer of more than 4300 digits
+        longest = max(overrides, key=len)
+        return f"{longest[:60]}... ({len(longest)} characters): a number must be below 2**63"
     cause = error.__cause__
     inside = str(getattr(cause, "full_key", ""))  # of key={name: value}, the name that is not there
     merging = re.match(r"Error merging override (.*)", text)
     if merging and cause is not None:
-        return f"{merging.group(1)}: {str(cause).splitlines()[0]}"
+        reason = str(cause).splitlines()[0]
+        reason = "must be a mapping {key: value}" if "not a subclass" in reason else reason
+        return one_line(f"{merging.group(1)}: {reason}")
     for pattern, explanation in _LINES:
         match = re.search(pattern, text)
         if match:
@@ -178,7 +185,7 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
     for override in overrides:
         try:
             parsed += OverridesParser.create().parse_overrides([override])
-        except HydraException:
+        except (HydraException, ValueError):
             continue
     return parsed
 

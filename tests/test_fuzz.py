@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from command_lines import DONE, WRONG, Line, lines, tree
+from command_lines import Line, lines
+from config_tree import tree
 from test_kill import Nursery
+from wrong_words import DONE, WRONG
 
 SECONDS = 60
 #: In the child: a hang ends by SIGALRM, and what asks for too much memory takes none from others.
@@ -110,24 +112,19 @@ def faults(
             found.append(f"left {changed}")
         return found
     said = err.splitlines()
-    if line.answer in ("train", "question"):
-        found.append("was refused")
-    if changed:
-        found.append(f"left {changed}")
-    if status not in (1, 2):
-        found.append(f"exit status {status}")
-    if out:
-        found.append(f"printed {out!r} in place of an answer")
-    if not 1 <= len(said) <= 20:
-        found.append(f"{len(said)} lines")
-    if not all(words.startswith("her_exp: error: ") for words in said):
-        found.append("a line that is no error's")
-    if max(map(len, said), default=0) > 600:
-        found.append("a line of more than 600 characters")
-    names = [name.encode("ascii", "backslashreplace").decode() for name in line.names] + line.names
-    if line.names and not any(name in err for name in names):
-        found.append(f"names none of {line.names}")
-    return found
+    # What is no UTF-8 is shown as it is escaped.
+    names = [*line.names, *(ascii(name)[1:-1] for name in line.names)]
+    wrong = {
+        "was refused": line.answer in ("train", "question"),
+        f"left {changed}": bool(changed),
+        f"exit status {status}": status not in (1, 2),
+        f"printed {out!r} in place of an answer": bool(out),
+        f"{len(said)} lines": not 1 <= len(said) <= 20,
+        "a line that is no error's": any(not s.startswith("her_exp: error: ") for s in said),
+        "a line of more than 600 characters": any(len(s) > 600 for s in said),
+        f"names none of {line.names}": bool(names) and not any(name in err for name in names),
+    }
+    return [*found, *(text for text, is_so in wrong.items() if is_so)]
 
 
 def unfinished(line: Line, status: int, place: Path, out: str) -> list[str]:
@@ -167,12 +164,9 @@ def smallest(ground: Ground, line: Line) -> Line:
 
 def fuzz(ground: Ground, count: int, seed: int) -> Tally:
     """Try `count` lines; of those at fault, say what is wrong with the smallest form of each."""
-    wrong = []
+    ground.tally = tally = Tally()
+    wrong = [line for line in itertools.islice(lines(seed), count) if ground.try_line(line)]
     ground.tally = Tally()
-    for line in itertools.islice(lines(seed), count):
-        if ground.try_line(line):
-            wrong.append(line)
-    tally = ground.tally
     reports = []
     for line in wrong[:5]:
         least = smallest(ground, line)
