@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from her_exp import share
-from her_exp.hints import explain
+from her_exp.hints import explain, path_for_option
 from her_exp.types import UserError
 
 CONFIG_NAME = "config"
@@ -111,6 +111,8 @@ class Composer:
 
     def raw(self, overrides: Sequence[str], mode: RunMode = RunMode.RUN) -> DictConfig:
         """Compose with the `hydra` node; values may be missing. UserError in one line."""
+        if wrong := path_for_option(overrides, self):
+            raise UserError(wrong)
         try:
             return self.compose(overrides, mode)
         except Exception as error:  # no code of ours runs here: the words or the files are wrong
@@ -195,6 +197,11 @@ def hydra_values(cfg: DictConfig) -> Iterator[None]:
         yield
     finally:
         instance.cfg = before
+
+
+def texts(overrides: Any) -> list[str]:
+    """Return a list of overrides as they were given: `${...}` in them is not for us to resolve."""
+    return cast(list[str], OmegaConf.to_container(overrides, resolve=False))
 
 
 def plain(cfg: Any) -> dict[str, Any]:

@@ -47,6 +47,9 @@ def nearest(word: str, names: Iterable[str], n: int = 2) -> list[str]:
     """Return up to `n` names like `word`, best first; of dotted names the last part counts most."""
 
     def ratio(a: str, b: str) -> float:
+        # A unit that both end in (_steps, _every) makes no likeness.
+        while "_" in a and "_" in b and a.rpartition("_")[2] == b.rpartition("_")[2]:
+            a, b = a.rpartition("_")[0], b.rpartition("_")[0]
         return difflib.SequenceMatcher(None, a.lower(), b.lower()).ratio()
 
     parent, _, last = word.rpartition(".")
@@ -102,17 +105,26 @@ def explain(error: Exception, overrides: Sequence[str], hydra: Composer) -> str:
     """Turn an error of Hydra or OmegaConf into one line about the override that caused it."""
     text = one_line(str(error))
     if isinstance(error, OverrideParseException):
-        return _grammar(error)
+        return one_line(_grammar(error))
     if isinstance(error, MissingConfigException):
-        return _no_option(error, hydra)
+        return one_line(_no_option(error, hydra))
+    if (
+        isinstance(error, ValueError) and "digits" in text
+    ):  # Python reads no integer of more than 4300 digits
+        longest = max(overrides, key=len)
+        return f"{longest[:60]}... ({len(longest)} characters): a number must be below 2**63"
     cause = error.__cause__
+    inside = str(getattr(cause, "full_key", ""))  # of key={name: value}, the name that is not there
     merging = re.match(r"Error merging override (.*)", text)
     if merging and cause is not None:
-        return f"{merging.group(1)}: {str(cause).splitlines()[0]}"
+        reason = str(cause).splitlines()[0]
+        reason = "must be a mapping {key: value}" if "not a subclass" in reason else reason
+        return one_line(f"{merging.group(1)}: {reason}")
     for pattern, explanation in _LINES:
         match = re.search(pattern, text)
         if match:
             key = match.group(1)
+            key = inside if inside.startswith(f"{key}.") else key
             return explanation(key, _given(key, overrides), overrides, hydra)
     if "Config group override must be" in text:
         return _bad_group_value(overrides, hydra)
@@ -124,6 +136,8 @@ def _grammar(error: OverrideParseException) -> str:
     if "=" not in override and not override.startswith("~"):
         return f"{override}: not an override; write key=value, e.g. buffer.k=8"
     key, _, value = override.partition("=")
+    if not re.fullmatch(r"~?\+{0,2}[\w./@:-]*", key, re.ASCII):
+        return f"{override}: the key cannot be read; write key=value, e.g. buffer.k=8"
     quoted = "'" + value.replace("'", r"\'") + "'"
     return (
         f"{override}: the value cannot be read; "
@@ -145,6 +159,17 @@ def _no_option(error: MissingConfigException, hydra: Composer) -> str:
     if name in _PLUGINS and group.startswith("hydra/"):
         hint = _PLUGINS[name]
     return f"{line}; {hint}" if hint else line
+
+
+def path_for_option(overrides: Sequence[str], hydra: Composer) -> str | None:
+    """Return the line for an option of a group that is a path, such as env=../x, if there is one."""
+    for override in _parsed(overrides):
+        options = hydra.loader.get_group_options(override.key_or_group)
+        value = None if override.is_delete() else override.value()
+        parts = value.split("/") if isinstance(value, str) and value else []
+        if options and {"", ".", ".."} & set(parts):
+            return one_line(f"{override.input_line}: give one of {', '.join(options)}")
+    return None
 
 
 def _given(key: str, overrides: Sequence[str]) -> str:
@@ -185,7 +210,7 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
     for override in overrides:
         try:
             parsed += OverridesParser.create().parse_overrides([override])
-        except HydraException:
+        except (HydraException, ValueError):
             continue
     return parsed
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, NoReturn
 from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from her_exp import sweep_plan
@@ -82,6 +82,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         raise UserError("--resolve goes with --cfg or --help, e.g. --cfg job --resolve")
     if args.config_path is not None:
         raise UserError("--config-path: the root stays conf/; add a folder with --config-dir=...")
+    if args.config_name and {"", ".", ".."} & set(args.config_name.split("/")):
+        raise UserError(
+            f"--config-name={args.config_name}: give a name, not a path; --config-dir=..."
+        )
     if args.experimental_rerun is not None:
         raise UserError(
             "--experimental-rerun unpickles a stranger's file; give the run's own overrides, "
@@ -125,7 +129,7 @@ def _check_sweep(
     hydra: Composer, flags: list[str], overrides: list[str], argv: Sequence[str]
 ) -> Plan:
     master = hydra.raw(overrides, RunMode.MULTIRUN)
-    sweep_plan.check_plugins(master.hydra)
+    sweep_plan.check_plugins(master, hydra)
     if OmegaConf.select(master, "sweep") is None:
         overrides.append(f"sweep={_sweep_name(argv)}")
         master = hydra.raw(overrides, RunMode.MULTIRUN)
@@ -134,9 +138,11 @@ def _check_sweep(
     listed = sweep_plan.is_listed(master.hydra)
     environment = sweep_plan.check_shares(master.hydra, configs)
     overrides += sweep_plan.short_names(jobs)
+    folder = _writable(master, "hydra.sweep.dir")
+    _check_subdir(hydra.raw(jobs[0].overrides))
     return Plan(
         [*flags, *overrides],
-        _writable(master, "hydra.sweep.dir"),
+        folder,
         len(jobs) if listed else 0,
         str(master.hydra.launcher._target_),
         environment,
@@ -152,13 +158,28 @@ def _sweep_name(argv: Sequence[str]) -> str:
 # --- the output folder -------------------------------------------------------------------------
 
 
-def _writable(cfg: DictConfig, key: str) -> Path:
-    """Return the folder that `key` names, having seen that it can be made and written to."""
+def _resolved(cfg: DictConfig, key: str) -> str:
+    """Return the name of a folder, with all that it refers to."""
     try:
         with hydra_values(cfg):
-            folder = Path(str(OmegaConf.select(cfg, key, throw_on_missing=True))).absolute()
+            name = str(OmegaConf.select(cfg, key, throw_on_missing=True))
     except (OmegaConfBaseException, HydraException) as error:
         raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
+    if not name:
+        raise UserError(f"{key}= names no folder; give one, or leave it out")
+    return name
+
+
+def _check_subdir(first: DictConfig) -> None:
+    """See that a sweep's first job, composed, can name its folder."""
+    with open_dict(first):
+        first.hydra.job.id = first.hydra.job.num = 0  # as the launcher will
+    _resolved(first, "hydra.sweep.subdir")
+
+
+def _writable(cfg: DictConfig, key: str) -> Path:
+    """Return the folder that `key` names, having seen that it can be made and written to."""
+    folder = Path(_resolved(cfg, key)).absolute()
     parent = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         # Permissions say nothing to root, nor of read-only or full disks: try it.

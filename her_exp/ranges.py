@@ -36,11 +36,18 @@ class Range:
 
     def holds(self, value: float) -> bool:
         """Say whether `value` lies in the interval; infinities and NaN never do."""
-        if not math.isfinite(value):
+        if _no_number(value):
             return False
         above = value > self.low if self.low_open else value >= self.low
         below = value < self.high if self.high_open else value <= self.high
         return above and below
+
+
+def _no_number(value: object) -> str:
+    """Say what keeps a value from being a number to count with, or ''."""
+    if isinstance(value, int):
+        return "below 2**63, " if value >= 2**63 else ""
+    return "a finite number, " if isinstance(value, float) and not math.isfinite(value) else ""
 
 
 _POSITIVE = Range(0, low_open=True)
@@ -131,8 +138,8 @@ def complaint(name: str, value: object) -> str | None:
     each: Sequence[object] = value if isinstance(value, Sequence) and many else (value,)
     for item in each:
         number = isinstance(item, numbers.Real) and not isinstance(item, bool)
-        if not (number and rule.holds(float(cast(float, item)))):
-            return f"{'each must' if many else 'must'} be {rule.text}"
+        if not (number and rule.holds(cast(float, item))):
+            return f"{'each must' if many else 'must'} be {_no_number(item)}{rule.text}"
     return None
 
 

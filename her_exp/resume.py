@@ -63,6 +63,8 @@ def request(argv: Sequence[str]) -> Request | None:
     for argument in argv:
         key, equals, value = argument.partition("=")
         if equals and key in _WORDS:
+            if not value:
+                raise UserError(f"{key}= names nothing; give {key}=<folder>, or leave it out")
             words[key] = value
         else:
             rest.append(argument)
@@ -179,6 +181,8 @@ def rerun(
     source: Path, overrides: Sequence[str], trust: Sequence[str], run_dir: str | None
 ) -> tuple[DictConfig, Path]:
     """Return the config of `source` with changes, and the new folder to run it in."""
+    if not (source / "config.yaml").is_file():
+        raise UserError(f"rerun={source}: no run folder, config.yaml is missing")
     cfg = load_run_config(source, trust)
     if run_dir and Path(run_dir).exists():
         check_free(Path(run_dir))

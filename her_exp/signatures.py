@@ -78,7 +78,9 @@ def mismatch(value: Any, annotation: Any) -> str | None:
     if _fits(value, annotation):
         return None
     hint = ""
-    if isinstance(value, float) and value.is_integer() and _fits(int(value), annotation):
+    # Floats beyond 2**53 name no whole number that somebody can have meant.
+    whole = isinstance(value, float) and value.is_integer() and abs(value) <= 2**53
+    if whole and _fits(int(value), annotation):
         hint = f"; write {int(value)}"
     elif isinstance(value, str):
         names = [choice for choice in _choices(annotation) if isinstance(choice, str)]

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from her_exp.config import FOLDER_LENGTH, Composer, composer, plain, without_hydra
+from her_exp.config import FOLDER_LENGTH, Composer, composer, plain, texts, without_hydra
 from her_exp.ranges import complaint
 from her_exp.search_space import corners
 from her_exp.share import RAY, SLURM, check_threads, environment
@@ -78,8 +79,8 @@ def jobs(hydra: Composer, master: DictConfig) -> list[Job]:
     params = OmegaConf.to_container(sweeper.get("params") or OmegaConf.create(), resolve=True)
     assert isinstance(params, dict)
     asked = [f"{key!s}={value}" for key, value in params.items()]
-    asked += list(master.hydra.overrides.task)
-    own = [o for o in master.hydra.overrides.hydra if o not in hydra.search]
+    asked += texts(master.hydra.overrides.task)
+    own = [o for o in texts(master.hydra.overrides.hydra) if o not in hydra.search]
     parsed = OverridesParser.create(config_loader=hydra.loader).parse_overrides(asked)
     swept = {o.get_key_element() for o in parsed if o.is_sweep_override()}
     if "sweep" in swept:
@@ -95,6 +96,9 @@ def jobs(hydra: Composer, master: DictConfig) -> list[Job]:
             f"{unlisted[0].key_or_group}=1,2, or take a sweeper that draws: hydra/sweeper=optuna"
         )
     [batch] = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    if not batch:
+        empty = next(o for o in parsed if o.is_sweep_override() and not [*o.sweep_iterator()])
+        raise UserError(f"{empty.input_line}: gives no value; list the values, key=1,2")
     listed = [Job([*own, *job], _label(job, swept)) for job in batch]
     seen: set[str] = set()
     for job in listed:
@@ -150,20 +154,27 @@ def short_names(jobs: Sequence[Job]) -> list[str]:
 # --- launcher and sweeper ----------------------------------------------------------------------
 
 
-def check_plugins(hydra: DictConfig) -> None:
-    """See that launcher and sweeper are installed and their values make sense.
+def check_plugins(master: DictConfig, composed_by: Composer) -> None:
+    """See that launcher and sweeper exist, are installed, and their values make sense.
 
     Raises:
         UserError: with one line for each problem.
     """
+    hydra = master.hydra
     for part in ("launcher", "sweeper"):
-        target = str(hydra[part]._target_)
+        target = str(hydra[part].get("_target_"))
         need = next((module for begin, module in _NEEDS.items() if target.startswith(begin)), None)
         if need is not None and find_spec(need) is None:
             choice = hydra.runtime.choices[f"hydra/{part}"]
             raise UserError(
                 f"hydra/{part}={choice}: needs packages that are not installed; "
                 "pip install 'her_exp[sweep]'"
+            )
+        if target not in Plugins.instance().class_name_to_class:
+            options = ", ".join(composed_by.loader.get_group_options(f"hydra/{part}"))
+            raise UserError(
+                f"hydra.{part}._target_={target}: no plugin of Hydra; choose hydra/{part}=..., one of "
+                f"{options}"
             )
     if hydra.launcher._target_ == SLURM and not (shutil.which("sbatch") and shutil.which("srun")):
         raise UserError(

@@ -25,7 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from her_exp import sweep
-from her_exp.config import CONF_DIR, CONFIG_NAME, plain, without_hydra
+from her_exp.config import CONF_DIR, CONFIG_NAME, plain, texts, without_hydra
 from her_exp.hints import one_line, reason_of
 from her_exp.preflight import Plan, preflight
 from her_exp.resume import (
@@ -162,6 +162,10 @@ def _continue(asked: Request) -> bool:
         log_to(folder)
         return _end(folder, lambda: train(cfg, folder, asked.overrides))
     folder = Path(asked.run_dir or asked.resume or "")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(
+            f"{'run_dir' if asked.run_dir else 'resume'}={folder}: a file, no run folder"
+        )
     if asked.resume == "auto" and not has_checkpoint(folder):
         if status_of(folder) is not None:
             start_over(folder)
@@ -214,7 +218,7 @@ def job(cfg: DictConfig) -> float:
     """Run one job under Hydra, in whatever process its launcher chose."""
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
-    overrides = list(settings.overrides.task)
+    overrides = texts(settings.overrides.task)
     if settings.mode == RunMode.MULTIRUN:
         _join_others(cfg, settings)
         trust = packages_of(plain(without_hydra(cfg)))

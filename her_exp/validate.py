@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig
 
 from her_exp import types
 from her_exp.config import path_safe, plain
 from her_exp.hints import did_you_mean, one_line, unknown_key
+from her_exp.memory import too_large
 from her_exp.ranges import complaint
 from her_exp.signatures import Arguments, arguments, find_class, mismatch
 from her_exp.types import GoalSpaces, UserError
@@ -44,6 +45,20 @@ _ROOT: dict[str, Any] = {
     "score": dict[str, Any] | None,
 }
 
+#: What Hydra's `instantiate` reads of a node. The run hands over every argument by name.
+_HYDRA: dict[str, Any] = {
+    "_target_": str,
+    "_convert_": Literal["none", "partial", "object", "all"],
+    "_recursive_": bool,
+}
+
+#: Where a key belongs that our own classes do not know.
+_OTHERS = ("a class of your own that takes more is chosen by its _target_",
+           "an env of your own that takes more is chosen by env=gym env.id=...")  # fmt: skip
+
+#: Characters of a value that a line repeats, at most.
+_LONGEST = 120
+
 #: Arguments of Gymnasium's own `make`, which the env's class does not see.
 _MAKE = {"max_episode_steps": int | None, "disable_env_checker": bool | None}
 
@@ -75,6 +90,7 @@ def _value(key: str, value: Any, wrong: str) -> tuple[str, str]:
     """Word a problem of one key, with the value as it would be written on the command line."""
     words = {"None": "null", "True": "true", "False": "false"}
     text = one_line(str(value))
+    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 20]}... ({len(text)} characters)"
     return key, f"{key}={text if isinstance(value, str) else words.get(text, text)}: {wrong}"
 
 
@@ -89,6 +105,9 @@ def _root(values: dict[str, Any], elsewhere: bool) -> Iterator[tuple[str, str]]:
             yield key, unknown_key(key, [*RUNTIME, *_ROOT, *_dotted(values)])
         elif wrong := mismatch(value, _ROOT[key]) or complaint(key, value):
             yield _value(key, value, wrong)
+    for key in ("seed", "threads", "device"):
+        if key not in values:
+            yield key, f"{key} is not set; give {key}=..."
     sweep = values.get("sweep")
     if sweep is not None and path_safe(sweep) != str(sweep):
         yield _value("sweep", sweep, f"must be one safe folder name, e.g. sweep={path_safe(sweep)}")
@@ -149,7 +168,8 @@ def _node(
         return
     ours = cls.__module__.partition(".")[0] == "her_exp"
     for name, value in node.items():
-        if name.startswith("_") and name.endswith("_"):  # Hydra's: _target_, _convert_, ...
+        if name.startswith("_") and name.endswith("_"):
+            yield from _hydras(f"{key}.{name}", value, nested=key not in RUNTIME)
             continue
         yield from _argument(f"{key}.{name}", value, takes, runtime, ours)
     for name in sorted(takes.required - runtime - set(node)):
@@ -157,6 +177,16 @@ def _node(
             f"{key}.{name}",
             f"{key}.{name} is not set and {cls.__name__} needs it; give +{key}.{name}=...",
         )
+
+
+def _hydras(key: str, value: Any, *, nested: bool) -> Iterator[tuple[str, str]]:
+    """Check a key that is Hydra's own; of a part that the run makes, only some mean something."""
+    takes = _HYDRA | ({"_partial_": bool, "_args_": list} if nested else {})
+    name = key.rpartition(".")[2]
+    if name not in takes:
+        yield key, f"{key}: has no meaning here; leave it out"
+    elif wrong := mismatch(value, takes[name]):
+        yield _value(key, value, wrong)
 
 
 def _argument(
@@ -168,21 +198,25 @@ def _argument(
     elif name not in takes.types and not takes.open:
         known = sorted(set(takes.types) - runtime)
         near = did_you_mean(key, [f"{group}.{name}" for name in known])
-        hint = near or f"{group} takes {', '.join(known) or 'nothing'}"
+        hint = near or f"{group} takes {', '.join(known) or 'nothing'}; {_OTHERS[group == 'env']}"
         yield key, f"unknown key {key}: {hint}"
     elif wrong := mismatch(value, takes.types.get(name, Any)) or (ours and complaint(name, value)):
         yield _value(key, value, wrong)
-    elif key == "buffer.strategy" and ours and isinstance(value, str):
+    elif key == "buffer.strategy" and ours and not _is_node(value):
         yield from _strategy(key, value)
-    elif isinstance(value, dict) and "_target_" in value:
+    elif _is_node(value):
         yield from _node(key, value, set(), [])
 
 
-def _strategy(key: str, value: str) -> Iterator[tuple[str, str]]:
+def _is_node(value: Any) -> bool:
+    return isinstance(value, dict) and "_target_" in value
+
+
+def _strategy(key: str, value: Any) -> Iterator[tuple[str, str]]:
     from her_exp.buffers.goals import STRATEGIES
 
-    if value not in STRATEGIES:
-        hint = did_you_mean(value, STRATEGIES)
+    if not isinstance(value, str) or value not in STRATEGIES:
+        hint = did_you_mean(value, STRATEGIES) if isinstance(value, str) else ""
         wrong = f"must be one of {', '.join(STRATEGIES)}, or a node with a _target_"
         yield _value(key, value, f"{wrong}; {hint}" if hint else wrong)
 
@@ -252,7 +286,7 @@ def _env_and_agent(values: dict[str, Any]) -> str | None:
     agent = find_class("agent._target_", values["agent"]["_target_"])
     check = getattr(agent, "check_spaces", None)
     wrong = check(spaces) if check else None
-    return f"agent: {one_line(wrong)}" if wrong else None
+    return f"agent: {one_line(wrong)}" if wrong else too_large(values, spaces)
 
 
 def _schedule(values: dict[str, Any]) -> str | None:

@@ -128,6 +128,11 @@ CASES = {
     "flag": ("--bogus", "unrecognized arguments: --bogus"),
     "cfg": ("--cfg job buffer.kk=1", "did you mean buffer.k?"),
     "sweep file in the way": ("-m seed=1,2 hydra.sweep.dir={blocked}/x", "hydra.sweep.dir: cannot"),
+    "file for a run": (
+        "resume=auto run_dir={blocked}",
+        "run_dir=/",
+        "blocked: a file, no run folder",
+    ),
     "unwritable": ("hydra.run.dir=/proc/her_exp", "hydra.run.dir: cannot write to /proc/her_exp"),
 }
 

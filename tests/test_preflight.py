@@ -69,6 +69,30 @@ def test_preflight_of_one_run(here: Path) -> None:
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["-m", "threads=glob(*)"], "threads=glob(*): gives no value"),
+        (["-m", "hydra.sweeper._target_=nope"], "hydra.sweeper._target_=nope: no plugin of Hydra"),
+        (["-m", "hydra.launcher._target_=os.system"], "os.system: no plugin of Hydra; choose"),
+        (["-m", "hydra.sweep.subdir=${nope}"], "hydra.sweep.subdir: Interpolation key 'nope'"),
+        (["hydra.run.dir="], "hydra.run.dir= names no folder"),
+        (["hydra.run=3"], "hydra.run=3: must be a mapping"),
+        (["--config-name=../config"], "--config-name=../config: give a name"),
+    ],
+)
+def test_settings_of_hydra_are_refused_in_one_line(here: Path, argv: list[str], line: str) -> None:
+    with pytest.raises(UserError, match=re.escape(line)) as caught:
+        preflight(argv)
+    assert "\n" not in str(caught.value)
+    assert list(here.iterdir()) == []
+
+
+def test_what_an_override_refers_to_is_left_to_the_job(here: Path) -> None:
+    preflight(["-m", "seed=1,2", "hydra.sweep.subdir=${hydra.job.num}"])
+    preflight(["-m", "seed=1,2", "env.name=${.id}"])
+
+
 def test_a_folder_with_a_run_in_it_is_refused(here: Path) -> None:
     (here / "result.json").write_text("{}")
     with pytest.raises(UserError, match="a run is in"):

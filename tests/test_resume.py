@@ -512,6 +512,8 @@ def test_nothing_to_go_on_from(whole: Whole, tmp_path: Path) -> None:
     assert contents(folder) == before
     with pytest.raises(UserError, match=r"no run folder, config\.yaml is missing"):
         resume(tmp_path)
+    with pytest.raises(UserError, match=r"^rerun=nope: no run folder"):
+        rerun(Path("nope"), [], [], None)
 
 
 def test_a_broken_checkpoint_is_one_line(whole: Whole, tmp_path: Path) -> None:
@@ -571,6 +573,7 @@ def test_rerun_is_the_same_experiment_elsewhere(
         (["resume=a", "rerun=b"], "not both"),
         (["resume=auto"], "go together"),
         (["resume=a", "run_dir=b"], "go together"),
+        (["rerun="], "rerun= names nothing"),
         (["trust=[a]"], "goes with resume= or rerun="),
         (["run_dir=a", "buffer.k=3"], "goes with resume= or rerun="),
         (["resume=a", "-m"], "-m does not go with"),

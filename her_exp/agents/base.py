@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,12 @@ class GoalAgent:
         self.learners: dict[str, Learner] = {}
         self.env_steps = 0  #: env steps seen: the clock of exploration schedules
         self.updates = 0
+
+    @staticmethod
+    def nbytes(spaces: GoalSpaces, hidden_sizes: Sequence[int]) -> int:
+        """Bytes that an agent takes at least: one network, its gradient and Adam's two moments."""
+        widths = [spaces.observation_dim + spaces.goal_dim, *hidden_sizes, 1]
+        return 4 * 4 * sum(i * o for i, o in itertools.pairwise(widths))
 
     def initialize(self, make: Callable[[], MLP]) -> MLP:
         """Return `make()`, initialised from the agent's own seed; torch's global stream is untouched."""

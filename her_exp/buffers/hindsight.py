@@ -14,7 +14,8 @@ import torch
 from gymnasium import spaces as gym_spaces
 
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, MixedGoals, Strategy, as_mixed
-from her_exp.buffers.steps import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps
+from her_exp.buffers.steps import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps, stored_fields
+from her_exp.buffers.storage import StepRing
 from her_exp.distance import DistanceGoal
 from her_exp.ranges import check_ranges
 from her_exp.types import Array, Batch, GoalFunctions, GoalSpaces, Observation, Step
@@ -91,6 +92,11 @@ class HindsightReplayBuffer:
         self._batches: dict[tuple[int, int], list[Batch]] = {}
         self._last: tuple[Index, MixedGoals, int, tuple[int, int]] | None = None
         self._metrics: dict[str, float] = {}  # of the last draw before a state was loaded
+
+    @staticmethod
+    def nbytes(spaces: GoalSpaces, capacity: int, num_envs: int) -> int:
+        """Bytes that a buffer of this capacity takes."""
+        return StepRing.nbytes(stored_fields(spaces), num_envs, capacity // num_envs)
 
     @property
     def size(self) -> int:

@@ -23,7 +23,9 @@ SIGNALS = ("reward", "terminated", "extra", "crash")
 REWARD, TERMINATED, EXTRA, CRASH = range(4)
 
 
-def _fields(spaces: GoalSpaces) -> dict[str, tuple[int, np.dtype[Any]]]:
+def stored_fields(spaces: GoalSpaces) -> dict[str, tuple[int, np.dtype[Any]]]:
+    """Return (width, dtype) of each field of a row."""
+
     def of(space: gym_spaces.Space[Any]) -> tuple[int, np.dtype[Any]]:
         return int(np.prod(space.shape or ())), np.dtype(space.dtype)
 
@@ -57,7 +59,7 @@ class StoredSteps:
         info_keys: Sequence[str],
         reward_range: tuple[float, float] | None,
     ):
-        fields = _fields(spaces)
+        fields = stored_fields(spaces)
         size = StepRing.nbytes(fields, lanes, rows) / 1e6
         log.info("buffer: %d rows in %d lanes, %.1f MB", rows * lanes, lanes, size)
         self.ring = StepRing(

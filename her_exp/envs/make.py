@@ -232,7 +232,7 @@ def find_spec(id: str) -> gym.envs.registration.EnvSpec:
     try:
         return gym.spec(id)
     except gym.error.Error as error:
-        near = difflib.get_close_matches(id, list(gym.registry), n=3, cutoff=0.5)
+        near = _near(id)
         hint = f"did you mean {' or '.join(near)}?" if near else "no id is near it."
         raise UserError(
             f"env.id={id}: no such env; {hint} A package that registers on import goes into "
@@ -247,6 +247,21 @@ def episode_steps(env: gym.Env[Any, Any]) -> int | None:
         counts.append(env.get_wrapper_attr("max_steps"))
     known = [int(n) for n in counts if isinstance(n, int | np.integer) and n > 0]
     return min(known) if known else None
+
+
+def _near(id: str) -> list[str]:
+    """Return up to two registered ids whose names, without namespace and version, are like that of `id`."""
+
+    def name(id: str) -> str:
+        return id.rpartition("/")[2].partition("-v")[0].lower()
+
+    newest: dict[str, gym.envs.registration.EnvSpec] = {}
+    for spec in gym.registry.values():
+        known = newest.setdefault(name(spec.id), spec)
+        if (spec.version or 0) > (known.version or 0):
+            newest[name(spec.id)] = spec
+    names = difflib.get_close_matches(name(id), newest, n=2, cutoff=0.75)
+    return [newest[near].id for near in names[: 1 if name(id) in newest else 2]]
 
 
 def goal_spaces(env: gym.Env[Any, Any], id: str) -> GoalSpaces:
