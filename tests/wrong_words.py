@@ -32,9 +32,7 @@ def wrong(make: Wrong) -> Wrong:
 
 
 def some_leaf(random: Random, base: Base, fits: Callable[[Leaf], bool] = lambda _: True) -> Leaf:
-    leaf = random.choice([leaf for leaf in base.leaves.values() if fits(leaf)])
-    assert isinstance(leaf, Leaf)
-    return leaf
+    return random.choice([leaf for leaf in base.leaves.values() if fits(leaf)])
 
 
 def typo(random: Random, word: str, known: Iterable[str]) -> str:
