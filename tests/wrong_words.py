@@ -26,7 +26,6 @@ VALUES = ("wrong_type", "out_of_range", "unknown_key")
 
 
 def wrong(make: Wrong) -> Wrong:
-    """Register a kind of wrongness."""
     WRONG[make.__name__] = make
     return make
 
