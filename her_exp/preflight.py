@@ -28,11 +28,13 @@ from her_exp.config import (
     composer,
     hydra_values,
     path_safe,
+    plain,
     texts,
     without_hydra,
 )
 from her_exp.hints import one_line
 from her_exp.run_folder import check_free, lock
+from her_exp.signatures import mismatch
 from her_exp.types import UserError
 from her_exp.validate import validate
 
@@ -117,6 +119,9 @@ def _check(args: argparse.Namespace, argv: Sequence[str], hydra: Composer) -> Pl
     flags += ["--config-dir", args.config_dir] if args.config_dir else []
     overrides = list(args.overrides)
     master = hydra.raw(overrides, RunMode.MULTIRUN)
+    verbose = plain(OmegaConf.create({"it": master.hydra.verbose}))["it"]
+    if wrong := mismatch(verbose, bool | str | list[str]):
+        raise UserError(f"hydra.verbose={verbose}: {wrong}")
     if not (args.multirun or master.hydra.mode == RunMode.MULTIRUN):
         cfg = hydra.job(overrides)
         validate(without_hydra(cfg))
