@@ -108,9 +108,8 @@ def explain(error: Exception, overrides: Sequence[str], hydra: Composer) -> str:
         return one_line(_grammar(error))
     if isinstance(error, MissingConfigException):
         return one_line(_no_option(error, hydra))
-    if (
-        isinstance(error, ValueError) and "digits" in text
-    ):  # Python reads no integer of more than 4300 digits
+    if isinstance(error, ValueError) and "digits" in text:
+        # Python reads no integer of more than 4300 of them.
         longest = max(overrides, key=len)
         return f"{longest[:60]}... ({len(longest)} characters): a number must be below 2**63"
     cause = error.__cause__
@@ -163,7 +162,9 @@ def _no_option(error: MissingConfigException, hydra: Composer) -> str:
 
 def path_for_option(overrides: Sequence[str], hydra: Composer) -> str | None:
     """Return the line for an option of a group that is a path, such as env=../x, if there is one."""
-    for override in _parsed(overrides):
+    values = [o.partition("=")[2] for o in overrides]
+    paths = [o for o, v in zip(overrides, values, strict=True) if "/" in v or v in (".", "..")]
+    for override in _parsed(paths):
         options = hydra.loader.get_group_options(override.key_or_group)
         value = None if override.is_delete() else override.value()
         parts = value.split("/") if isinstance(value, str) and value else []

@@ -26,10 +26,12 @@ from her_exp.config import (
     composer,
     hydra_values,
     path_safe,
+    plain,
     without_hydra,
 )
 from her_exp.hints import given_twice, one_line
 from her_exp.run_folder import check_free, lock
+from her_exp.signatures import mismatch
 from her_exp.types import UserError
 from her_exp.validate import validate
 
@@ -101,6 +103,9 @@ def _check(args: argparse.Namespace, argv: Sequence[str], hydra: Composer) -> Pl
     overrides = list(args.overrides)
     twice = given_twice(overrides)
     master = hydra.raw(overrides, RunMode.MULTIRUN)
+    verbose = plain(OmegaConf.create({"it": master.hydra.verbose}))["it"]
+    if wrong := mismatch(verbose, bool | str | list[str]):
+        raise UserError(f"hydra.verbose={verbose}: {wrong}")
     if not (args.multirun or master.hydra.mode == RunMode.MULTIRUN):
         cfg = hydra.job(overrides)
         for line in twice:  # overrides appended to others: a script's way

@@ -52,10 +52,6 @@ _HYDRA: dict[str, Any] = {
     "_recursive_": bool,
 }
 
-#: Where a key belongs that our own classes do not know.
-_OTHERS = ("a class of your own that takes more is chosen by its _target_",
-           "an env of your own that takes more is chosen by env=gym env.id=...")  # fmt: skip
-
 #: Characters of a value that a line repeats, at most.
 _LONGEST = 120
 
@@ -198,7 +194,9 @@ def _argument(
     elif name not in takes.types and not takes.open:
         known = sorted(set(takes.types) - runtime)
         near = did_you_mean(key, [f"{group}.{name}" for name in known])
-        hint = near or f"{group} takes {', '.join(known) or 'nothing'}; {_OTHERS[group == 'env']}"
+        own = f"; a class of yours that takes more is chosen by {group}._target_"
+        all_known = f"{group} takes {', '.join(known) or 'nothing'}"
+        hint = near or (all_known if group == "env" else all_known + own)
         yield key, f"unknown key {key}: {hint}"
     elif wrong := mismatch(value, takes.types.get(name, Any)) or (ours and complaint(name, value)):
         yield _value(key, value, wrong)

@@ -40,7 +40,7 @@ def _short(words: Iterable[str]) -> list[str]:
     return [f"{key}={value}" for key, value in SHORT.items() if key not in text]
 
 
-# --- right ones -----
+# --- right ones ----------------------------------------------------------------------------------
 
 
 def right_words(random: Random, base: Base) -> list[str]:

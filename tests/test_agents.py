@@ -822,3 +822,12 @@ def test_images_and_bits_are_flattened() -> None:
     agent.observe(bits, bits, np.ones(5), 5)
     assert agent.act(bits, bits, explore=False).shape == (5,)
     assert agent.input_of(bits, bits).shape == (5, 12)
+
+
+@BOTH
+def test_nbytes_is_a_little_less_than_the_smallest_network_takes(make: Any) -> None:
+    """Weights, gradient and Adam's two moments, without biases."""
+    agent = make()
+    networks = [learner.network for learner in agent.learners.values()]
+    smallest = 4 * min(sum(p.nbytes for p in network.parameters()) for network in networks)
+    assert 0.8 * smallest < agent.nbytes(agent.spaces, SETTINGS["hidden_sizes"]) < smallest

@@ -81,3 +81,10 @@ def test_a_state_of_other_lanes_is_refused() -> None:
 def test_settings_are_checked(settings: dict, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         make(**settings)
+
+
+def test_nbytes_is_what_the_ring_takes() -> None:
+    buffer = make(lanes=3, capacity=20)
+    arrays = [*buffer._ring.arrays.values(), buffer._ring._left, buffer._ring._since]
+    taken = sum(array.nbytes for array in arrays)
+    assert HindsightReplayBuffer.nbytes(GoalSpaces(BOX, BOX, spaces.Discrete(2)), 20, 3) == taken

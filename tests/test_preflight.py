@@ -77,6 +77,10 @@ def test_preflight_of_one_run(here: Path) -> None:
         (["-m", "hydra.launcher._target_=os.system"], "os.system: no plugin of Hydra; choose"),
         (["-m", "hydra.sweep.subdir=${nope}"], "hydra.sweep.subdir: Interpolation key 'nope'"),
         (["hydra.run.dir="], "hydra.run.dir= names no folder"),
+        (
+            ["hydra.verbose={a: 1}"],
+            "hydra.verbose={'a': 1}: must be true or false or text or a list",
+        ),
         (["hydra.run=3"], "hydra.run=3: must be a mapping"),
         (["--config-name=../config"], "--config-name=../config: give a name"),
     ],

@@ -26,15 +26,12 @@ VALUES = ("wrong_type", "out_of_range", "unknown_key")
 
 
 def wrong(make: Wrong) -> Wrong:
-    """Register a kind of wrongness."""
     WRONG[make.__name__] = make
     return make
 
 
 def some_leaf(random: Random, base: Base, fits: Callable[[Leaf], bool] = lambda _: True) -> Leaf:
-    leaf = random.choice([leaf for leaf in base.leaves.values() if fits(leaf)])
-    assert isinstance(leaf, Leaf)
-    return leaf
+    return random.choice([leaf for leaf in base.leaves.values() if fits(leaf)])
 
 
 def typo(random: Random, word: str, known: Iterable[str]) -> str:
