@@ -35,6 +35,7 @@ OPTIONS = {
 COMPANY = {
     "env=bit_flip": ["agent=dqn"],
     "agent=dqn": ["env=bit_flip"],
+    "agent=qrdqn": ["env=bit_flip"],
     "env=gym": ["env.id=her_exp/PointReach-v0"],
 }
 
