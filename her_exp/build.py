@@ -65,11 +65,14 @@ def make_agent(cfg: DictConfig, task: GoalTask, device: str) -> Agent:
 def make_trainer(cfg: DictConfig, folder: Path, state: Mapping[str, Any] | None = None) -> Trainer:
     """Return the trainer of a config; it writes into `folder` and goes on from `state`, if given.
 
-    `cfg.env.backend` and `cfg.device` are written back resolved.
+    `cfg.env.backend`, `cfg.device` and `cfg.agent.precision` are written back resolved.
     """
     seeds = streams(cfg.seed)
     task: GoalTask = make(cfg.env)
     cfg.env.backend, cfg.device = task.backend, resolve_device(cfg.device)
+    agent = make_agent(cfg, task, cfg.device)
+    if cfg.agent.get("precision") == "auto":
+        cfg.agent.precision = getattr(agent, "precision", "auto")
     functions = task.goal_functions(cfg.buffer.get("info_keys") or ())
     for line in functions.sources:
         log.info("%s: %s", task.name, line)
@@ -88,7 +91,7 @@ def make_trainer(cfg: DictConfig, folder: Path, state: Mapping[str, Any] | None 
         eval_env=task.make(min(task.num_eval_envs, cfg.trainer.eval_episodes)),
         goal_functions=functions,
         buffer=buffer,
-        agent=make_agent(cfg, task, cfg.device),
+        agent=agent,
         logger=RunLogger(
             folder, cfg.trainer.total_steps, cfg.trainer.progress, state and state["log"]
         ),

@@ -63,13 +63,10 @@ def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> float
 
 def run_trainer(cfg: DictConfig, run: RunFolder, state: Mapping[str, Any] | None = None) -> float:
     """Train in a folder that is ours, from the start or from a checkpoint's `state`."""
-    import torch
-
     from her_exp.build import make_trainer
+    from her_exp.process import prepare_process
 
-    torch.set_num_threads(cfg.threads)
-    # Numbers below 1e-38 cost a hundred times the others and mean nothing here.
-    torch.set_flush_denormal(True)
+    prepare_process(cfg.threads)
     try:
         trainer = make_trainer(cfg, run.path, state)
     except Exception as error:

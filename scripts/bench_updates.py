@@ -3,9 +3,10 @@
 python scripts/bench_updates.py                  # needs stable-baselines3: pip install -e '.[bench]'
 python scripts/bench_updates.py --help
 
-FetchPush's shapes (observation 25, goal 3, action 4), float32, no LayerNorm. Ours normalises its
-inputs, stable-baselines3 does not. "With sampling" draws from a full buffer of 1,000,000 transitions
-as training does: stable-baselines3 once an update, ours 40 batches a call. "Alone" has its batches.
+FetchPush's shapes (observation 25, goal 3, action 4), no LayerNorm; float32, ours also bfloat16. Ours
+normalises its inputs, stable-baselines3 does not. "With sampling" draws from a full buffer of
+1,000,000 transitions as training does: stable-baselines3 once an update, ours 40 batches a call.
+"Alone" has its batches. GFLOP/s count the products alone.
 Each thread count runs in a process of its own.
 """
 
@@ -32,7 +33,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import Tensor
 
 from her_exp.agents.ddpg import DDPG
+from her_exp.agents.precision import Precision
 from her_exp.buffers.hindsight import HindsightReplayBuffer
+from her_exp.process import prepare_process
 from her_exp.types import GoalSpaces
 
 LR, GAMMA, TAU = 1e-3, 0.98, 0.05
@@ -41,7 +44,9 @@ A_CALL = 40  # batches drawn in one call of ours, and gradient steps of one trai
 
 OURS, OURS_ALONE = "her_exp, with sampling", "her_exp, alone"
 PEER, PEER_ALONE = "stable-baselines3, with sampling", "stable-baselines3, alone"
+LOW, LOW_ALONE = "her_exp bfloat16, with sampling", "her_exp bfloat16, alone"
 MM, ONEDNN = "products alone (torch.mm)", "products alone (oneDNN)"
+LOW_MM = "products alone (bfloat16)"
 
 
 def arguments() -> argparse.Namespace:
@@ -50,7 +55,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--capacity", type=int, default=1_000_000, help="transitions stored")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="default 1 2")
     parser.add_argument(
-        "--nets", nargs="+", default=["256,256,256:256", "256,256,256:1024", "64,64:256"],
+        "--nets", nargs="+",
+        default=["256,256,256:256", "256,256,256:1024", "256,256,256:2048", "64,64:256"],
         help="hidden sizes and batch, e.g. 256,256,256:1024",
     )  # fmt: skip
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
@@ -87,17 +93,16 @@ def products(hidden: list[int], batch: int) -> list[Product]:
     return [(kind, batch, i, o) for kind, these in parts for i, o in these]
 
 
-def run_products(listed: list[Product], multiply: Callable[..., Any]) -> Callable[[], None]:
+def run_products(
+    listed: list[Product], multiply: Callable[..., Any], dtype: torch.dtype = torch.float32
+) -> Callable[[], None]:
     """Return a function that does all of them: `multiply(a, b, out)` is a @ b."""
     operands: list[tuple[Tensor, Tensor, Tensor]] = []
     for kind, batch, inputs, outputs in listed:
-        x, w, g = (
-            torch.randn(batch, inputs),
-            torch.randn(outputs, inputs),
-            torch.randn(batch, outputs),
-        )
+        shapes = ((batch, inputs), (outputs, inputs), (batch, outputs))
+        x, w, g = (torch.randn(shape).to(dtype) for shape in shapes)
         a, b = {"forward": (x, w.t()), "input": (g, w), "weight": (g.t(), x)}[kind]
-        operands.append((a, b, torch.empty(a.shape[0], b.shape[1])))
+        operands.append((a, b, torch.empty(a.shape[0], b.shape[1], dtype=dtype)))
 
     def run() -> None:
         for a, b, out in operands:
@@ -117,12 +122,12 @@ def by_onednn(a: Tensor, b: Tensor, out: Tensor) -> None:
 # -- the two sides -------------------------------------------------------------------------------
 
 
-def our_agent(hidden: list[int], buffer: HindsightReplayBuffer) -> DDPG:
+def our_agent(hidden: list[int], buffer: HindsightReplayBuffer, precision: Precision) -> DDPG:
     env = common.ToyPush()
     space = env.observation_space.spaces
     agent = DDPG(
         hidden_sizes=hidden, layer_norm=False, gamma=GAMMA, tau=TAU, actor_lr=LR, critic_lr=LR,
-        spaces=GoalSpaces(space["observation"], space["desired_goal"], env.action_space),
+        precision=precision, spaces=GoalSpaces(space["observation"], space["desired_goal"], env.action_space),
         reward_range=common.REWARDS, seed=np.random.SeedSequence(0),
     )  # fmt: skip
     seen = buffer.sample(4096)[0]
@@ -154,28 +159,30 @@ def ways(
     hidden: list[int], batch: int, mine: HindsightReplayBuffer, theirs: HerReplayBuffer
 ) -> dict[str, Callable[[], object]]:
     """Return what is timed, by name; both sides do `A_CALL` updates a call."""
-    agent, alone = our_agent(hidden, mine), our_agent(hidden, mine)
     fixed = [type(b)(*(part.clone() for part in b)) for b in mine.sample(batch, A_CALL)]
     peer, peer_alone = peer_agent(hidden, batch), peer_agent(hidden, batch)
     peer.replay_buffer = theirs
     drawn = theirs.sample(batch)
     peer_alone.replay_buffer = SimpleNamespace(sample=lambda *_, **__: drawn)
 
-    def with_sampling() -> None:
+    def with_sampling(agent: DDPG) -> None:
         for each in mine.sample(batch, A_CALL):
             agent.update(each)
 
-    def without() -> None:
+    def without(agent: DDPG) -> None:
         for each in fixed:
-            alone.update(each)
+            agent.update(each)
 
     listed = products(hidden, batch)
     timed: dict[str, Callable[[], object]] = {
-        OURS: with_sampling,
+        OURS: partial(with_sampling, our_agent(hidden, mine, "float32")),
+        LOW: partial(with_sampling, our_agent(hidden, mine, "bfloat16")),
         PEER: partial(peer.train, A_CALL, batch),
-        OURS_ALONE: without,
+        OURS_ALONE: partial(without, our_agent(hidden, mine, "float32")),
+        LOW_ALONE: partial(without, our_agent(hidden, mine, "bfloat16")),
         PEER_ALONE: partial(peer_alone.train, A_CALL, batch),
         MM: run_products(listed, by_mm),
+        LOW_MM: run_products(listed, by_mm, torch.bfloat16),
     }
     if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         timed[ONEDNN] = run_products(listed, by_onednn)
@@ -188,9 +195,7 @@ def ways(
 def worker(args: argparse.Namespace) -> None:
     """Measure everything with one thread count; ends with a JSON line of ms an update."""
     (threads,) = args.threads
-    # As training does: numbers below 1e-38 cost a hundred times the others. For both sides.
-    torch.set_flush_denormal(True)
-    torch.set_num_threads(threads)
+    prepare_process(threads)  # as training does; for both sides
     mine = common.her_exp_buffer(args.capacity, common.random_walks(2500))
     theirs = peer_buffer(args.capacity)
     result: dict[str, Any] = {"machine": common.machine(), "nets": {}}
@@ -198,7 +203,7 @@ def worker(args: argparse.Namespace) -> None:
         hidden, batch = parse(net)
         spent = common.in_turn(ways(hidden, batch, mine, theirs), args.pairs, 0.5)
         result["nets"][net] = {
-            name: [1000 * s / (1 if name in (MM, ONEDNN) else A_CALL) for s in seconds]
+            name: [1000 * s / (1 if name in (MM, ONEDNN, LOW_MM) else A_CALL) for s in seconds]
             for name, seconds in spent.items()
         }
     common.last_line(**result)
@@ -229,6 +234,9 @@ def quotients(spent: dict[str, list[float]]) -> dict[str, common.Spread]:
     asked = {
         "stable-baselines3 / her_exp, with sampling": (PEER, OURS),
         "stable-baselines3 / her_exp, alone": (PEER_ALONE, OURS_ALONE),
+        "stable-baselines3 / her_exp bfloat16, with sampling": (PEER, LOW),
+        "her_exp, alone / her_exp bfloat16, alone": (OURS_ALONE, LOW_ALONE),
+        "her_exp bfloat16, alone / products in bfloat16": (LOW_ALONE, LOW_MM),
         "her_exp, alone / products by torch.mm": (OURS_ALONE, MM),
         "her_exp, alone / products by oneDNN": (OURS_ALONE, ONEDNN),
         "stable-baselines3, alone / products by torch.mm": (PEER_ALONE, MM),
@@ -254,15 +262,19 @@ def main() -> None:
         for net, spent in result["nets"].items():
             hidden, batch = parse(net)
             about = ("x".join(map(str, hidden)), batch, threads)
-            rows += [(*about, name, common.spread(ms)) for name, ms in spent.items()]
+            gflop = sum(2 * b * i * o for _, b, i, o in products(hidden, batch)) / 1e9
+            rows += [
+                (*about, name, (ms := common.spread(each)), f"{1000 * gflop / ms.median:.0f}")
+                for name, each in spent.items()
+            ]
             found = quotients(spent)
             ratios += [(*about, name, value) for name, value in found.items()]
             figures[f"{net} threads {threads}"] = {
-                "gflop": sum(2 * b * i * o for _, b, i, o in products(hidden, batch)) / 1e9,
+                "gflop": gflop,
                 "ms": {name: common.spread(ms).figures() for name, ms in spent.items()},
                 "ratios": {name: value.figures() for name, value in found.items()},
             }
-    print(common.table(("net", "batch", "threads", "what", "ms an update"), rows))
+    print(common.table(("net", "batch", "threads", "what", "ms an update", "GFLOP/s"), rows))
     print()
     print(common.table(("net", "batch", "threads", "ratio, pair by pair", "times"), ratios))
     common.last_line(benchmark="updates", machine=machine, pairs=args.pairs, **figures)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 import random
 from typing import Any
 
@@ -151,11 +152,15 @@ VARIANTS = pytest.mark.parametrize(
 
 
 @VARIANTS
-@pytest.mark.parametrize("action_l2", [0.0, 0.7])
-def test_ddpg_updates_equal_the_reference(changes: dict[str, Any], action_l2: float) -> None:
+@pytest.mark.parametrize(
+    ("action_l2", "on"), [(0.0, "output"), (0.7, "output"), (0.7, "preactivation")]
+)
+def test_ddpg_updates_equal_the_reference(
+    changes: dict[str, Any], action_l2: float, on: str
+) -> None:
     settings = {"gamma": 0.9, "tau": 0.1, "layer_norm": False, "grad_clip_norm": None} | changes
     rates = {"critic": 2e-3, "actor": 1e-3}
-    agent = ddpg(action_l2=action_l2, actor_lr=1e-3, critic_lr=2e-3, **settings)
+    agent = ddpg(action_l2=action_l2, action_l2_on=on, actor_lr=1e-3, critic_lr=2e-3, **settings)
     reference = Reference(agent, rates, settings)
     see(agent)
 
@@ -173,14 +178,35 @@ def test_ddpg_updates_equal_the_reference(changes: dict[str, Any], action_l2: fl
         value = q(net["critic"], state, action)
         critic_loss = ((value - y) ** 2).mean()
         reference.step("critic", critic_loss)
-        choice = torch.tanh(net["actor"](state))
-        actor_loss = -q(net["critic"], state, choice).mean() + action_l2 * (choice**2).mean()
+        raw = net["actor"](state)
+        choice = torch.tanh(raw)
+        large = choice if on == "output" else raw
+        actor_loss = -q(net["critic"], state, choice).mean() + action_l2 * (large**2).mean()
         reference.step("actor", actor_loss)
         reference.follow()
         assert float(metrics["critic_loss"]) == pytest.approx(critic_loss.item(), rel=1e-4)
         assert float(metrics["actor_loss"]) == pytest.approx(actor_loss.item(), abs=1e-5)
         assert float(metrics["q_mean"]) == pytest.approx(value.mean().item(), abs=1e-5)
     same_parameters(agent, reference)
+
+
+@pytest.mark.parametrize(("on", "size"), [("output", math.tanh(2.0)), ("preactivation", 2.0)])
+def test_what_action_l2_is_on(on: str, size: float) -> None:
+    """Where the critic is flat, the actor's loss and slope are the penalty's alone."""
+    agent = ddpg(action_l2=0.3, action_l2_on=on, hidden_sizes=(), critic_lr=1e-9)
+    answer(agent.critic, 0.0)
+    answer(agent.actor, 2.0, -2.0)
+    metrics = agent.update(batches(ddpg)[0])
+    assert float(metrics["actor_loss"]) == pytest.approx(0.3 * size**2, rel=1e-4)
+    inner = 1.0 if on == "preactivation" else 1.0 - math.tanh(2.0) ** 2
+    by_bias = agent.learners["actor"].gradient[-2:]
+    slope = 0.3 * 2 * size * inner / 2  # the mean is over both coordinates
+    torch.testing.assert_close(by_bias, torch.tensor([slope, -slope]), rtol=1e-4, atol=0)
+
+
+def test_an_action_l2_on_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="action_l2_on='outputs' must be output or preactivation"):
+        ddpg(action_l2_on="outputs")
 
 
 @VARIANTS

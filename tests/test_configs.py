@@ -15,6 +15,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from her_exp.agents import precision
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps
 from her_exp.config import CONF_DIR, compose
 from her_exp.train import train
@@ -103,6 +104,17 @@ def test_every_backend_trains(backend: str, short: list[str], tmp_path: Path) ->
     assert written.env.backend == ("native" if backend == "auto" else backend)
 
 
+@pytest.mark.parametrize("able", [True, False])
+def test_the_precision_that_auto_stands_for_is_written(
+    able: bool, short: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "has_bfloat16", lambda _: able)
+    words = [*POINT, *short, "agent.hidden_sizes=[128]", "agent.precision=auto"]
+    run(tmp_path / "run", words)
+    written = OmegaConf.load(tmp_path / "run" / "config.yaml")
+    assert written.agent.precision == ("bfloat16" if able else "float32")
+
+
 def test_backends_give_the_same_numbers(short: list[str], tmp_path: Path) -> None:
     values = {}
     for backend in ("native", "sync", "async"):
@@ -137,7 +149,8 @@ SWITCHES = {
 def test_all_switches_of_an_agent(agent: str, short: list[str], tmp_path: Path) -> None:
     words = [
         f"agent={agent}", *SWITCHES[agent], "agent.layer_norm=true", "agent.normalize=false",
-        "agent.clip_targets=false", "agent.grad_clip_norm=1", "agent.target_every=5", *short,
+        "agent.clip_targets=false", "agent.grad_clip_norm=1", "agent.target_every=5",
+        "agent.precision=bfloat16", *short,
     ]  # fmt: skip
     run(tmp_path / "run", words)
 

@@ -23,6 +23,10 @@ def test_point_reach_stops_on_its_goal(tmp_path: Path, seed: int) -> None:
     assert learn(tmp_path, f"seed={seed}")["success_final"] >= 0.98
 
 
+def test_point_reach_in_bfloat16(tmp_path: Path) -> None:
+    assert learn(tmp_path, "agent.precision=bfloat16")["success_final"] >= 0.98
+
+
 def test_point_reach_without_hindsight_learns_nothing(tmp_path: Path) -> None:
     assert learn(tmp_path, "buffer.k=0")["success_final"] <= 0.2
 

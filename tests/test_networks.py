@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from her_exp.agents import networks
+from her_exp.agents import networks, precision
 from her_exp.agents.networks import MLP, Learner, product
+from her_exp.agents.precision import resolve_precision
 
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -53,6 +54,64 @@ def test_gradients_equal_autograds(sizes: tuple[int, ...], layer_norm: bool) -> 
     ):
         assert mine.shape == parameter.shape, name
         assert relative(mine, theirs) < 1e-4, name
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("sizes", [(7, 5), (7, 16, 3), (30, 256, 256, 4)])
+def test_bfloat16_is_near_float32(
+    sizes: tuple[int, ...], layer_norm: bool, onednn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As near as torch's own autocast comes: some ReLUs go the other way."""
+    if not onednn:
+        monkeypatch.setattr(networks, "_ONEDNN", None)
+    torch.manual_seed(1)
+    network = MLP(sizes, layer_norm=layer_norm, precision="bfloat16")
+    plain = MLP(sizes, layer_norm=layer_norm)
+    plain.load_state_dict(network.state_dict())
+    x = torch.randn(256, sizes[0], requires_grad=True)
+    slope = torch.randn(256, sizes[-1])
+    expected_y = plain(x)
+    expected = torch.autograd.grad((expected_y * slope).sum(), [x, *plain.parameters()])
+    with torch.no_grad():
+        y, tape = network.record(x.detach())
+        got = [network.slope(tape, slope), *network.gradients(tape, slope)]
+        assert torch.equal(network.exact(x.detach()), plain(x.detach()))
+    assert y.dtype == got[0].dtype == torch.float32
+    assert relative(y, expected_y.detach()) < 0.02
+    for mine, theirs in zip(got, expected, strict=True):
+        assert mine.shape == theirs.shape
+        assert (mine - theirs).norm() < 0.1 * theirs.norm()
+    if len(sizes) > 2:
+        assert not torch.equal(y, plain(x).detach())  # or bfloat16 was not used at all
+
+
+def test_bfloat16_rounds_no_output() -> None:
+    """A value near -50 in bfloat16 itself would move in steps of 0.25."""
+    network = MLP((2, 8, 1), precision="bfloat16")
+    with torch.no_grad():
+        network.layers[-1].bias.fill_(-50.0)
+        y = network(torch.zeros(1, 2))
+        network.layers[-1].bias.add_(0.01)
+        assert float(network(torch.zeros(1, 2)) - y) == pytest.approx(0.01, abs=1e-4)
+
+
+def test_auto_is_bfloat16_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cpu = torch.device("cpu")
+    for able, wide, narrow in ((True, "bfloat16", "float32"), (False, "float32", "float32")):
+        monkeypatch.setattr(precision, "has_bfloat16", lambda _, able=able: able)
+        assert resolve_precision("auto", cpu, [256, 256]) == wide
+        assert resolve_precision("auto", cpu, [64, 64]) == narrow
+        assert resolve_precision("auto", cpu, [256, 32]) == narrow
+        assert resolve_precision("float32", cpu, [256, 256]) == "float32"
+        assert caplog.messages == []
+        assert resolve_precision("bfloat16", cpu, [8]) == "bfloat16"
+        assert len(caplog.messages) == (not able)
+    assert "emulates it" in caplog.text
+    with pytest.raises(ValueError, match="one of float32, bfloat16, auto"):
+        resolve_precision("float16", cpu, [8])
 
 
 def test_a_learner_is_adam() -> None:

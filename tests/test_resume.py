@@ -37,6 +37,7 @@ AGENTS: dict[str, tuple[str, list[str]]] = {
     "sac": ("box", ["agent=sac", "agent.random_steps=100"]),
     "redq": ("box", ["agent=sac", "agent.random_steps=100", *_SUBSET]),
     "tqc": ("box", ["agent=tqc", "agent.random_steps=100", "agent.n_quantiles=5"]),
+    "ddpg_bfloat16": ("box", ["agent=ddpg", "agent.precision=bfloat16"]),
     "dqn": ("discrete", ["agent=dqn", "agent.epsilon_steps=300"]),
     "qrdqn": ("discrete", ["agent=qrdqn", "agent.epsilon_steps=300", "agent.dueling=true"]),
 }

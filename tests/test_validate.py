@@ -59,6 +59,8 @@ def refusal(*overrides: str) -> str:
         ("buffer.strategy={_target_: her_exp.trainer.Trainr}", "buffer.strategy._target_"),
         ("env=gym env.id=CartPole-v1", "no goal env"),
         ("agent=dqn", "take agent=ddpg"),
+        ("agent.precision=float16", "must be one of float32, bfloat16, auto"),
+        ("agent.action_l2_on=outputs", "must be one of output, preactivation"),
         ("~agent._target_", "agent._target_ is not set; choose agent="),
     ],
 )
@@ -76,6 +78,7 @@ def test_wrong_values_are_refused_in_one_line(overrides: str, line: str) -> None
         "trainer.stop_at=1",
         "trainer.eval_every=null",
         "device=auto",
+        "agent.precision=auto",
         "trainer.learning_starts=6000 trainer.updates_per_step=0",
         "env=gym env.id=her_exp/PointReach-v0 env.backend=sync +env.max_steps=20 +env.max_episode_steps=9",
         "~agent.gamma",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from her_exp.agents.base import GoalAgent
 from her_exp.agents.networks import MLP
+from her_exp.agents.precision import resolve_precision
 from her_exp.types import Array, GoalSpaces
 
 
@@ -22,7 +23,7 @@ class BoxAgent(GoalAgent):
 
     Args:
         spaces, reward_range, seed, device: see `GoalAgent`.
-        hidden_sizes, layer_norm: of all networks, see `MLP`.
+        hidden_sizes, layer_norm, precision: of all networks, see `MLP`; precision may be 'auto'.
         random_action: share of exploring actions drawn uniformly from the Box.
         random_steps: env steps at the start with such actions only.
         **shared: further settings of `GoalAgent`.
@@ -37,6 +38,7 @@ class BoxAgent(GoalAgent):
         *,
         hidden_sizes: Sequence[int],
         layer_norm: bool,
+        precision: str,
         random_action: float,
         random_steps: int,
         **shared: Any,
@@ -45,6 +47,7 @@ class BoxAgent(GoalAgent):
             raise ValueError(complaint)
         super().__init__(spaces, reward_range, seed, device, **shared)
         self.hidden_sizes, self.layer_norm = hidden_sizes, layer_norm
+        self.precision = resolve_precision(precision, self.device, hidden_sizes)
         self.random_action, self.random_steps = random_action, random_steps
         assert isinstance(spaces.action, gym_spaces.Box)
         low, high = (
@@ -72,7 +75,9 @@ class BoxAgent(GoalAgent):
     def network(self, inputs: int, outputs: int) -> MLP:
         """Return a new network (b, inputs) to (b, outputs)."""
         sizes = [inputs, *self.hidden_sizes, outputs]
-        return self.initialize(lambda: MLP(sizes, layer_norm=self.layer_norm))
+        return self.initialize(
+            lambda: MLP(sizes, layer_norm=self.layer_norm, precision=self.precision)
+        )
 
     def units(self, action: Tensor) -> Tensor:
         """Return actions (b, action_dim) of the Box in units of half of it."""

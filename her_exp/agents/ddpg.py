@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from her_exp.agents.continuous import BoxAgent
 from her_exp.agents.networks import MLP, Learner
+from her_exp.agents.precision import Precision
 from her_exp.ranges import check_ranges
 from her_exp.types import Array, Batch, GoalSpaces, Metrics
 
@@ -39,10 +40,12 @@ class DDPG(BoxAgent):
         random_action: float = 0.1,
         random_steps: int = 500,
         action_l2: float = 0.0,
+        action_l2_on: Literal["output", "preactivation"] = "output",
         grad_clip_norm: float | None = None,
         clip_targets: bool = True,
         normalize: bool = True,
         normalize_clip: float = 5.0,
+        precision: Precision = "float32",
         *,
         spaces: GoalSpaces,
         reward_range: tuple[float, float] | None = None,
@@ -55,13 +58,16 @@ class DDPG(BoxAgent):
             random_action=random_action, random_steps=random_steps, action_l2=action_l2,
             grad_clip_norm=grad_clip_norm, normalize_clip=normalize_clip,
         )  # fmt: skip
+        if action_l2_on not in ("output", "preactivation"):
+            wrong = f"action_l2_on={action_l2_on!r} must be output or preactivation"
+            raise ValueError(f"{type(self).__name__}: {wrong}")
         super().__init__(
             spaces, reward_range, seed, device, hidden_sizes=hidden_sizes, layer_norm=layer_norm,
-            random_action=random_action, random_steps=random_steps, gamma=gamma, tau=tau,
-            target_every=target_every, clip_targets=clip_targets, normalize=normalize,
-            normalize_clip=normalize_clip,
+            precision=precision, random_action=random_action, random_steps=random_steps,
+            gamma=gamma, tau=tau, target_every=target_every, clip_targets=clip_targets,
+            normalize=normalize, normalize_clip=normalize_clip,
         )  # fmt: skip
-        self.noise_std, self.action_l2 = noise_std, action_l2
+        self.noise_std, self.action_l2, self.action_l2_on = noise_std, action_l2, action_l2_on
         state, action = self.state_dim, self.action_dim
         self.actor, self.target_actor = self.network(state, action), self.network(state, action)
         self.critic, self.target_critic = self.make_critic(), self.make_critic()
@@ -82,7 +88,7 @@ class DDPG(BoxAgent):
 
     def choose(self, state: Tensor, explore: bool) -> Array:
         """Return the policy's actions (n, action_dim), with Gaussian noise if exploring."""
-        action: Array = torch.tanh(self.actor(state)).cpu().numpy()
+        action: Array = torch.tanh(self.actor.exact(state)).cpu().numpy()
         if explore:
             action = action + self.noise_std * self._generator.standard_normal(action.shape)
         return action
@@ -108,11 +114,14 @@ class DDPG(BoxAgent):
         value, critic_tape = self.judge.record(torch.cat([state, choice], dim=-1))
         slope = self.judge.slope(critic_tape, torch.full_like(value, -1 / len(value)))
         slope = slope[:, state.shape[-1] :]
-        if self.action_l2:
-            slope = slope + choice * (2 * self.action_l2 / choice.numel())
-        slope = slope * (1.0 - choice * choice)
+        through_tanh = 1.0 - choice * choice
+        # The penalty is on what tanh gives, or on what goes into it.
+        output = self.action_l2_on == "output"
+        penalised = choice if output else raw
+        pull = penalised * (2 * self.action_l2 / choice.numel())
+        slope = (slope + pull) * through_tanh if output else slope * through_tanh + pull
         self.learners["actor"].step(self.actor.gradients(tape, slope))
-        return self.action_l2 * choice.square().mean() - value.mean()
+        return self.action_l2 * penalised.square().mean() - value.mean()
 
     def _target(self, batch: Batch) -> Tensor:
         """Return the critic's target (b,)."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from her_exp.agents.base import GoalAgent
 from her_exp.agents.networks import MLP, Learner
+from her_exp.agents.precision import Precision, resolve_precision
 from her_exp.ranges import check_ranges
 from her_exp.types import Array, Batch, GoalSpaces, Metrics
 
@@ -41,6 +42,7 @@ class DQN(GoalAgent):
         clip_targets: bool = True,
         normalize: bool = True,
         normalize_clip: float = 5.0,
+        precision: Precision = "float32",
         *,
         spaces: GoalSpaces,
         reward_range: tuple[float, float] | None = None,
@@ -61,6 +63,7 @@ class DQN(GoalAgent):
             normalize=normalize, normalize_clip=normalize_clip,
         )  # fmt: skip
         assert isinstance(spaces.action, gym_spaces.Discrete)
+        self.precision = resolve_precision(precision, self.device, hidden_sizes)
         self.double, self.dueling = double, dueling
         self.epsilon_start, self.epsilon_end = epsilon_start, epsilon_end
         self.epsilon_steps = epsilon_steps
@@ -68,7 +71,8 @@ class DQN(GoalAgent):
         outputs = (self._n + dueling) * self.quantiles
         sizes = [spaces.observation_dim + spaces.goal_dim, *hidden_sizes, outputs]
         self.q, self.target_q = (
-            self.initialize(lambda: MLP(sizes, layer_norm=layer_norm)) for _ in range(2)
+            self.initialize(lambda: MLP(sizes, layer_norm=layer_norm, precision=self.precision))
+            for _ in range(2)
         )
         self.learners = {"q": Learner(self.q, lr, self.target_q, grad_clip_norm)}
 
@@ -111,8 +115,8 @@ class DQN(GoalAgent):
     @torch.no_grad()
     def act(self, observation: Array, goal: Array, *, explore: bool) -> Array:
         """Return actions (n,) for observations (n, o) and goals (n, g); exploring is epsilon-greedy."""
-        state = self.input_of(observation, goal)
-        greedy = self.best(self.values(self.q(state))).cpu().numpy()
+        outputs = self.q.exact(self.input_of(observation, goal))
+        greedy = self.best(self.values(outputs)).cpu().numpy()
         if explore:
             n = len(greedy)
             anything = self._generator.integers(self._n, size=n)

@@ -18,26 +18,34 @@ from torch.optim.adam import adam
 #: oneDNN's matrix product, which torch itself takes for float32 only in convolutions and compiled code.
 #: Where MKL (behind F.linear) leaves AVX-512 unused, on CPUs of AMD, it is twice as fast.
 _ONEDNN: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-#: Multiplications in a product from which on that is worth its 10 us a call.
+#: Multiplications in a float32 product from which on that is worth its 10 us a call.
 _LARGE = 2**21
 
+_FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _relu_backward = torch.ops.aten.threshold_backward
 _layer_norm_backward = torch.ops.aten.native_layer_norm_backward
 
 
-def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return x @ weight.T + bias (b, o), for x (b, i) and weight (o, i)."""
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool = False) -> Tensor:
+    """Return x @ weight.T + bias (b, o), for x (b, i) and weight (o, i); with `relu`, its ReLU.
+
+    In float32 or, with sums in float32, in bfloat16, as x and weight are; the bias is float32.
+    """
     large = x.shape[0] * weight.numel() >= _LARGE
+    # For bfloat16 torch's own is oneDNN's too, without the bias and the ReLU.
+    fast = large if x.dtype == torch.float32 else bias is not None
     # oneDNN's has no backward pass: whoever wants autograd after all gets the other.
-    if large and _ONEDNN is not None and x.device.type == "cpu" and not torch.is_grad_enabled():
-        return _ONEDNN(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
-    return F.linear(x, weight, bias)
+    if fast and _ONEDNN is not None and x.device.type == "cpu" and not torch.is_grad_enabled():
+        return _ONEDNN(x, weight, bias, "relu" if relu else "none", [], "")  # type: ignore[no-any-return]
+    y = F.linear(x, weight, bias if bias is None else bias.to(x.dtype))
+    return y.relu_() if relu else y
 
 
 class Layer(NamedTuple):
     """What the backward pass of a layer needs of the forward pass."""
 
     x: Tensor  #: what went in
+    weight: Tensor  #: as it was multiplied
     y: Tensor  #: what came out
     norm: tuple[Tensor, Tensor, Tensor] | None  #: LayerNorm's input, mean and 1 / deviation
 
@@ -46,19 +54,27 @@ Tape = list[Layer]
 
 
 class MLP(nn.Module):
-    """Linear layers with ReLU between them: (b, sizes[0]) to (b, sizes[-1]).
+    """Linear layers with ReLU between them: (b, sizes[0]) to (b, sizes[-1]), float32 both.
+
+    With bfloat16 the layers up to the last hidden one multiply and hand on in it. The output layer,
+    LayerNorm's statistics and all parameters stay float32: a value near -50 would move in steps of
+    0.25, and a step of Adam would be lost in a weight.
 
     Args:
         sizes: widths, input and output included.
         layer_norm: LayerNorm before each ReLU.
+        precision: 'float32' or 'bfloat16'.
     """
 
-    def __init__(self, sizes: Sequence[int], *, layer_norm: bool = False):
+    def __init__(
+        self, sizes: Sequence[int], *, layer_norm: bool = False, precision: str = "float32"
+    ):
         super().__init__()
         pairs = list(itertools.pairwise(sizes))
         linear = [nn.Linear(i, o) for i, o in pairs]
         norms = [nn.LayerNorm(o) for _, o in pairs[:-1]] if layer_norm else []
         self.layers, self.norms = nn.ModuleList(linear), nn.ModuleList(norms)
+        self._format = _FORMATS[precision]
         # Plain lists: looking modules up costs more than a small product.
         self._linear = [(layer.weight, layer.bias) for layer in linear]
         self._norm = [(norm.weight, norm.bias, norm.eps) for norm in norms]
@@ -67,20 +83,29 @@ class MLP(nn.Module):
         """Return the last layer's output, without an activation."""
         return self.record(x)[0]
 
+    def exact(self, x: Tensor) -> Tensor:
+        """Return what `forward` does, in float32 whatever the precision: for acting."""
+        return self._run(x, torch.float32)[0]
+
     def record(self, x: Tensor) -> tuple[Tensor, Tape]:
         """Return what `forward` does, and what `gradients` and `slope` go back along."""
+        return self._run(x, self._format)
+
+    def _run(self, x: Tensor, format: torch.dtype) -> tuple[Tensor, Tape]:
         tape: Tape = []
         last = len(self._linear) - 1
         for i, (weight, bias) in enumerate(self._linear):
-            y, norm = product(x, weight, bias), None
-            if i < last:
-                if self._norm:
-                    before, (scale, shift, eps) = y, self._norm[i]
-                    y, mean, rstd = torch.native_layer_norm(before, scale.shape, scale, shift, eps)
-                    norm = (before, mean, rstd)
+            norm = None
+            used = torch.float32 if i == last else format
+            x, weight = x.to(used), weight.to(used)
+            y = product(x, weight, bias, relu=i < last and not self._norm)
+            if i < last and self._norm:
+                before, (scale, shift, eps) = y, self._norm[i]
+                y, mean, rstd = torch.native_layer_norm(before, scale.shape, scale, shift, eps)
+                norm = (before, mean, rstd)
                 # In place: no backward pass needs what goes into a ReLU, only what comes out.
                 y = y.relu_()
-            tape.append(Layer(x, y, norm))
+            tape.append(Layer(x, weight, y, norm))
             x = y
         return x, tape
 
@@ -95,14 +120,14 @@ class MLP(nn.Module):
 
     def slope(self, tape: Tape, slope: Tensor) -> Tensor:
         """Return a loss's gradient by the input (b, sizes[0]), given that by the output."""
-        return self._back(tape, slope, parameters=False)[0]
+        return self._back(tape, slope, parameters=False)[0].float()
 
     def _back(self, tape: Tape, slope: Tensor, parameters: bool) -> tuple[Tensor, list[Tensor]]:
         linear: list[Tensor] = []
         norms: list[Tensor] = []
         last = len(tape) - 1
         for i in range(last, -1, -1):
-            x, y, norm = tape[i]
+            x, weight, y, norm = tape[i]
             if i < last:
                 slope = _relu_backward(slope, y, 0)
                 if norm is not None:
@@ -114,7 +139,8 @@ class MLP(nn.Module):
             if parameters:
                 linear = [product(slope.t(), x.t()), slope.sum(0), *linear]
             if i or not parameters:
-                slope = product(slope, self._linear[i][0].t())
+                used = tape[0].x.dtype
+                slope = product(slope.to(used), weight.to(used).t())
         return slope, linear + norms
 
 
@@ -122,12 +148,16 @@ def _as_vector(network: nn.Module) -> Tensor:
     """Make all parameters views of one vector, and return it: it moves in one go."""
     parameters = list(network.parameters())
     vector = torch.cat([p.detach().reshape(-1) for p in parameters])
-    start = 0
-    for parameter in parameters:
-        part = vector[start : start + parameter.numel()]
-        parameter.data = part.view_as(parameter)
-        start += parameter.numel()
+    for parameter, part in zip(parameters, _parts(vector, network), strict=True):
+        parameter.data = part
     return vector
+
+
+def _parts(vector: Tensor, network: nn.Module) -> list[Tensor]:
+    """Return views of a vector in the shapes of the parameters."""
+    shapes = [p.shape for p in network.parameters()]
+    parts = torch.split(vector, [shape.numel() for shape in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 class Learner:
@@ -153,6 +183,7 @@ class Learner:
         self.network, self.target, self._clip, self._lr = network, target, grad_clip_norm, lr
         self._vector = _as_vector(network)
         self.gradient = torch.zeros_like(self._vector)
+        self._gradients = _parts(self.gradient, network)
         self._adam = {
             "mean": torch.zeros_like(self._vector),
             "square": torch.zeros_like(self._vector),
@@ -165,7 +196,7 @@ class Learner:
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Take one step of Adam (Kingma & Ba 2015), given the loss's gradients by the parameters."""
-        self.gradient = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        torch._foreach_copy_(self._gradients, list(gradients))
         if self._clip is not None:
             norm = torch.linalg.vector_norm(self.gradient)
             self.gradient.mul_((self._clip / (norm + 1e-6)).clamp_(max=1.0))

@@ -13,6 +13,7 @@ from her_exp.agents.continuous import BoxAgent
 from her_exp.agents.ensemble import Ensemble, UpdateNoise, check_critics
 from her_exp.agents.gaussian import Squashed, squash, squash_slope
 from her_exp.agents.networks import Learner
+from her_exp.agents.precision import Precision
 from her_exp.ranges import check_ranges
 from her_exp.types import Array, Batch, GoalSpaces, Metrics
 
@@ -69,6 +70,7 @@ class SAC(BoxAgent):
         clip_targets: bool = False,
         normalize: bool = True,
         normalize_clip: float = 5.0,
+        precision: Precision = "float32",
         *,
         spaces: GoalSpaces,
         reward_range: tuple[float, float] | None = None,
@@ -86,9 +88,9 @@ class SAC(BoxAgent):
         )  # fmt: skip
         super().__init__(
             spaces, reward_range, seed, device, hidden_sizes=hidden_sizes, layer_norm=layer_norm,
-            random_action=random_action, random_steps=random_steps, gamma=gamma, tau=tau,
-            target_every=target_every, clip_targets=clip_targets, normalize=normalize,
-            normalize_clip=normalize_clip,
+            precision=precision, random_action=random_action, random_steps=random_steps,
+            gamma=gamma, tau=tau, target_every=target_every, clip_targets=clip_targets,
+            normalize=normalize, normalize_clip=normalize_clip,
         )  # fmt: skip
         self.n_critics, self.target_critics = n_critics, target_critics
         self.policy_every, self.action_l2 = policy_every, action_l2
@@ -120,7 +122,7 @@ class SAC(BoxAgent):
 
     def choose(self, state: Tensor, explore: bool) -> Array:
         """Return tanh of the mean (n, action_dim) or, exploring, actions drawn from the policy."""
-        raw = self.actor(state)
+        raw = self.actor.exact(state)
         if explore:
             noise = self._generator.standard_normal((len(raw), self.action_dim), np.float32)
             action = squash(raw, torch.from_numpy(noise).to(self.device)).action
@@ -167,7 +169,7 @@ class SAC(BoxAgent):
         entropy = -drawn.log_prob.mean()
         if self._fixed is None:
             # The loss is the logarithm of the temperature times the entropy beyond the aim.
-            self.learners["entropy"].step([entropy - self.target_entropy])
+            self.learners["entropy"].step([entropy.view(1) - self.target_entropy])
         loss = self.action_l2 * drawn.action.square().mean() - worth - temperature[0] * entropy
         return {"actor_loss": loss, "entropy": entropy, "entropy_temperature": temperature[0]}
 
