@@ -56,7 +56,7 @@ _COUNT = Range(1)
 _SHARE = Range(0, 1)
 
 #: A parameter means the same wherever it occurs. Lists are checked element by element.
-#: None passes: whether a parameter may be null is said by its annotation.
+#: None and "auto" pass: whether a parameter may be so is said by its annotation.
 RANGES: dict[str, Range] = {
     # the run
     "seed": Range(0, 2**32, high_open=True),
@@ -97,6 +97,17 @@ RANGES: dict[str, Range] = {
     "epsilon_start": _SHARE,
     "epsilon_end": _SHARE,
     "epsilon_steps": _COUNT,
+    "n_critics": _COUNT,
+    "target_critics": _COUNT,
+    "policy_every": _COUNT,
+    "target_noise_std": _NOT_NEGATIVE,
+    "target_noise_clip": _NOT_NEGATIVE,
+    "entropy": _NOT_NEGATIVE,
+    "entropy_start": _POSITIVE,
+    "entropy_lr": _POSITIVE,
+    "target_entropy": Range(-1000, 1000),
+    "n_quantiles": _COUNT,
+    "drop_quantiles": _NOT_NEGATIVE,
     # trainer
     "total_steps": _COUNT,
     "learning_starts": _NOT_NEGATIVE,
@@ -132,7 +143,7 @@ def complaint(name: str, value: object) -> str | None:
         good = isinstance(value, str) and _DEVICE.fullmatch(value)
         return None if good else "must be cpu, cuda, cuda:N or auto"
     rule = RANGES.get(name)
-    if rule is None or value is None:
+    if rule is None or value is None or value == "auto":
         return None
     many = isinstance(value, Sequence) and not isinstance(value, str)
     each: Sequence[object] = value if isinstance(value, Sequence) and many else (value,)

@@ -257,6 +257,13 @@ def _between(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
         good = isinstance(value, int | float) and not isinstance(value, bool)
         return value if good else None
 
+    critics, chosen = number("agent", "n_critics"), number("agent", "target_critics")
+    if critics is not None and chosen is not None and chosen > critics:
+        yield _value("agent.target_critics", chosen, f"must be at most agent.n_critics={critics}")
+    outputs, dropped = number("agent", "n_quantiles"), number("agent", "drop_quantiles")
+    if outputs is not None and dropped is not None and dropped >= outputs:
+        wrong = f"must be less than agent.n_quantiles={outputs}"
+        yield _value("agent.drop_quantiles", dropped, wrong)
     capacity, batch = number("buffer", "capacity"), number("trainer", "batch_size")
     if capacity is not None and batch is not None and batch > capacity:
         wrong = f"must be at most buffer.capacity={capacity}; enlarge the one or reduce the other"

@@ -13,6 +13,7 @@ GROUPS = ("env", "buffer", "agent", "trainer", "experiment")
 #: What a choice needs beside it to be a whole experiment.
 COMPANY = {
     "agent=dqn": ["env=bit_flip"],
+    "agent=qrdqn": ["env=bit_flip"],
     "env=bit_flip": ["agent=dqn"],
     "env=gym": ["env.id=her_exp/PointReach-v0", "+env.max_steps=10", "env.num_envs=2"],
 }

@@ -1,4 +1,4 @@
-"""DDPG and DQN against values computed by hand and a plain reference."""
+"""DDPG and DQN against values computed by hand and a plain reference; what holds of every agent."""
 
 from __future__ import annotations
 
@@ -11,6 +11,35 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from agents_kit import (
+    ACTIONS,
+    BOX,
+    DISCRETE,
+    FIRST,
+    GOAL,
+    HALF,
+    HIGH,
+    LOW,
+    MIDDLE,
+    OBSERVATION,
+    Reference,
+    answer,
+    batches,
+    ddpg,
+    dqn,
+    dueling,
+    equal,
+    inputs,
+    make_spaces,
+    one_row,
+    qrdqn,
+    redq,
+    sac,
+    same_parameters,
+    see,
+    td3,
+    tqc,
+)
 from gymnasium import spaces
 from torch import nn
 
@@ -20,39 +49,8 @@ from her_exp.agents.dqn import DQN
 from her_exp.agents.normalizer import InputNormalizer, RunningMoments
 from her_exp.types import Batch, GoalSpaces
 
-#: An asymmetric Box: middle (1, 1), half (3, 0.5).
-LOW, HIGH = np.array([-2.0, 0.5], np.float32), np.array([4.0, 1.5], np.float32)
-MIDDLE, HALF = (LOW + HIGH) / 2, (HIGH - LOW) / 2
-OBSERVATION, GOAL, ACTIONS = 4, 2, 3
-FIRST = 10  # the first of the discrete actions
-
-
-def make_spaces(action: spaces.Space[Any]) -> GoalSpaces:
-    return GoalSpaces(
-        spaces.Box(-np.inf, np.inf, (OBSERVATION,)), spaces.Box(-np.inf, np.inf, (GOAL,)), action
-    )
-
-
-BOX = make_spaces(spaces.Box(LOW, HIGH))
-DISCRETE = make_spaces(spaces.Discrete(ACTIONS, start=FIRST))
-
-
-SETTINGS: dict[str, Any] = {
-    "hidden_sizes": (16, 12), "layer_norm": False, "reward_range": (-1.0, 0.0),
-}  # fmt: skip
-
-
-def ddpg(seed: int = 0, spaces: GoalSpaces = BOX, **settings: Any) -> DDPG:
-    settings = SETTINGS | settings
-    return DDPG(spaces=spaces, seed=np.random.SeedSequence(seed), **settings)
-
-
-def dqn(seed: int = 0, spaces: GoalSpaces = DISCRETE, **settings: Any) -> DQN:
-    settings = SETTINGS | settings
-    return DQN(spaces=spaces, seed=np.random.SeedSequence(seed), **settings)
-
-
 BOTH = pytest.mark.parametrize("make", [ddpg, dqn])
+ALL = pytest.mark.parametrize("make", [ddpg, dqn, td3, sac, redq, tqc, dueling, qrdqn])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -62,61 +60,6 @@ def one_thread() -> Any:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def batches(make: Any, n: int = 1, size: int = 32, seed: int = 0) -> list[Batch]:
-    rng = np.random.default_rng(seed)
-    out = []
-    for _ in range(n):
-        if make is ddpg:
-            action = torch.from_numpy(rng.uniform(LOW, HIGH, (size, 2)).astype(np.float32))
-        else:
-            action = torch.from_numpy(FIRST + rng.integers(ACTIONS, size=size))
-        arrays = [rng.normal(2.0, 3.0, (size, d)) for d in (OBSERVATION, GOAL, OBSERVATION)]
-        observation, goal, after = (torch.from_numpy(a.astype(np.float32)) for a in arrays)
-        reward = torch.from_numpy(-(rng.random(size) < 0.7).astype(np.float32))
-        terminated = torch.from_numpy((rng.random(size) < 0.3).astype(np.float32))
-        out.append(Batch(observation, goal, action, reward, terminated, after))
-    return out
-
-
-def see(agent: Any, n: int = 200, steps: int = 0, seed: int = 3) -> None:
-    rng = np.random.default_rng(seed)
-    goals = rng.normal(-1.0, 4.0, (2 * n, GOAL))
-    agent.observe(rng.normal(2.0, 3.0, (n, OBSERVATION)), goals, np.repeat([0.2, 0.8], n), steps)
-
-
-def inputs(n: int, seed: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=(n, OBSERVATION)), rng.normal(size=(n, GOAL))
-
-
-def answer(network: nn.Module, *values: float) -> None:
-    """Make a network give `values` whatever goes in."""
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.zero_()
-        network.layers[-1].bias.copy_(torch.tensor(values))  # type: ignore[union-attr, index]
-
-
-def one_row(batch: Batch, **changes: float) -> Batch:
-    row = Batch(*(part[:1].clone() for part in batch))
-    for name, value in changes.items():
-        getattr(row, name).fill_(value)
-    return row
-
-
-def equal(one: Any, other: Any) -> bool:
-    """Equal bit for bit, all the way down."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[k], other[k]) for k in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(equal, one, other))
-    if isinstance(one, torch.Tensor):
-        return one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, np.ndarray):
-        return np.array_equal(one, other)
-    return bool(one == other)
 
 
 # --- targets -----------------------------------------------------------------------------------
@@ -193,77 +136,6 @@ def test_double_dqn_chooses_by_the_network_and_values_by_the_target(
 
 
 # --- one update against plain torch ------------------------------------------------------------
-
-
-def plain_copy(network: nn.Module, layer_norm: bool) -> nn.Sequential:
-    """The same network out of torch's own parts."""
-    linear, norms = list(network.layers), list(network.norms)  # type: ignore[arg-type]
-    parts: list[nn.Module] = []
-    for i, layer in enumerate(linear):
-        parts.append(copy.deepcopy(layer))
-        if i < len(linear) - 1:
-            parts += [copy.deepcopy(norms[i])] if layer_norm else []
-            parts.append(nn.ReLU())
-    return nn.Sequential(*parts)
-
-
-class Reference:
-    """The update as the papers write it: plain autograd, unfused Adam, a loop over parameters."""
-
-    def __init__(self, agent: Any, names: dict[str, float], settings: dict[str, Any]):
-        self.gamma, self.tau = settings["gamma"], settings["tau"]
-        self.clip = settings["grad_clip_norm"]
-        self.range = (-1.0 / (1.0 - self.gamma), 0.0)
-        self.net = {n: plain_copy(getattr(agent, n), settings["layer_norm"]) for n in names}
-        self.target = {n: copy.deepcopy(net) for n, net in self.net.items()}
-        self.adam = {
-            n: torch.optim.Adam(self.net[n].parameters(), lr=lr, fused=False, foreach=False)
-            for n, lr in names.items()
-        }
-
-    def normalise(self, observation: Any, goal: Any) -> Any:
-        rng = np.random.default_rng(3)  # what `see` showed the agent
-        goals = rng.normal(-1.0, 4.0, (400, GOAL))
-        seen = rng.normal(2.0, 3.0, (200, OBSERVATION))
-        weights = np.repeat([0.2, 0.8], 200)
-        goal_mean = np.average(goals, axis=0, weights=weights)
-        goal_std = np.sqrt(np.average((goals - goal_mean) ** 2, axis=0, weights=weights))
-        mean = torch.tensor(np.concatenate([seen.mean(0), goal_mean]), dtype=torch.float32)
-        std = torch.tensor(np.concatenate([seen.std(0), goal_std]), dtype=torch.float32)
-        return ((torch.cat([observation, goal], 1) - mean) / std).clamp(-5.0, 5.0)
-
-    def step(self, name: str, loss: Any) -> None:
-        for net in self.net.values():
-            net.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.clip is not None:
-            parameters = list(self.net[name].parameters())
-            norm = torch.sqrt(sum((p.grad**2).sum() for p in parameters))
-            for p in parameters:
-                p.grad *= min(1.0, self.clip / float(norm + 1e-6))
-        self.adam[name].step()
-
-    def follow(self) -> None:
-        with torch.no_grad():
-            for name, net in self.net.items():
-                for t, p in zip(self.target[name].parameters(), net.parameters(), strict=True):
-                    t.copy_((1.0 - self.tau) * t + self.tau * p)
-
-    def y(self, batch: Batch, value: Any) -> Any:
-        return (batch.reward + self.gamma * (1.0 - batch.terminated) * value).clamp(*self.range)
-
-
-def same_parameters(agent: Any, reference: Reference) -> None:
-    for name in reference.net:
-        for mine, theirs in (
-            (getattr(agent, name), reference.net[name]),
-            (getattr(agent, f"target_{name}"), reference.target[name]),
-        ):
-            own = sorted(mine.named_parameters(), key=lambda item: item[0])
-            assert len(own) == len(list(theirs.parameters()))
-            again = plain_copy(mine, bool(len(mine.norms)))
-            for a, b in zip(again.parameters(), theirs.parameters(), strict=True):
-                torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
 
 
 VARIANTS = pytest.mark.parametrize(
@@ -362,7 +234,7 @@ def test_dqn_updates_equal_the_reference(changes: dict[str, Any], double: bool) 
     same_parameters(agent, reference)
 
 
-@BOTH
+@ALL
 def test_an_update_leaves_the_batch_and_the_normaliser_alone(make: Any) -> None:
     agent = make()
     see(agent)
@@ -374,7 +246,7 @@ def test_an_update_leaves_the_batch_and_the_normaliser_alone(make: Any) -> None:
     assert equal(agent.inputs.state_dict(), moments)
 
 
-@BOTH
+@ALL
 def test_metrics_are_detached_scalars(make: Any) -> None:
     metrics = make().update(batches(make)[0])
     assert {"critic_loss", "q_mean"} <= metrics.keys()
@@ -428,12 +300,13 @@ def networks(agent: Any) -> dict[str, tuple[list[Any], list[Any]]]:
             [p.detach().clone() for p in learner.target.parameters()],
         )
         for name, learner in agent.learners.items()
+        if learner.target is not None
     }
 
 
-@BOTH
+@ALL
 def test_targets_start_as_copies_and_move_by_tau(make: Any) -> None:
-    agent = make(tau=0.3)
+    agent = make(tau=0.3, target_every=1)
     before = networks(agent)
     for network, target in before.values():
         assert equal(network, target)
@@ -444,7 +317,7 @@ def test_targets_start_as_copies_and_move_by_tau(make: Any) -> None:
         assert not equal(network, before[name][0])
 
 
-@BOTH
+@ALL
 def test_target_every(make: Any) -> None:
     agent = make(tau=1.0, target_every=3)
     before = networks(agent)
@@ -627,7 +500,7 @@ def test_greedy_dqn() -> None:
 # --- randomness --------------------------------------------------------------------------------
 
 
-@BOTH
+@ALL
 def test_without_exploration_nothing_is_drawn_and_nothing_changes(make: Any) -> None:
     agent = make()
     see(agent, steps=5000)
@@ -645,7 +518,7 @@ def test_without_exploration_nothing_is_drawn_and_nothing_changes(make: Any) -> 
     assert not equal(before, agent.state_dict())
 
 
-@BOTH
+@ALL
 def test_the_global_streams_are_left_alone(make: Any) -> None:
     def streams() -> Any:
         return torch.get_rng_state(), np.random.get_state()[1:], random.getstate()  # noqa: NPY002
@@ -659,12 +532,12 @@ def test_the_global_streams_are_left_alone(make: Any) -> None:
     assert equal(before, streams())
 
 
-@BOTH
+@ALL
 def test_the_seed_decides_everything(make: Any) -> None:
     def play(seed: int, shift: int) -> Any:
         torch.manual_seed(shift)  # of no consequence
         agent = make(seed=seed)
-        see(agent, steps=2000)
+        see(agent, steps=1000)
         actions = [agent.act(*inputs(4), explore=True) for _ in range(3)]
         for batch in batches(make, 3):
             agent.update(batch)
@@ -689,7 +562,7 @@ def test_actor_and_critic_are_initialised_apart() -> None:
 # --- saving ------------------------------------------------------------------------------------
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("settings", [{}, {"target_every": 4, "layer_norm": True}])
 def test_saved_and_restored_goes_on_bit_for_bit(make: Any, settings: dict[str, Any]) -> None:
     def go_on(agent: Any, part: int) -> list[Any]:
@@ -712,7 +585,7 @@ def test_saved_and_restored_goes_on_bit_for_bit(make: Any, settings: dict[str, A
     assert equal(agent.state_dict(), other.state_dict())
 
 
-@BOTH
+@ALL
 def test_a_state_holds_plain_things_only(make: Any) -> None:
     def plain(value: Any) -> bool:
         if isinstance(value, dict):
@@ -726,7 +599,7 @@ def test_a_state_holds_plain_things_only(make: Any) -> None:
     agent.update(batches(make)[0])
     state = agent.state_dict()
     for learner in state["learners"].values():
-        for name in ("network", "target"):
+        for name in {"network", "target"} & learner.keys():
             learner[name] = dict(learner[name])  # torch gives an OrderedDict
     assert plain(state)
 
@@ -788,7 +661,7 @@ def test_switched_off_the_inputs_pass_as_they_are() -> None:
     assert normalizer(observation, goal).tolist() == [[100.0, -3.0, 7.0]]
 
 
-@BOTH
+@ALL
 def test_only_what_is_observed_moves_the_normaliser(make: Any) -> None:
     agent = make()
     see(agent)
@@ -801,7 +674,7 @@ def test_only_what_is_observed_moves_the_normaliser(make: Any) -> None:
     assert not equal(before, agent.inputs.state_dict())
 
 
-@BOTH
+@ALL
 def test_what_was_observed_counts_at_once(make: Any) -> None:
     agent = make(normalize_clip=1e9)
     observation, goal = inputs(5)

@@ -68,7 +68,24 @@ CASES = {
     "never learns": ("trainer.learning_starts=6000", "less than trainer.total_steps=6000"),
     "dqn on a box": ("agent=dqn env=point_reach", "agent: DQN needs Discrete", "take agent=ddpg"),
     "ddpg on bits": ("agent=ddpg env=bit_flip", "agent: DDPG needs Box", "take agent=dqn"),
-    "no such agent": ("agent=nope", "agent=nope: no such agent; there are ddpg, dqn"),
+    "td3 on bits": ("agent=td3 env=bit_flip", "agent: TD3 needs Box", "take agent=dqn"),
+    "qrdqn on a box": ("agent=qrdqn", "agent: QRDQN needs Discrete", "take agent=ddpg"),
+    "more than all critics": (
+        "agent=sac agent.target_critics=3",
+        "agent.target_critics=3: must be at most agent.n_critics=2",
+    ),
+    "all quantiles dropped": (
+        "agent=tqc agent.drop_quantiles=25",
+        "agent.drop_quantiles=25: must be less than agent.n_quantiles=25",
+    ),
+    "a word for the temperature": (
+        "agent=sac agent.entropy=atuo",
+        "agent.entropy=atuo: must be a number or one of auto; did you mean auto?",
+    ),
+    "no such agent": (
+        "agent=nope",
+        "agent=nope: no such agent; there are ddpg, dqn, qrdqn, sac, td3, tqc",
+    ),
     "no such env": ("env=pointreach", "no such env", "did you mean point_reach?"),
     "no such experiment": ("experiment=nope", "experiment=nope: no such experiment"),
     "no such launcher": (

@@ -113,15 +113,29 @@ def test_backends_give_the_same_numbers(short: list[str], tmp_path: Path) -> Non
             assert values["async"][tag] == values["sync"][tag], tag
 
 
-def test_continuous_bits_with_ddpg(short: list[str], tmp_path: Path) -> None:
-    run(tmp_path / "run", ["env=bit_flip", "env.continuous=true", "agent=ddpg", *short])
+@pytest.mark.parametrize("agent", ["ddpg", "td3", "sac", "tqc"])
+def test_continuous_bits(agent: str, short: list[str], tmp_path: Path) -> None:
+    values = run(
+        tmp_path / "run", ["env=bit_flip", "env.continuous=true", f"agent={agent}", *short]
+    )
+    soft = {"train/entropy", "train/entropy_temperature"}
+    assert (soft <= values.keys()) == (agent in ("sac", "tqc"))
 
 
-@pytest.mark.parametrize("agent", ["ddpg", "dqn"])
+SWITCHES = {
+    "ddpg": POINT,
+    "td3": [*POINT, "agent.n_critics=3", "agent.target_critics=2", "agent.policy_every=3"],
+    "sac": [*POINT, "agent.entropy=0.1", "agent.target_critics=1", "agent.action_l2=0.1"],
+    "tqc": [*POINT, "agent.target_entropy=-1", "agent.n_quantiles=3", "agent.drop_quantiles=0"],
+    "dqn": ["env=bit_flip", "agent.double=false", "agent.dueling=true"],
+    "qrdqn": ["env=bit_flip", "agent.double=false", "agent.n_quantiles=3"],
+}
+
+
+@pytest.mark.parametrize("agent", SWITCHES)
 def test_all_switches_of_an_agent(agent: str, short: list[str], tmp_path: Path) -> None:
-    words = POINT if agent == "ddpg" else ["env=bit_flip", "agent.double=false"]
     words = [
-        f"agent={agent}", *words, "agent.layer_norm=true", "agent.normalize=false",
+        f"agent={agent}", *SWITCHES[agent], "agent.layer_norm=true", "agent.normalize=false",
         "agent.clip_targets=false", "agent.grad_clip_norm=1", "agent.target_every=5",
         "agent.precision=bfloat16", *short,
     ]  # fmt: skip

@@ -30,11 +30,17 @@ from her_exp.types import UserError
 
 # --- the matrix: an agent or an env joins by a line ---------------------------------------------
 
+_SUBSET = ["agent.n_critics=3", "agent.target_critics=2", "agent.policy_every=2"]
 #: Agents, with the kind of actions that they take.
 AGENTS: dict[str, tuple[str, list[str]]] = {
     "ddpg": ("box", ["agent=ddpg", "agent.random_steps=100"]),
+    "td3": ("box", ["agent=td3", "agent.random_steps=100", "agent.target_every=3"]),
+    "sac": ("box", ["agent=sac", "agent.random_steps=100"]),
+    "redq": ("box", ["agent=sac", "agent.random_steps=100", *_SUBSET]),
+    "tqc": ("box", ["agent=tqc", "agent.random_steps=100", "agent.n_quantiles=5"]),
     "ddpg_bfloat16": ("box", ["agent=ddpg", "agent.precision=bfloat16"]),
     "dqn": ("discrete", ["agent=dqn", "agent.epsilon_steps=300"]),
+    "qrdqn": ("discrete", ["agent=qrdqn", "agent.epsilon_steps=300", "agent.dueling=true"]),
 }
 _BY_ID = ["env=gym", "env.reward_range=[-1,0]", "env.num_envs=2", "env.num_eval_envs=2"]
 _REACH = [*_BY_ID, "env.id=her_exp/PointReach-v0", "+env.max_steps=10"]
@@ -57,8 +63,13 @@ if find_spec("gymnasium_robotics"):
         "box", False, ["env=fetch_reach", "env.num_envs=2", "env.max_episode_steps=10",
                        "env.backend=sync"],
     )  # fmt: skip
+#: All envs with the first agents; the others, which see no env, with two of them.
+_FIRST, _FEW = ("ddpg", "dqn"), ("point_reach", "bit_flip", "sync_reach", "sync_flip")
 CASES = [
-    (a, e) for a, (acts, _) in AGENTS.items() for e, (kind, *_) in ENVS.items() if acts == kind
+    (a, e)
+    for a, (acts, _) in AGENTS.items()
+    for e, (kind, *_) in ENVS.items()
+    if acts == kind and (a in _FIRST or e in _FEW)
 ]
 NATIVE = [(a, e) for a, e in CASES if ENVS[e][1]]
 #: Every schedule out of step with the others; the ring wraps twice and more.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -29,13 +29,23 @@ def target_range(
     return min(low, low / (1.0 - gamma)), max(high, high / (1.0 - gamma))
 
 
+class Stateful(Protocol):
+    """Something that learning or drawing changes."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all of it."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore `state_dict`."""
+
+
 class GoalAgent:
     """The skeleton of an agent. A subclass fills `self.learners` and defines `act` and `update`.
 
     Args:
         spaces: spaces of one lane.
         reward_range: declared (lowest, highest) reward, or None.
-        seed: the agent's own branch of randomness: initialisation and exploration.
+        seed: the agent's own branch of randomness: initialisation, exploration, updates.
         device: where the networks live.
         gamma: discount.
         tau: share by which targets move.
@@ -63,7 +73,7 @@ class GoalAgent:
         #: What rewards can pay; an agent whose values hold more (a large entropy bonus) widens it.
         self.return_range = target_range(reward_range, gamma)
         self.target_range = self.return_range if clip_targets else None
-        self._init_seed, explore_seed = seed.spawn(2)
+        self._init_seed, explore_seed, self._update_seed = seed.spawn(3)
         self._generator = np.random.default_rng(explore_seed)
         self.inputs = InputNormalizer(
             spaces.observation_dim,
@@ -73,6 +83,8 @@ class GoalAgent:
             device=self.device,
         )
         self.learners: dict[str, Learner] = {}
+        #: What else has a state to save, by name.
+        self.parts: dict[str, Stateful] = {"inputs": self.inputs}
         self.env_steps = 0  #: env steps seen: the clock of exploration schedules
         self.updates = 0
 
@@ -117,10 +129,10 @@ class GoalAgent:
                     learner.move_target(self.tau)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return networks, targets, optimisers, normaliser, exploration stream and counters."""
+        """Return networks, targets, optimisers, normaliser, streams of randomness and counters."""
         return {
             "learners": {name: learner.state_dict() for name, learner in self.learners.items()},
-            "inputs": self.inputs.state_dict(),
+            **{name: part.state_dict() for name, part in self.parts.items()},
             "generator": self._generator.bit_generator.state,
             "env_steps": self.env_steps,
             "updates": self.updates,
@@ -130,6 +142,7 @@ class GoalAgent:
         """Restore `state_dict`."""
         for name, learner in self.learners.items():
             learner.load_state_dict(state["learners"][name])
-        self.inputs.load_state_dict(state["inputs"])
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
         self._generator.bit_generator.state = state["generator"]
         self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])

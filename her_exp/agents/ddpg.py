@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from gymnasium import spaces as gym_spaces
 from torch import Tensor
 
-from her_exp.agents.base import GoalAgent
+from her_exp.agents.continuous import BoxAgent
 from her_exp.agents.networks import MLP, Learner
-from her_exp.agents.precision import Precision, resolve_precision
+from her_exp.agents.precision import Precision
 from her_exp.ranges import check_ranges
 from her_exp.types import Array, Batch, GoalSpaces, Metrics
 
 
-class DDPG(GoalAgent):
+class DDPG(BoxAgent):
     """A deterministic policy and one critic, for Box actions of any bounds.
 
-    Inside, actions are in units of half the Box ([-1, 1]). Arguments: see `conf/agent/ddpg.yaml`.
+    Arguments: see `conf/agent/ddpg.yaml`.
 
     Args:
         spaces, reward_range, seed, device: see `GoalAgent`.
     """
+
+    policy_every = 1  #: updates of the critic for each of the policy
 
     def __init__(
         self,
@@ -52,96 +53,66 @@ class DDPG(GoalAgent):
         device: str | torch.device = "cpu",
     ):
         check_ranges(
-            "DDPG", hidden_sizes=hidden_sizes, gamma=gamma, tau=tau, target_every=target_every,
-            actor_lr=actor_lr, critic_lr=critic_lr, noise_std=noise_std,
+            type(self).__name__, hidden_sizes=hidden_sizes, gamma=gamma, tau=tau,
+            target_every=target_every, actor_lr=actor_lr, critic_lr=critic_lr, noise_std=noise_std,
             random_action=random_action, random_steps=random_steps, action_l2=action_l2,
             grad_clip_norm=grad_clip_norm, normalize_clip=normalize_clip,
         )  # fmt: skip
         if action_l2_on not in ("output", "preactivation"):
-            raise ValueError(f"DDPG: action_l2_on={action_l2_on!r} must be output or preactivation")
-        if complaint := self.check_spaces(spaces):
-            raise ValueError(complaint)
+            wrong = f"action_l2_on={action_l2_on!r} must be output or preactivation"
+            raise ValueError(f"{type(self).__name__}: {wrong}")
         super().__init__(
-            spaces, reward_range, seed, device,
+            spaces, reward_range, seed, device, hidden_sizes=hidden_sizes, layer_norm=layer_norm,
+            precision=precision, random_action=random_action, random_steps=random_steps,
             gamma=gamma, tau=tau, target_every=target_every, clip_targets=clip_targets,
             normalize=normalize, normalize_clip=normalize_clip,
         )  # fmt: skip
-        self.noise_std, self.random_action = noise_std, random_action
-        self.random_steps, self.action_l2 = random_steps, action_l2
-        self.action_l2_on = action_l2_on
-        self.precision = resolve_precision(precision, self.device, hidden_sizes)
-        assert isinstance(spaces.action, gym_spaces.Box)
-        low, high = (
-            np.asarray(b, np.float32).reshape(-1) for b in (spaces.action.low, spaces.action.high)
-        )
-        self._low, self._high = low, high
-        self._half, self._middle = (high - low) / 2, (high + low) / 2
-        # A coordinate that cannot move has nothing to divide by.
-        divisor = np.where(self._half == 0, np.float32(1), self._half)
-        self._half_t = torch.from_numpy(divisor).to(self.device)
-        self._middle_t = torch.from_numpy(self._middle).to(self.device)
-        state, action = spaces.observation_dim + spaces.goal_dim, len(low)
-
-        def make(inputs: int, outputs: int) -> MLP:
-            sizes = [inputs, *hidden_sizes, outputs]
-            return self.initialize(
-                lambda: MLP(sizes, layer_norm=layer_norm, precision=self.precision)
-            )
-
-        self.actor, self.target_actor = make(state, action), make(state, action)
-        self.critic, self.target_critic = make(state + action, 1), make(state + action, 1)
+        self.noise_std, self.action_l2, self.action_l2_on = noise_std, action_l2, action_l2_on
+        state, action = self.state_dim, self.action_dim
+        self.actor, self.target_actor = self.network(state, action), self.network(state, action)
+        self.critic, self.target_critic = self.make_critic(), self.make_critic()
         self.learners = {
             "critic": Learner(self.critic, critic_lr, self.target_critic, grad_clip_norm),
             "actor": Learner(self.actor, actor_lr, self.target_actor, grad_clip_norm),
         }
 
-    @staticmethod
-    def check_spaces(spaces: GoalSpaces) -> str | None:
-        """Return what is wrong with these spaces for this agent, or None."""
-        if not isinstance(spaces.action, gym_spaces.Box):
-            return f"DDPG needs Box actions, the env has {spaces.action}; take agent=dqn"
-        if not spaces.action.is_bounded():
-            return f"DDPG needs bounded actions, the env has {spaces.action}; wrap it to bound them"
-        return None
+    def make_critic(self) -> Any:
+        """Return a new critic: (b, o + g + a) to (b, 1), or several, to (n, b, 1)."""
+        return self.network(self.state_dim + self.action_dim, 1)
 
-    @torch.no_grad()
-    def act(self, observation: Array, goal: Array, *, explore: bool) -> Array:
-        """Return actions (n, ...) in the Box for observations (n, o) and goals (n, g).
+    @property
+    def judge(self) -> MLP:
+        """The critic that the policy climbs."""
+        critic: MLP = self.critic
+        return critic
 
-        Exploring: uniform for the first `random_steps` env steps, then Gaussian noise around the
-        policy, and uniform with probability `random_action`.
-        """
-        generator, n = self._generator, len(observation)
-        if explore and self.env_steps < self.random_steps:
-            action = generator.uniform(-1.0, 1.0, (n, len(self._half)))
-        else:
-            action = torch.tanh(self.actor.exact(self.input_of(observation, goal))).cpu().numpy()
-            if explore:
-                action = action + self.noise_std * generator.standard_normal(action.shape)
-                anywhere = generator.uniform(-1.0, 1.0, action.shape)
-                random = generator.random((n, 1)) < self.random_action
-                action = np.where(random, anywhere, action).clip(-1.0, 1.0)
-        # Rounding may carry the end of the range a bit past the Box.
-        action = (action * self._half + self._middle).clip(self._low, self._high)
-        action = action.astype(self.spaces.action.dtype)
-        return np.asarray(action.reshape(n, *(self.spaces.action.shape or ())))
+    def choose(self, state: Tensor, explore: bool) -> Array:
+        """Return the policy's actions (n, action_dim), with Gaussian noise if exploring."""
+        action: Array = torch.tanh(self.actor.exact(state)).cpu().numpy()
+        if explore:
+            action = action + self.noise_std * self._generator.standard_normal(action.shape)
+        return action
 
     @torch.no_grad()
     def update(self, batch: Batch) -> Metrics:
-        """Take one gradient step of critic and actor."""
+        """Take one gradient step of the critic and, when it is its turn, of the policy."""
         state = self.inputs(batch.observation, batch.goal)
-        action = (batch.action - self._middle_t) / self._half_t
-
-        # Critic: the loss is the mean squared error.
-        q, tape = self.critic.record(torch.cat([state, action], dim=-1))
+        q, tape = self.critic.record(torch.cat([state, self.units(batch.action)], dim=-1))
+        # The loss is the mean squared error, of several critics the sum of theirs.
         error = q - self._target(batch).unsqueeze(-1)
-        self.learners["critic"].step(self.critic.gradients(tape, error * (2 / len(error))))
+        self.learners["critic"].step(self.critic.gradients(tape, error * (2 / len(batch.reward))))
+        metrics = {"critic_loss": error.square().mean(), "q_mean": q.mean()}
+        if self.updates % self.policy_every == 0:
+            metrics["actor_loss"] = self._improve_policy(state)
+        self.finish_update()
+        return metrics
 
-        # Actor: the loss is minus the mean value of its choice, back through critic and tanh.
+    def _improve_policy(self, state: Tensor) -> Tensor:
+        """Take a step on minus the mean value of the policy's choice, back through critic and tanh."""
         raw, tape = self.actor.record(state)
         choice = torch.tanh(raw)
-        value, critic_tape = self.critic.record(torch.cat([state, choice], dim=-1))
-        slope = self.critic.slope(critic_tape, torch.full_like(value, -1 / len(value)))
+        value, critic_tape = self.judge.record(torch.cat([state, choice], dim=-1))
+        slope = self.judge.slope(critic_tape, torch.full_like(value, -1 / len(value)))
         slope = slope[:, state.shape[-1] :]
         through_tanh = 1.0 - choice * choice
         # The penalty is on what tanh gives, or on what goes into it.
@@ -150,15 +121,10 @@ class DDPG(GoalAgent):
         pull = penalised * (2 * self.action_l2 / choice.numel())
         slope = (slope + pull) * through_tanh if output else slope * through_tanh + pull
         self.learners["actor"].step(self.actor.gradients(tape, slope))
-
-        self.finish_update()
-        return {
-            "critic_loss": error.square().mean(),
-            "actor_loss": self.action_l2 * penalised.square().mean() - value.mean(),
-            "q_mean": q.mean(),
-        }
+        return self.action_l2 * penalised.square().mean() - value.mean()
 
     def _target(self, batch: Batch) -> Tensor:
+        """Return the critic's target (b,)."""
         state = self.inputs(batch.next_observation, batch.goal)
         action = torch.tanh(self.target_actor(state))
         value = self.target_critic(torch.cat([state, action], dim=-1))

@@ -23,6 +23,8 @@ class DQN(GoalAgent):
         spaces, reward_range, seed, device: see `GoalAgent`.
     """
 
+    quantiles = 1  #: outputs for each action
+
     def __init__(
         self,
         hidden_sizes: Sequence[int] = (256, 256),
@@ -32,6 +34,7 @@ class DQN(GoalAgent):
         target_every: int = 1,
         lr: float = 1e-3,
         double: bool = True,
+        dueling: bool = False,
         epsilon_start: float = 1.0,
         epsilon_end: float = 0.05,
         epsilon_steps: int = 2000,
@@ -47,8 +50,8 @@ class DQN(GoalAgent):
         device: str | torch.device = "cpu",
     ):
         check_ranges(
-            "DQN", hidden_sizes=hidden_sizes, gamma=gamma, tau=tau, target_every=target_every,
-            lr=lr, epsilon_start=epsilon_start, epsilon_end=epsilon_end,
+            type(self).__name__, hidden_sizes=hidden_sizes, gamma=gamma, tau=tau,
+            target_every=target_every, lr=lr, epsilon_start=epsilon_start, epsilon_end=epsilon_end,
             epsilon_steps=epsilon_steps, grad_clip_norm=grad_clip_norm,
             normalize_clip=normalize_clip,
         )  # fmt: skip
@@ -61,22 +64,23 @@ class DQN(GoalAgent):
         )  # fmt: skip
         assert isinstance(spaces.action, gym_spaces.Discrete)
         self.precision = resolve_precision(precision, self.device, hidden_sizes)
-        self.double = double
+        self.double, self.dueling = double, dueling
         self.epsilon_start, self.epsilon_end = epsilon_start, epsilon_end
         self.epsilon_steps = epsilon_steps
         self._n, self._first = int(spaces.action.n), int(spaces.action.start)
-        sizes = [spaces.observation_dim + spaces.goal_dim, *hidden_sizes, self._n]
+        outputs = (self._n + dueling) * self.quantiles
+        sizes = [spaces.observation_dim + spaces.goal_dim, *hidden_sizes, outputs]
         self.q, self.target_q = (
             self.initialize(lambda: MLP(sizes, layer_norm=layer_norm, precision=self.precision))
             for _ in range(2)
         )
         self.learners = {"q": Learner(self.q, lr, self.target_q, grad_clip_norm)}
 
-    @staticmethod
-    def check_spaces(spaces: GoalSpaces) -> str | None:
+    @classmethod
+    def check_spaces(cls, spaces: GoalSpaces) -> str | None:
         """Return what is wrong with these spaces for this agent, or None."""
         if not isinstance(spaces.action, gym_spaces.Discrete):
-            return f"DQN needs Discrete actions, the env has {spaces.action}; take agent=ddpg"
+            return f"{cls.__name__} needs Discrete actions, the env has {spaces.action}; take agent=ddpg"
         return None
 
     @property
@@ -85,10 +89,34 @@ class DQN(GoalAgent):
         done = min(1.0, self.env_steps / self.epsilon_steps) if self.epsilon_steps else 1.0
         return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)
 
+    def values(self, outputs: Tensor) -> Tensor:
+        """Return the values (b, actions, quantiles) that the network's outputs stand for.
+
+        Dueling (Wang et al. 2016, arXiv:1511.06581), the first outputs are the value of the state, to
+        which each action adds its advantage over their mean.
+        """
+        grid = outputs.view(len(outputs), -1, self.quantiles)
+        if not self.dueling:
+            return grid
+        state, advantage = grid[:, :1], grid[:, 1:]
+        return state + advantage - advantage.mean(1, keepdim=True)
+
+    def values_slope(self, slope: Tensor) -> Tensor:
+        """Return a loss's gradient by the outputs, given that by the values (b, actions, quantiles)."""
+        if self.dueling:
+            total = slope.sum(1, keepdim=True)
+            slope = torch.cat([total, slope - total / self._n], dim=1)
+        return slope.flatten(1)
+
+    def best(self, values: Tensor) -> Tensor:
+        """Return the numbers (b,) of the actions of the highest values (b, actions, quantiles)."""
+        return values.mean(-1).argmax(-1)
+
     @torch.no_grad()
     def act(self, observation: Array, goal: Array, *, explore: bool) -> Array:
         """Return actions (n,) for observations (n, o) and goals (n, g); exploring is epsilon-greedy."""
-        greedy = self.q.exact(self.input_of(observation, goal)).argmax(-1).cpu().numpy()
+        outputs = self.q.exact(self.input_of(observation, goal))
+        greedy = self.best(self.values(outputs)).cpu().numpy()
         if explore:
             n = len(greedy)
             anything = self._generator.integers(self._n, size=n)
@@ -99,18 +127,30 @@ class DQN(GoalAgent):
     def update(self, batch: Batch) -> Metrics:
         """Take one gradient step."""
         state = self.inputs(batch.observation, batch.goal)
-        index = (batch.action - self._first).unsqueeze(-1)
-        values, tape = self.q.record(state)
-        q = values.gather(-1, index)
-        error = q - self._target(batch).unsqueeze(-1)
-        # The loss is the mean squared error of the actions taken.
-        slope = torch.zeros_like(values).scatter_(-1, index, error * (2 / len(error)))
-        self.learners["q"].step(self.q.gradients(tape, slope))
+        outputs, tape = self.q.record(state)
+        values = self.values(outputs)
+        taken = self._index(batch.action - self._first)
+        q = values.gather(1, taken).squeeze(1)
+        loss, slope = self.loss(q, self._target(batch))
+        # Of the actions taken alone.
+        slope = torch.zeros_like(values).scatter_(1, taken, slope.unsqueeze(1))
+        self.learners["q"].step(self.q.gradients(tape, self.values_slope(slope)))
         self.finish_update()
-        return {"critic_loss": error.square().mean(), "q_mean": q.mean()}
+        return {"critic_loss": loss, "q_mean": q.mean()}
+
+    def loss(self, q: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean squared error of values (b, 1), and its slope by them."""
+        error = q - target
+        return error.square().mean(), error * (2 / len(error))
+
+    def _index(self, action: Tensor) -> Tensor:
+        """Return the numbers of actions (b,) in the shape in which `gather` wants them."""
+        return action.view(-1, 1, 1).expand(-1, 1, self.quantiles)
 
     def _target(self, batch: Batch) -> Tensor:
+        """Return the target (b, quantiles)."""
         state = self.inputs(batch.next_observation, batch.goal)
-        values: Tensor = self.target_q(state)
-        chosen = (self.q(state) if self.double else values).argmax(-1, keepdim=True)
-        return self.bootstrap(batch.reward, batch.terminated, values.gather(-1, chosen).squeeze(-1))
+        values = self.values(self.target_q(state))
+        best = self.best(self.values(self.q(state)) if self.double else values)
+        after = values.gather(1, self._index(best)).squeeze(1)
+        return self.bootstrap(batch.reward.unsqueeze(-1), batch.terminated.unsqueeze(-1), after)

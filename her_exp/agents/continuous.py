@@ -1,0 +1,109 @@
+"""What agents for Box actions share: units, exploration, networks of the settings' shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces as gym_spaces
+from torch import Tensor
+
+from her_exp.agents.base import GoalAgent
+from her_exp.agents.networks import MLP
+from her_exp.agents.precision import resolve_precision
+from her_exp.types import Array, GoalSpaces
+
+
+class BoxAgent(GoalAgent):
+    """Acts in a bounded Box of any shape. A subclass defines `choose` and `update`.
+
+    Inside, actions are in units of half the Box ([-1, 1] in each coordinate).
+
+    Args:
+        spaces, reward_range, seed, device: see `GoalAgent`.
+        hidden_sizes, layer_norm, precision: of all networks, see `MLP`; precision may be 'auto'.
+        random_action: share of exploring actions drawn uniformly from the Box.
+        random_steps: env steps at the start with such actions only.
+        **shared: further settings of `GoalAgent`.
+    """
+
+    def __init__(
+        self,
+        spaces: GoalSpaces,
+        reward_range: tuple[float, float] | None,
+        seed: np.random.SeedSequence,
+        device: str | torch.device,
+        *,
+        hidden_sizes: Sequence[int],
+        layer_norm: bool,
+        precision: str,
+        random_action: float,
+        random_steps: int,
+        **shared: Any,
+    ):
+        if complaint := self.check_spaces(spaces):
+            raise ValueError(complaint)
+        super().__init__(spaces, reward_range, seed, device, **shared)
+        self.hidden_sizes, self.layer_norm = hidden_sizes, layer_norm
+        self.precision = resolve_precision(precision, self.device, hidden_sizes)
+        self.random_action, self.random_steps = random_action, random_steps
+        assert isinstance(spaces.action, gym_spaces.Box)
+        low, high = (
+            np.asarray(b, np.float32).reshape(-1) for b in (spaces.action.low, spaces.action.high)
+        )
+        self._low, self._high = low, high
+        self._half, self._middle = (high - low) / 2, (high + low) / 2
+        # A coordinate that cannot move has nothing to divide by.
+        divisor = np.where(self._half == 0, np.float32(1), self._half)
+        self._half_t = torch.from_numpy(divisor).to(self.device)
+        self._middle_t = torch.from_numpy(self._middle).to(self.device)
+        self.state_dim = spaces.observation_dim + spaces.goal_dim
+        self.action_dim = len(low)
+
+    @classmethod
+    def check_spaces(cls, spaces: GoalSpaces) -> str | None:
+        """Return what is wrong with these spaces for this agent, or None."""
+        name, action = cls.__name__, spaces.action
+        if not isinstance(action, gym_spaces.Box):
+            return f"{name} needs Box actions, the env has {action}; take agent=dqn"
+        if not action.is_bounded():
+            return f"{name} needs bounded actions, the env has {action}; wrap it to bound them"
+        return None
+
+    def network(self, inputs: int, outputs: int) -> MLP:
+        """Return a new network (b, inputs) to (b, outputs)."""
+        sizes = [inputs, *self.hidden_sizes, outputs]
+        return self.initialize(
+            lambda: MLP(sizes, layer_norm=self.layer_norm, precision=self.precision)
+        )
+
+    def units(self, action: Tensor) -> Tensor:
+        """Return actions (b, action_dim) of the Box in units of half of it."""
+        return (action - self._middle_t) / self._half_t
+
+    def choose(self, state: Tensor, explore: bool) -> Array:
+        """Return the policy's actions (n, action_dim) for inputs (n, o + g), in units of half the Box."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def act(self, observation: Array, goal: Array, *, explore: bool) -> Array:
+        """Return actions (n, ...) in the Box for observations (n, o) and goals (n, g).
+
+        Exploring: uniform for the first `random_steps` env steps, then as the policy explores, and
+        uniform with probability `random_action`.
+        """
+        generator, n = self._generator, len(observation)
+        if explore and self.env_steps < self.random_steps:
+            action = generator.uniform(-1.0, 1.0, (n, self.action_dim))
+        else:
+            action = self.choose(self.input_of(observation, goal), explore)
+            if explore:
+                anywhere = generator.uniform(-1.0, 1.0, action.shape)
+                random = generator.random((n, 1)) < self.random_action
+                action = np.where(random, anywhere, action).clip(-1.0, 1.0)
+        # Rounding may carry the end of the range a bit past the Box.
+        action = (action * self._half + self._middle).clip(self._low, self._high)
+        action = action.astype(self.spaces.action.dtype)
+        return np.asarray(action.reshape(n, *(self.spaces.action.shape or ())))

@@ -1,0 +1,215 @@
+"""What the tests of agents share: agents of a few units, batches, a plain reference of their updates."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from her_exp.agents.ddpg import DDPG
+from her_exp.agents.dqn import DQN
+from her_exp.agents.qrdqn import QRDQN
+from her_exp.agents.sac import SAC
+from her_exp.agents.td3 import TD3
+from her_exp.agents.tqc import TQC
+from her_exp.types import Batch, GoalSpaces
+
+#: An asymmetric Box: middle (1, 1), half (3, 0.5).
+LOW, HIGH = np.array([-2.0, 0.5], np.float32), np.array([4.0, 1.5], np.float32)
+MIDDLE, HALF = (LOW + HIGH) / 2, (HIGH - LOW) / 2
+OBSERVATION, GOAL, ACTIONS = 4, 2, 3
+FIRST = 10  # the first of the discrete actions
+
+
+def make_spaces(action: spaces.Space[Any]) -> GoalSpaces:
+    return GoalSpaces(
+        spaces.Box(-np.inf, np.inf, (OBSERVATION,)), spaces.Box(-np.inf, np.inf, (GOAL,)), action
+    )
+
+
+BOX = make_spaces(spaces.Box(LOW, HIGH))
+DISCRETE = make_spaces(spaces.Discrete(ACTIONS, start=FIRST))
+
+
+SETTINGS: dict[str, Any] = {
+    "hidden_sizes": (16, 12), "layer_norm": False, "reward_range": (-1.0, 0.0),
+}  # fmt: skip
+
+
+def ddpg(seed: int = 0, spaces: GoalSpaces = BOX, **settings: Any) -> DDPG:
+    settings = SETTINGS | settings
+    return DDPG(spaces=spaces, seed=np.random.SeedSequence(seed), **settings)
+
+
+def dqn(seed: int = 0, spaces: GoalSpaces = DISCRETE, **settings: Any) -> DQN:
+    settings = SETTINGS | settings
+    return DQN(spaces=spaces, seed=np.random.SeedSequence(seed), **settings)
+
+
+def td3(seed: int = 0, spaces: GoalSpaces = BOX, **settings: Any) -> TD3:
+    settings = SETTINGS | settings
+    return TD3(spaces=spaces, seed=np.random.SeedSequence(seed), **settings)
+
+
+def sac(seed: int = 0, spaces: GoalSpaces = BOX, **settings: Any) -> SAC:
+    settings = SETTINGS | settings
+    return SAC(spaces=spaces, seed=np.random.SeedSequence(seed), **settings)
+
+
+def redq(seed: int = 0, **settings: Any) -> SAC:
+    return sac(seed, **{"n_critics": 4, "target_critics": 2, "policy_every": 2} | settings)
+
+
+def tqc(seed: int = 0, spaces: GoalSpaces = BOX, **settings: Any) -> TQC:
+    settings = SETTINGS | {"n_quantiles": 5} | settings
+    return TQC(spaces=spaces, seed=np.random.SeedSequence(seed), **settings)
+
+
+def qrdqn(seed: int = 0, spaces: GoalSpaces = DISCRETE, **settings: Any) -> QRDQN:
+    settings = SETTINGS | {"n_quantiles": 5} | settings
+    return QRDQN(spaces=spaces, seed=np.random.SeedSequence(seed), **settings)
+
+
+def dueling(seed: int = 0, **settings: Any) -> DQN:
+    return dqn(seed, **{"dueling": True} | settings)
+
+
+#: Makers of agents for Discrete actions; the others are for a Box.
+ON_DISCRETE = (dqn, dueling, qrdqn)
+
+
+def batches(make: Any, n: int = 1, size: int = 32, seed: int = 0) -> list[Batch]:
+    rng = np.random.default_rng(seed)
+    out = []
+    for _ in range(n):
+        if make in ON_DISCRETE:
+            action = torch.from_numpy(FIRST + rng.integers(ACTIONS, size=size))
+        else:
+            action = torch.from_numpy(rng.uniform(LOW, HIGH, (size, 2)).astype(np.float32))
+        arrays = [rng.normal(2.0, 3.0, (size, d)) for d in (OBSERVATION, GOAL, OBSERVATION)]
+        observation, goal, after = (torch.from_numpy(a.astype(np.float32)) for a in arrays)
+        reward = torch.from_numpy(-(rng.random(size) < 0.7).astype(np.float32))
+        terminated = torch.from_numpy((rng.random(size) < 0.3).astype(np.float32))
+        out.append(Batch(observation, goal, action, reward, terminated, after))
+    return out
+
+
+def see(agent: Any, n: int = 200, steps: int = 0, seed: int = 3) -> None:
+    rng = np.random.default_rng(seed)
+    goals = rng.normal(-1.0, 4.0, (2 * n, GOAL))
+    agent.observe(rng.normal(2.0, 3.0, (n, OBSERVATION)), goals, np.repeat([0.2, 0.8], n), steps)
+
+
+def inputs(n: int, seed: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, OBSERVATION)), rng.normal(size=(n, GOAL))
+
+
+def answer(network: nn.Module, *values: float) -> None:
+    """Make a network give `values` whatever goes in."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        network.layers[-1].bias.copy_(torch.tensor(values))  # type: ignore[union-attr, index]
+
+
+def one_row(batch: Batch, **changes: float) -> Batch:
+    row = Batch(*(part[:1].clone() for part in batch))
+    for name, value in changes.items():
+        getattr(row, name).fill_(value)
+    return row
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Equal bit for bit, all the way down."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(equal, one, other))
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    return bool(one == other)
+
+
+def plain_copy(network: nn.Module, layer_norm: bool) -> nn.Sequential:
+    """The same network out of torch's own parts."""
+    linear, norms = list(network.layers), list(network.norms)  # type: ignore[arg-type]
+    parts: list[nn.Module] = []
+    for i, layer in enumerate(linear):
+        parts.append(copy.deepcopy(layer))
+        if i < len(linear) - 1:
+            parts += [copy.deepcopy(norms[i])] if layer_norm else []
+            parts.append(nn.ReLU())
+    return nn.Sequential(*parts)
+
+
+def part(agent: Any, name: str) -> Any:
+    """The network of that name: `critic.1` is the second of several critics."""
+    name, _, number = name.partition(".")
+    return getattr(agent, name).networks[int(number)] if number else getattr(agent, name)
+
+
+class Reference:
+    """The update as the papers write it: plain autograd, unfused Adam, a loop over parameters."""
+
+    def __init__(self, agent: Any, names: dict[str, float], settings: dict[str, Any]):
+        self.gamma, self.tau = settings["gamma"], settings["tau"]
+        self.clip = settings["grad_clip_norm"]
+        self.range = (-1.0 / (1.0 - self.gamma), 0.0)
+        self.net = {n: plain_copy(part(agent, n), settings["layer_norm"]) for n in names}
+        follows = [n for n in names if hasattr(agent, f"target_{n.partition('.')[0]}")]
+        self.target = {n: copy.deepcopy(self.net[n]) for n in follows}
+        self.adam = {
+            n: torch.optim.Adam(self.net[n].parameters(), lr=lr, fused=False, foreach=False)
+            for n, lr in names.items()
+        }
+
+    def normalise(self, observation: Any, goal: Any) -> Any:
+        rng = np.random.default_rng(3)  # what `see` showed the agent
+        goals = rng.normal(-1.0, 4.0, (400, GOAL))
+        seen = rng.normal(2.0, 3.0, (200, OBSERVATION))
+        weights = np.repeat([0.2, 0.8], 200)
+        goal_mean = np.average(goals, axis=0, weights=weights)
+        goal_std = np.sqrt(np.average((goals - goal_mean) ** 2, axis=0, weights=weights))
+        mean = torch.tensor(np.concatenate([seen.mean(0), goal_mean]), dtype=torch.float32)
+        std = torch.tensor(np.concatenate([seen.std(0), goal_std]), dtype=torch.float32)
+        return ((torch.cat([observation, goal], 1) - mean) / std).clamp(-5.0, 5.0)
+
+    def step(self, name: str, loss: Any) -> None:
+        """A step of the network of this name, or of several together: `critic` of critic.0, critic.1."""
+        names = [n for n in self.net if n.partition(".")[0] == name]
+        for net in self.net.values():
+            net.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.clip is not None:
+            parameters = [p for n in names for p in self.net[n].parameters()]
+            norm = torch.sqrt(sum((p.grad**2).sum() for p in parameters))
+            for p in parameters:
+                p.grad *= min(1.0, self.clip / float(norm + 1e-6))
+        for n in names:
+            self.adam[n].step()
+
+    def follow(self) -> None:
+        with torch.no_grad():
+            for name, target in self.target.items():
+                for t, p in zip(target.parameters(), self.net[name].parameters(), strict=True):
+                    t.copy_((1.0 - self.tau) * t + self.tau * p)
+
+    def y(self, batch: Batch, value: Any) -> Any:
+        return (batch.reward + self.gamma * (1.0 - batch.terminated) * value).clamp(*self.range)
+
+
+def same_parameters(agent: Any, reference: Reference) -> None:
+    pairs = [(part(agent, name), net) for name, net in reference.net.items()]
+    pairs += [(part(agent, f"target_{name}"), net) for name, net in reference.target.items()]
+    for mine, theirs in pairs:
+        again = plain_copy(mine, bool(len(mine.norms)))
+        for a, b in zip(again.parameters(), theirs.parameters(), strict=True):
+            # A step of Adam is some 1e-3, whatever the gradient: of a tiny one the last bits count.
+            torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
