@@ -22,6 +22,7 @@ from agents_kit import (
     LOW,
     MIDDLE,
     OBSERVATION,
+    SETTINGS,
     Reference,
     answer,
     batches,
