@@ -85,6 +85,14 @@ class Stopwatch:
             "time/updates_per_s": updates / training,
         }
 
+    def describe(self) -> str:
+        """Return one line that says where the time went."""
+        wall = max(self.wall, 1e-9)
+        parts = sorted(self.seconds.items(), key=lambda part: -part[1])
+        shares = [f"{part} {spent / wall:.0%}" for part, spent in parts if spent >= 0.005 * wall]
+        rest = f"rest {max(0.0, 1.0 - sum(self.seconds.values()) / wall):.0%}"
+        return f"{wall:.1f} s: {', '.join([*shares, rest])}"
+
     def state_dict(self) -> dict[str, Any]:
         """Return the seconds so far."""
         return {"seconds": dict(self.seconds), "wall": self.wall}

@@ -118,6 +118,7 @@ class Trainer:
                         self._checkpoint(self._envs())
                         raise Stopped(signals.received)
                 self._end()
+            log.info("%s", self.clock.describe())
             log.info("%s", evaluation.describe(self.record.result))
             return float(self.record.result["success_final"])
         except BaseException as error:

@@ -99,3 +99,15 @@ def test_a_part_that_fails_is_counted(fake: FakeTime) -> None:
     with pytest.raises(ValueError, match="no"):
         work()
     assert watch.seconds["env"] == 2.0
+
+
+def test_one_line_says_where_the_time_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("her_exp.clock.time.perf_counter", lambda: now[0])
+    watch = Stopwatch()
+    watch.start()
+    for part, seconds in (("env", 20.0), ("update", 60.0), ("log", 0.1), ("evaluate", 10.0)):
+        with watch(part):
+            now[0] += seconds
+    now[0] = 100.0
+    assert watch.describe() == "100.0 s: update 60%, env 20%, evaluate 10%, rest 10%"
