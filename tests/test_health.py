@@ -426,6 +426,7 @@ def test_a_signal_to_all_processes_leaves_a_checkpoint(folder: Path, start: Star
     slow = ["env.backend=async", "+env.pause=0.01", "trainer.total_steps=2000"]
     command = start(*slow)
     command.until(lambda: len(checkpoints(folder)) > 0)
+    time.sleep(0.3)  # into the steps after it
     os.killpg(command.process.pid, signal.SIGTERM)
     assert command.process.wait(60) == 128 + signal.SIGTERM, command.err
     result = result_of(folder)
