@@ -70,7 +70,7 @@ RANGES: dict[str, Range] = {
     "distance_threshold": _POSITIVE,
     "goal_distance": _POSITIVE,
     "action_scale": _POSITIVE,
-    "n_bits": _COUNT,
+    "n_bits": Range(1, 10**6),
     "size": _POSITIVE,
     # buffer
     "capacity": Range(2),
