@@ -75,7 +75,7 @@ RANGES: dict[str, Range] = {
     "timeout": _POSITIVE,
     "success_reward": Range(),
     "action_scale": _POSITIVE,
-    "n_bits": _COUNT,
+    "n_bits": Range(1, 10**6),
     "size": _POSITIVE,
     # buffer
     "capacity": Range(2),

@@ -414,6 +414,7 @@ def test_bounds_are_kept_and_rewards_agree(
         (NAV, {"goal_low": -0.1}, "goal_low=-0.1: must be >= 0 and < goal_high=4.5"),
         (NAV, {"goal_high": 6.0}, "goal_high=6.0: must be <= size=5.0"),
         (BITS, {"n_bits": 0}, "n_bits=0: must be a whole number >= 1"),
+        (BITS, {"n_bits": 10**9}, "n_bits=1000000000: must be at most 1000000"),
         (BITS, {"continuous": 2}, "continuous=2: must be true or false"),
         (BITS, {"render_mode": "ansi"}, "render_mode='ansi': must be 'rgb_array' or None"),
     ],

@@ -62,6 +62,10 @@ def refusal(*overrides: str) -> str:
         ("agent.precision=float16", "must be one of float32, bfloat16, auto"),
         ("agent.action_l2_on=outputs", "must be one of output, preactivation"),
         ("~agent._target_", "agent._target_ is not set; choose agent="),
+        (
+            "env=bit_flip agent=dqn env.n_bits=1000000000",
+            "env.n_bits=1000000000: must be in [1, 1000000]",
+        ),
         ("~seed", "seed is not set; give seed=..."),
         ("seed=" + "9" * 400, "9... (400 characters): must be below 2**63, in [0, 4294967296)"),
         ("seed=" + "9" * 5000, "9... (5005 characters): a number must be below 2**63"),

@@ -31,6 +31,9 @@ class BitFlip(BatchedTask):
 
     def __init__(self, n_bits: int = 15, continuous: bool = False):
         self.n_bits = self.max_steps = require_count("n_bits", n_bits)
+        require(
+            n_bits <= 10**6, "n_bits", n_bits, "at most 1000000"
+        )  # of more the spaces alone fill a memory
         boolean = isinstance(continuous, bool | np.bool_)
         require(boolean, "continuous", continuous, "true or false")
         self.continuous = bool(continuous)
