@@ -108,6 +108,11 @@ def gpus() -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
+def has_place() -> bool:
+    """Say whether this process has a place already, from an earlier job."""
+    return _place is not None
+
+
 def take_place(folder: Path, places: int) -> None:
     """Take one of `places` for this process, and its GPU; waits until one is free.
 
@@ -115,7 +120,7 @@ def take_place(folder: Path, places: int) -> None:
     With fewer GPUs than places several jobs share one.
     """
     global _place
-    if _place is not None:
+    if has_place():
         return
     folder.mkdir(parents=True, exist_ok=True)
     while True:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -78,6 +79,23 @@ def hand_on(stop: Stopped) -> None:
         handler = signal.getsignal(stop.received)
         if callable(handler):
             handler(stop.received, None)
+
+
+def end_with_parent() -> None:
+    """End this worker of a pool, by SIGTERM, when its parent dies; else it would wait for ever.
+
+    A run in it writes its checkpoint first.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        while True:  # the first ends the run, a later one the worker
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

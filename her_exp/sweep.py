@@ -131,8 +131,15 @@ def notes(sweep_dir: Path | None) -> list[Note]:
 
 
 def latest(news: Sequence[Note]) -> list[Note]:
-    """Return the last note of each job: one that was stopped on a cluster may have gone on since."""
-    return list({note.folder: note for note in news}.values())
+    """Return the last note of each job: one that was stopped on a cluster may have gone on since.
+
+    One that ended although its cluster had given it up, and so was found done, is done.
+    """
+    last: dict[str, Note] = {}
+    for note in news:
+        if not (note.what == "skipped" and note.folder in last):
+            last[note.folder] = note
+    return list(last.values())
 
 
 def silent(sweep_dir: Path, news: Sequence[Note]) -> list[Note]:

@@ -39,8 +39,8 @@ from her_exp.resume import (
     start_over,
     status_of,
 )
-from her_exp.share import JOBLIB, at_once, take_place
-from her_exp.signals import Stopped, passed_on_to_children
+from her_exp.share import JOBLIB, at_once, has_place, take_place
+from her_exp.signals import Stopped, end_with_parent, passed_on_to_children
 from her_exp.sweep_plan import BASIC_LAUNCHER
 from her_exp.trust import packages_of
 from her_exp.types import UserError
@@ -133,6 +133,9 @@ def _run_hydra(plan: Plan) -> str | int | None:
     except Exception as error:
         if plan.sweep_dir is None:
             raise
+        if type(error).__name__ == "TerminatedWorkerError":  # joblib's
+            print("her_exp: error: a worker was killed (out of memory?)", file=sys.stderr)
+            return 1
         traceback.print_exc()
         print(f"her_exp: error: {type(error).__name__}: {one_line(str(error))}", file=sys.stderr)
         return 1
@@ -235,6 +238,8 @@ def _join_others(cfg: DictConfig, settings: Any) -> None:
     if cfg.trainer.get("progress", True) is None:
         cfg.trainer.progress = False
     places = at_once(launcher)
+    if launcher["_target_"] == JOBLIB and not has_place():
+        end_with_parent()
     if places is not None:
         take_place(Path(settings.runtime.cwd, settings.sweep.dir, ".places"), places)
 

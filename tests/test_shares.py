@@ -1,0 +1,239 @@
+"""What a sweep's job may take of the machine, and what a search may vary: no process is started."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from her_exp import share, sweep, sweep_plan
+from her_exp.preflight import preflight
+from her_exp.run_folder import lock
+from her_exp.search_space import Choice, Interval, corners, dimensions
+from her_exp.signals import SignalWatch, Stopped
+from her_exp.types import UserError
+
+LOCAL = ["-m", "seed=range(8)", "hydra/launcher=local"]
+
+
+@pytest.fixture
+def eight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(share, "cores", lambda: 8)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_cores_heed_the_affinity_and_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1 <= share.cores() <= (os.cpu_count() or 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    for text, expected in (("150000 100000", 2), ("max 100000", 64), ("nonsense", 64)):
+        monkeypatch.setattr(Path, "read_text", lambda _, text=text: text)
+        assert share.cores() == expected
+
+
+@pytest.mark.parametrize(
+    ("launcher", "expected"),
+    [
+        ({"_target_": share.JOBLIB, "n_jobs": 3}, 3),
+        ({"_target_": share.JOBLIB, "n_jobs": -1}, 8),
+        ({"_target_": share.JOBLIB, "n_jobs": -2}, 7),
+        ({"_target_": share.SUBMITIT, "cpus_per_task": 3}, 2),
+        ({"_target_": share.SUBMITIT, "cpus_per_task": 99}, 1),
+        ({"_target_": share.SLURM, "cpus_per_task": 1}, None),
+        ({"_target_": share.RAY, "num_cpus": 1}, None),
+        ({"_target_": sweep_plan.BASIC_LAUNCHER}, 1),
+    ],
+)
+def test_jobs_at_once(launcher: dict[str, Any], expected: int | None, eight: None) -> None:
+    assert share.at_once(launcher) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "threads", "wrong"),
+    [
+        ([], "1", None),
+        (["threads=3"], "3", None),  # two workers by themselves
+        (["threads=2", "hydra.launcher.n_jobs=4"], "2", None),
+        (["threads=3", "hydra.launcher.n_jobs=4"], "", "4 jobs at once leave 2 of 8 cores to each; "
+         "give threads=2 or hydra.launcher.n_jobs=2"),
+        (["threads=1,2", "hydra.launcher.n_jobs=8"], "", "8 jobs at once leave 1 of 8 cores"),
+        (["threads=9"], "", "threads=9: 1 jobs at once leave 8 of 8 cores"),
+    ],
+)  # fmt: skip
+def test_threads_of_a_job_fit_its_share(
+    words: list[str], threads: str, wrong: str | None, eight: None, here: Path
+) -> None:
+    if wrong:
+        with pytest.raises(UserError, match=wrong):
+            preflight([*LOCAL, *words])
+    else:
+        environment = preflight([*LOCAL, *words]).environment
+        assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == threads
+    assert list(here.iterdir()) == []
+
+
+def test_two_jobs_on_four_workers_have_half_the_machine_each(eight: None, here: Path) -> None:
+    preflight(["-m", "seed=0,1", "hydra/launcher=local", "hydra.launcher.n_jobs=4", "threads=4"])
+
+
+@pytest.mark.parametrize("launcher", ["local", "submitit", "cluster"])
+def test_a_missing_package_is_one_line(
+    launcher: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_plan, "find_spec", lambda _: None)
+    with pytest.raises(UserError) as caught:
+        preflight(["-m", "seed=0,1", f"hydra/launcher={launcher}"])
+    assert str(caught.value) == (
+        f"hydra/launcher={launcher}: needs packages that are not installed; "
+        "pip install 'her_exp[sweep]'"
+    )
+    with pytest.raises(UserError, match="hydra/sweeper=optuna: needs packages"):
+        preflight(["-m", "seed=0,1", "hydra/sweeper=optuna"])
+
+
+PLACE = """
+import os, sys
+from pathlib import Path
+from her_exp.share import take_place
+take_place(Path(sys.argv[1]), 3)
+print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_each_process_has_a_place_and_its_gpu(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", PLACE, str(tmp_path / "places")]
+    env = os.environ | {"HER_EXP_GPUS": "3,MIG-a"}
+
+    def begin() -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(words, stdin=pipe, stdout=pipe, env=env, text=True)
+
+    def gpu(process: subprocess.Popen[str]) -> str:
+        assert process.stdout is not None
+        return process.stdout.readline().strip()
+
+    three = [begin() for _ in range(3)]
+    assert sorted(map(gpu, three)) == ["3", "3", "MIG-a"]  # the third shares the first
+    fourth = begin()
+    freed = next(number for number, process in enumerate(three) if process.poll() is None)
+    three[freed].kill()  # whatever ends it, its place is free
+    assert gpu(fourth) in ("3", "MIG-a")
+    for process in (*three, fourth):
+        process.communicate()
+
+
+def test_gpus_are_those_that_are_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    assert share.environment([1, 2], ["cpu"]) == dict.fromkeys(share._POOLS, "2")
+    assert share.environment([1], ["cuda"])["HER_EXP_GPUS"] == "4,7"
+    assert share.environment([1], ["auto"])["HER_EXP_GPUS"] == "4,7"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert share.gpus() == ["0", "1", "2"]
+    assert [share.job_gpus(name) for name in ("cuda", "cuda:1", "cpu")] == [1, 1, None]
+
+
+def test_jobs_elsewhere_may_ask_for_a_device_that_is_not_here(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    words = ["-m", "seed=0,1", "device=cuda", "hydra/launcher=cluster"]
+    preflight([*words, "hydra.launcher.address=10.0.0.1:6379"])
+    with pytest.raises(UserError, match="device=cuda: torch sees no CUDA device here"):
+        preflight(words)
+
+
+# --- what becomes of jobs ----------------------------------------------------------------------
+
+
+def test_the_last_word_of_a_job_counts() -> None:
+    notes = [
+        sweep.Note("stopped", "a", ""), sweep.Note("done", "b", ""), sweep.Note("failed", "c", ""),
+        sweep.Note("resumed", "a", ""), sweep.Note("skipped", "b", ""), sweep.Note("skipped", "d", ""),
+    ]  # fmt: skip
+    last = {note.folder: note.what for note in sweep.latest(notes)}
+    assert last == {"a": "resumed", "b": "done", "c": "failed", "d": "skipped"}
+
+
+def test_jobs_that_left_no_word(tmp_path: Path) -> None:
+    for name, status in (("a", "running"), ("b", "running"), ("c", "done"), ("d", "running")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.lock").touch()
+        (tmp_path / name / "result.json").write_text(json.dumps({"status": status}))
+    with lock(tmp_path / "b"):
+        found = sweep.silent(tmp_path, [sweep.Note("stopped", str(tmp_path / "d"), "")])
+    assert {Path(n.folder).name: n.what for n in found} == {"a": "killed", "b": "running"}
+    assert sweep.table(found, jobs=5)[-1] == "1 killed, 1 running, 3 not begun"
+    assert sweep.table([]) == []
+
+
+def test_a_stop_travels_between_processes() -> None:
+    stop = pickle.loads(pickle.dumps(Stopped(signal.SIGTERM)))
+    assert (stop.code, str(stop)) == (143, "stopped by SIGTERM")
+
+
+def test_under_submitit_its_own_signal_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    got: list[int] = []
+    before = {n: signal.signal(n, lambda n, _: got.append(n)) for n in (15, signal.SIGUSR2)}
+    try:
+        with SignalWatch() as watch:
+            os.kill(os.getpid(), signal.SIGTERM)  # Slurm sends it first
+            assert watch.received is None
+            os.kill(os.getpid(), signal.SIGUSR2)
+            assert watch.received == signal.SIGUSR2
+        assert got == [signal.SIGTERM]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --- what a search varies ----------------------------------------------------------------------
+
+
+def parsed(*overrides: str) -> Any:
+    return OverridesParser.create().parse_overrides(list(overrides))
+
+
+def test_dimensions_of_a_search() -> None:
+    space = dimensions(
+        parsed(
+            "a=1,2", "b=choice([8,8],[16])", "c=interval(0.1,1)", "d=tag(log,int(interval(1,64)))",
+            "e=range(1,8,3)", "f=range(0.0,1.0,0.25)", "g=7", "+h=int(interval(2,3))", "i=range(3)",
+        )
+    )  # fmt: skip
+    assert space == {
+        "a": Choice(["1", "2"]),
+        "b": Choice(["[8,8]", "[16]"]),
+        "c": Interval(0.1, 1),
+        "d": Interval(1, 64, log=True),
+        "e": Interval(1, 7, step=3),
+        "f": Interval(0.0, 0.75, step=0.25),
+        "+h": Interval(2, 3),
+        "i": Interval(0, 2, step=1),
+    }
+    whole = {key: isinstance(d, Interval) and isinstance(d.low, int) for key, d in space.items()}
+    assert [key for key, yes in whole.items() if yes] == ["d", "e", "+h", "i"]
+
+
+def test_each_end_of_a_search_is_a_job() -> None:
+    jobs = list(corners(parsed("a=1,2,3", "x=7", "b=interval(0.5,0.9)")))
+    assert jobs == [
+        (["a=1", "x=7", "b=0.5"], "a=1 b=0.5"),
+        (["a=2", "x=7", "b=0.5"], "a=2"),
+        (["a=3", "x=7", "b=0.5"], "a=3"),
+        (["a=1", "x=7", "b=0.9"], "b=0.9"),
+    ]
