@@ -1,6 +1,7 @@
-"""How fast a DDPG update is: ours beside stable-baselines3's and the matrix products alone, in turn.
+"""How fast an update is: ours beside stable-baselines3's and the matrix products alone, in turn.
 
 python scripts/bench_updates.py                  # needs stable-baselines3: pip install -e '.[bench]'
+python scripts/bench_updates.py --agent sac      # or td3; the products are DDPG's alone
 python scripts/bench_updates.py --help
 
 FetchPush's shapes (observation 25, goal 3, action 4), no LayerNorm; float32, ours also bfloat16. Ours
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -25,21 +27,25 @@ from typing import Any
 
 import common
 import numpy as np
+import stable_baselines3
 import torch
-from stable_baselines3 import DDPG as PeerDDPG
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import Tensor
 
+from her_exp.agents.base import GoalAgent
 from her_exp.agents.ddpg import DDPG
 from her_exp.agents.precision import Precision
+from her_exp.agents.sac import SAC
+from her_exp.agents.td3 import TD3
 from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.process import prepare_process
 from her_exp.types import GoalSpaces
 
 LR, GAMMA, TAU = 1e-3, 0.98, 0.05
 STATE, ACTION = 25 + 3, 4
+AGENTS = {"ddpg": DDPG, "td3": TD3, "sac": SAC}
 A_CALL = 40  # batches drawn in one call of ours, and gradient steps of one train() of the peer
 
 OURS, OURS_ALONE = "her_exp, with sampling", "her_exp, alone"
@@ -59,6 +65,7 @@ def arguments() -> argparse.Namespace:
         default=["256,256,256:256", "256,256,256:1024", "256,256,256:2048", "64,64:256"],
         help="hidden sizes and batch, e.g. 256,256,256:1024",
     )  # fmt: skip
+    parser.add_argument("--agent", choices=AGENTS, default="ddpg")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -122,12 +129,15 @@ def by_onednn(a: Tensor, b: Tensor, out: Tensor) -> None:
 # -- the two sides -------------------------------------------------------------------------------
 
 
-def our_agent(hidden: list[int], buffer: HindsightReplayBuffer, precision: Precision) -> DDPG:
+def our_agent(
+    name: str, hidden: list[int], buffer: HindsightReplayBuffer, precision: Precision
+) -> GoalAgent:
     env = common.ToyPush()
     space = env.observation_space.spaces
-    agent = DDPG(
+    agent: GoalAgent = AGENTS[name](
         hidden_sizes=hidden, layer_norm=False, gamma=GAMMA, tau=TAU, actor_lr=LR, critic_lr=LR,
-        precision=precision, spaces=GoalSpaces(space["observation"], space["desired_goal"], env.action_space),
+        precision=precision,
+        spaces=GoalSpaces(space["observation"], space["desired_goal"], env.action_space),
         reward_range=common.REWARDS, seed=np.random.SeedSequence(0),
     )  # fmt: skip
     seen = buffer.sample(4096)[0]
@@ -135,9 +145,9 @@ def our_agent(hidden: list[int], buffer: HindsightReplayBuffer, precision: Preci
     return agent
 
 
-def peer_agent(hidden: list[int], batch: int) -> PeerDDPG:
+def peer_agent(name: str, hidden: list[int], batch: int) -> Any:
     env = DummyVecEnv([common.ToyPush] * common.LANES)
-    agent = PeerDDPG(
+    agent = getattr(stable_baselines3, name.upper())(
         "MultiInputPolicy", env, learning_rate=LR, buffer_size=common.LANES, batch_size=batch,
         tau=TAU, gamma=GAMMA, replay_buffer_class=HerReplayBuffer, seed=0, device="cpu",
         policy_kwargs={"net_arch": hidden},
@@ -156,34 +166,36 @@ def peer_buffer(capacity: int) -> HerReplayBuffer:
 
 
 def ways(
-    hidden: list[int], batch: int, mine: HindsightReplayBuffer, theirs: HerReplayBuffer
+    name: str, hidden: list[int], batch: int, mine: HindsightReplayBuffer, theirs: HerReplayBuffer
 ) -> dict[str, Callable[[], object]]:
     """Return what is timed, by name; both sides do `A_CALL` updates a call."""
     fixed = [type(b)(*(part.clone() for part in b)) for b in mine.sample(batch, A_CALL)]
-    peer, peer_alone = peer_agent(hidden, batch), peer_agent(hidden, batch)
+    peer, peer_alone = peer_agent(name, hidden, batch), peer_agent(name, hidden, batch)
     peer.replay_buffer = theirs
     drawn = theirs.sample(batch)
     peer_alone.replay_buffer = SimpleNamespace(sample=lambda *_, **__: drawn)
 
-    def with_sampling(agent: DDPG) -> None:
+    def with_sampling(agent: GoalAgent) -> None:
         for each in mine.sample(batch, A_CALL):
             agent.update(each)
 
-    def without(agent: DDPG) -> None:
+    def without(agent: GoalAgent) -> None:
         for each in fixed:
             agent.update(each)
 
-    listed = products(hidden, batch)
     timed: dict[str, Callable[[], object]] = {
-        OURS: partial(with_sampling, our_agent(hidden, mine, "float32")),
-        LOW: partial(with_sampling, our_agent(hidden, mine, "bfloat16")),
+        OURS: partial(with_sampling, our_agent(name, hidden, mine, "float32")),
+        LOW: partial(with_sampling, our_agent(name, hidden, mine, "bfloat16")),
         PEER: partial(peer.train, A_CALL, batch),
-        OURS_ALONE: partial(without, our_agent(hidden, mine, "float32")),
-        LOW_ALONE: partial(without, our_agent(hidden, mine, "bfloat16")),
+        OURS_ALONE: partial(without, our_agent(name, hidden, mine, "float32")),
+        LOW_ALONE: partial(without, our_agent(name, hidden, mine, "bfloat16")),
         PEER_ALONE: partial(peer_alone.train, A_CALL, batch),
-        MM: run_products(listed, by_mm),
-        LOW_MM: run_products(listed, by_mm, torch.bfloat16),
     }
+    if name != "ddpg":
+        return timed
+    listed = products(hidden, batch)
+    timed[MM] = run_products(listed, by_mm)
+    timed[LOW_MM] = run_products(listed, by_mm, torch.bfloat16)
     if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         timed[ONEDNN] = run_products(listed, by_onednn)
     return timed
@@ -201,7 +213,7 @@ def worker(args: argparse.Namespace) -> None:
     result: dict[str, Any] = {"machine": common.machine(), "nets": {}}
     for net in args.nets:
         hidden, batch = parse(net)
-        spent = common.in_turn(ways(hidden, batch, mine, theirs), args.pairs, 0.5)
+        spent = common.in_turn(ways(args.agent, hidden, batch, mine, theirs), args.pairs, 0.5)
         result["nets"][net] = {
             name: [1000 * s / (1 if name in (MM, ONEDNN, LOW_MM) else A_CALL) for s in seconds]
             for name, seconds in spent.items()
@@ -219,8 +231,8 @@ def in_process(args: argparse.Namespace, threads: int) -> dict[str, Any]:
     count = str(threads)
     done = subprocess.run(
         [
-            sys.executable, __file__, "--worker", "--threads", count, "--pairs", str(args.pairs),
-            "--capacity", str(args.capacity), "--nets", *args.nets,
+            sys.executable, __file__, "--worker", "--agent", args.agent, "--threads", count,
+            "--pairs", str(args.pairs), "--capacity", str(args.capacity), "--nets", *args.nets,
         ],
         env=os.environ | {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count},
         stdout=subprocess.PIPE, text=True, check=True,
@@ -244,7 +256,7 @@ def quotients(spent: dict[str, list[float]]) -> dict[str, common.Spread]:
     return {
         name: common.ratio(spent[above], spent[below])
         for name, (above, below) in asked.items()
-        if below in spent
+        if {above, below} <= spent.keys()
     }
 
 
@@ -262,7 +274,9 @@ def main() -> None:
         for net, spent in result["nets"].items():
             hidden, batch = parse(net)
             about = ("x".join(map(str, hidden)), batch, threads)
-            gflop = sum(2 * b * i * o for _, b, i, o in products(hidden, batch)) / 1e9
+            gflop = math.nan  # of DDPG alone
+            if args.agent == "ddpg":
+                gflop = sum(2 * b * i * o for _, b, i, o in products(hidden, batch)) / 1e9
             rows += [
                 (*about, name, (ms := common.spread(each)), f"{1000 * gflop / ms.median:.0f}")
                 for name, each in spent.items()
@@ -270,14 +284,16 @@ def main() -> None:
             found = quotients(spent)
             ratios += [(*about, name, value) for name, value in found.items()]
             figures[f"{net} threads {threads}"] = {
-                "gflop": gflop,
+                "gflop": gflop if math.isfinite(gflop) else None,
                 "ms": {name: common.spread(ms).figures() for name, ms in spent.items()},
                 "ratios": {name: value.figures() for name, value in found.items()},
             }
     print(common.table(("net", "batch", "threads", "what", "ms an update", "GFLOP/s"), rows))
     print()
     print(common.table(("net", "batch", "threads", "ratio, pair by pair", "times"), ratios))
-    common.last_line(benchmark="updates", machine=machine, pairs=args.pairs, **figures)
+    common.last_line(
+        benchmark="updates", agent=args.agent, machine=machine, pairs=args.pairs, **figures
+    )
 
 
 if __name__ == "__main__":
