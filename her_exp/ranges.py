@@ -150,7 +150,8 @@ def complaint(name: str, value: object) -> str | None:
     for item in each:
         number = isinstance(item, numbers.Real) and not isinstance(item, bool)
         if not (number and rule.holds(cast(float, item))):
-            return f"{'each must' if many else 'must'} be {_no_number(item)}{rule.text}"
+            finite = "" if math.isinf(rule.low) else _no_number(item)  # its text says so itself
+            return f"{'each must' if many else 'must'} be {finite}{rule.text}"
     return None
 
 

@@ -61,7 +61,6 @@ EXTRAS: list[list[str]] = [
     ["env.name='日本'"],
     ["env.name=${.id}"],
     ["-m", "env.name=${.id}", "seed=1,2"],
-    ["sweep=2026"],
     ["hydra.run.dir=mine"],
     ["hydra.run.dir='a b/ü'"],
     ["hydra.job.chdir=true"],
@@ -111,7 +110,11 @@ def _line(random: Random, kind: str) -> Line:
     base = random.choice(tree()[0])
     line = Line([*base.words, *right_words(random, base)], [kind])
     if kind == "right":
-        line.words += random.choice(EXTRAS)
+        extra = random.choice(EXTRAS)
+        if {"-m", "--multirun", "hydra.mode=MULTIRUN"} & {*extra}:  # a sweep takes each key once
+            again = {word.partition("=")[0] for word in extra}
+            line.words = [w for w in line.words if w.partition("=")[0].lstrip("+") not in again]
+        line.words += extra
         return line
     line.answer = "either" if kind in EITHER else "refuse"
     line.names = WRONG[kind](random, base, line.words)

@@ -121,7 +121,9 @@ def faults(
         f"exit status {status}": status not in (1, 2),
         f"printed {out!r} in place of an answer": bool(out),
         f"{len(said)} lines": not 1 <= len(said) <= 20,
-        "a line that is no error's": any(not s.startswith("her_exp: error: ") for s in said),
+        "a line that is no error's": any(
+            not s.startswith(("her_exp: error: ", "her_exp: note: ")) for s in said
+        ),
         "a line of more than 600 characters": any(len(s) > 600 for s in said),
         f"names none of {line.names}": bool(names) and not any(name in err for name in names),
     }

@@ -334,7 +334,7 @@ def uninstall(patch: pytest.MonkeyPatch) -> None:
     """As on a machine where it is not installed."""
     patch.setitem(sys.modules, "envpool", None)
     pool.not_installed.cache_clear()
-    validate._spaces.clear()
+    validate._envs.clear()
 
 
 @needs_envpool

@@ -87,10 +87,10 @@ class GoalTask:
                 f"env.max_episode_steps: {id} counts its own steps; give env.max_steps, or take "
                 "env.backend=sync"
             )
-        if timeout is not None and backend != "async":
+        if timeout is not None and self.backend != "async":
             raise UserError(
                 f"env.timeout={timeout:g}: only worker processes can be interrupted, and "
-                f"env.backend={backend} has none; take env.backend=async, or leave it out"
+                f"env.backend={self.backend} has none; take env.backend=async, or leave it out"
             )
         self.timeout = _TIMEOUT if timeout is None else timeout
         if reward_range is not None and not (
