@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
 import os
 import subprocess
 import sys
@@ -274,17 +273,21 @@ def main() -> None:
         for net, spent in result["nets"].items():
             hidden, batch = parse(net)
             about = ("x".join(map(str, hidden)), batch, threads)
-            gflop = math.nan  # of DDPG alone
-            if args.agent == "ddpg":
-                gflop = sum(2 * b * i * o for _, b, i, o in products(hidden, batch)) / 1e9
+            listed = products(hidden, batch) if args.agent == "ddpg" else []
+            gflop = sum(2 * b * i * o for _, b, i, o in listed) / 1e9
             rows += [
-                (*about, name, (ms := common.spread(each)), f"{1000 * gflop / ms.median:.0f}")
+                (
+                    *about,
+                    name,
+                    (ms := common.spread(each)),
+                    f"{1000 * gflop / ms.median:.0f}" if gflop else "-",
+                )
                 for name, each in spent.items()
             ]
             found = quotients(spent)
             ratios += [(*about, name, value) for name, value in found.items()]
             figures[f"{net} threads {threads}"] = {
-                "gflop": gflop if math.isfinite(gflop) else None,
+                "gflop": gflop or None,
                 "ms": {name: common.spread(ms).figures() for name, ms in spent.items()},
                 "ratios": {name: value.figures() for name, value in found.items()},
             }

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from her_exp.agents import precision
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps
 from her_exp.config import CONF_DIR, compose
+from her_exp.evaluate import evaluate_run
 from her_exp.train import train
 from her_exp.validate import validate
 
@@ -140,6 +141,7 @@ def test_all_switches_of_an_agent(agent: str, short: list[str], tmp_path: Path) 
         "agent.precision=bfloat16", *short,
     ]  # fmt: skip
     run(tmp_path / "run", words)
+    assert evaluate_run(tmp_path / "run", episodes=4)["episodes"] == 4
 
 
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))

@@ -52,8 +52,29 @@ def test_bit_flip_15_without_hindsight_at_ten_times_the_budget(tmp_path: Path) -
     assert control["success_final"] < 0.1
 
 
-def test_continuous_bit_flip(tmp_path: Path) -> None:
-    assert learn(tmp_path, "experiment=bit_flip_continuous")["success_final"] >= 0.95
+@pytest.mark.parametrize("agent", ["ddpg", "td3", "sac", "tqc"])
+def test_continuous_bit_flip(tmp_path: Path, agent: str) -> None:
+    words = ("experiment=bit_flip_continuous", f"agent={agent}")
+    assert learn(tmp_path / "her", *words)["success_final"] >= 0.95
+    assert learn(tmp_path / "control", *words, "buffer.k=0")["success_final"] < 0.5
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("agent", ["td3", "sac", "tqc"])
+def test_point_reach_by_the_other_agents(tmp_path: Path, agent: str, seed: int) -> None:
+    assert learn(tmp_path, f"agent={agent}", f"seed={seed}")["success_final"] >= 0.98
+
+
+@pytest.mark.parametrize("agent", ["td3", "sac", "tqc"])
+def test_the_other_agents_without_hindsight(tmp_path: Path, agent: str) -> None:
+    assert learn(tmp_path, f"agent={agent}", "buffer.k=0")["success_final"] < 0.5
+
+
+@pytest.mark.parametrize("options", [["agent=qrdqn"], ["agent.dueling=true"]])
+def test_bit_flip_by_quantiles_and_dueling(tmp_path: Path, options: list[str]) -> None:
+    words = ("experiment=bit_flip", *options)
+    assert learn(tmp_path / "her", *words)["success_final"] >= 0.95
+    assert learn(tmp_path / "control", *words, "buffer.k=0")["success_final"] < 0.1
 
 
 CONVEYOR = (
