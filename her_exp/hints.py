@@ -100,6 +100,8 @@ def explain(error: Exception, overrides: Sequence[str], hydra: Composer) -> str:
             key = match.group(1)
             key = inside if inside.startswith(f"{key}.") else key
             return explanation(key, _given(key, overrides), overrides, hydra)
+    if "Could not delete ''" in text:
+        return "~: no key; write ~key, e.g. ~agent.gamma"
     if "Config group override must be" in text:
         return _bad_group_value(overrides, hydra)
     return text if cause is None else one_line(f"{text} {cause}")
