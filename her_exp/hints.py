@@ -62,6 +62,8 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
 
 def unknown_key(key: str, names: Iterable[str]) -> str:
     """Return the line for a key that does not exist."""
+    if not key:
+        return "=: no key; write key=value, e.g. buffer.k=8"
     hint = did_you_mean(re.split("[@/]", key)[0], [name for name in names if name != key])
     return f"unknown key {key}: {hint or 'python -m her_exp.train --cfg job shows all keys'}"
 
