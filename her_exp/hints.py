@@ -73,6 +73,8 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
 
 def unknown_key(key: str, names: Iterable[str]) -> str:
     """Return the line for a key that does not exist."""
+    if not key:
+        return "=: no key; write key=value, e.g. buffer.k=8"
     hint = did_you_mean(re.split("[@/]", key)[0], [name for name in names if name != key])
     return f"unknown key {key}: {hint or 'python -m her_exp.train --cfg job shows all keys'}"
 
@@ -125,6 +127,8 @@ def explain(error: Exception, overrides: Sequence[str], hydra: Composer) -> str:
             key = match.group(1)
             key = inside if inside.startswith(f"{key}.") else key
             return explanation(key, _given(key, overrides), overrides, hydra)
+    if "Could not delete ''" in text:
+        return "~: no key; write ~key, e.g. ~agent.gamma"
     if "Config group override must be" in text:
         return _bad_group_value(overrides, hydra)
     return text if cause is None else one_line(f"{text} {cause}")

@@ -162,7 +162,10 @@ def _continue(asked: Request) -> bool:
     """Go on with a run or run one again; False where `resume=auto` has to start it first."""
     if asked.rerun is not None:
         cfg, folder = rerun(Path(asked.rerun), asked.overrides, asked.trust, asked.run_dir)
-        log_to(folder)
+        try:
+            log_to(folder)
+        except UserError as error:
+            raise UserError(f"{error}; give another run_dir=<folder>") from error
         return _end(folder, lambda: train(cfg, folder, asked.overrides))
     folder = Path(asked.run_dir or asked.resume or "")
     if folder.exists() and not folder.is_dir():

@@ -133,6 +133,7 @@ def test_unknown_key_always_has_a_remedy() -> None:
         ("buffer=null", "buffer=null: give one of hindsight"),
         ("~env", "env is not set; give env=..., one of ant_maze, bit_flip, fetch"),
         ("=3", "no key"),
+        ("=", "=: no key; write key=value"),
         ("agent='a", "the value cannot be read"),
         ("env.name=${nope}", "env.name: Interpolation key 'nope' not found"),
         ("hydra.sweeep.dir=x", "did you mean hydra.sweep.dir?"),

@@ -66,6 +66,7 @@ def refusal(*overrides: str) -> str:
             "env=bit_flip agent=dqn env.n_bits=1000000000",
             "env.n_bits=1000000000: must be in [1, 1000000]",
         ),
+        ("~", "~: no key; write ~key"),
         ("~seed", "seed is not set; give seed=..."),
         ("seed=" + "9" * 400, "9... (400 characters): must be below 2**63, in [0, 4294967296)"),
         ("seed=" + "9" * 5000, "9... (5005 characters): a number must be below 2**63"),
