@@ -199,8 +199,9 @@ def sweep_with_a_wrong_job(random: Random, base: Base, words: list[str]) -> list
 @wrong
 def names_of_folders(random: Random, base: Base, words: list[str]) -> list[str]:
     taken = ["sweep=2026", "sweep=../x", "sweep=/abs", "sweep=..", "sweep='a b'", "sweep=ü", "sweep=''",
-             "sweep=a/b", "hydra.run.dir=/proc/x", "hydra.run.dir=", "hydra.run.dir=file/x", f"hydra.run.dir={DONE}",
-             "hydra.run.dir=${nope}", "hydra.run.dir=null", "hydra.run.dir=file"]  # fmt: skip
+             "sweep=a/b", "hydra.run.dir=null", "hydra.run.dir=/proc/x", "hydra.run.dir=",
+             "hydra.run.dir=file/x", f"hydra.run.dir={DONE}",
+             "hydra.run.dir=${nope}", "hydra.run.dir=file"]  # fmt: skip
     word = random.choice(taken)
     words.append(word)
     return [word.partition("=")[0]]
