@@ -25,6 +25,12 @@ from her_exp.types import UserError
 LOCAL = ["-m", "seed=range(8)", "hydra/launcher=local"]
 
 
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here runs a launcher, so nothing needs the extra `sweep`."""
+    monkeypatch.setattr(sweep_plan, "find_spec", lambda _: True)
+
+
 @pytest.fixture
 def eight(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(share, "cores", lambda: 8)
