@@ -40,8 +40,9 @@ def cores() -> int:
 
 def workers(threads: object) -> int:
     """Return how many jobs of so many threads the cores hold, at least one."""
-    good = isinstance(threads, int) and threads > 0
-    return max(1, cores() // threads) if good and isinstance(threads, int) else 1
+    if not isinstance(threads, int) or threads < 1:  # said where the jobs are checked
+        return 1
+    return max(1, cores() // threads)
 
 
 def job_gpus(device: object) -> int | None:

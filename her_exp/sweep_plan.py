@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -181,9 +182,27 @@ def check_plugins(master: DictConfig, composed_by: Composer) -> None:
             "hydra/launcher=slurm: sbatch and srun are not on the PATH; start the sweep on a machine of "
             "the cluster (without Slurm: hydra/launcher=local, or submitit to try it out)"
         )
+    if hydra.launcher._target_ == RAY:
+        _check_address(hydra.launcher.address)
     lines = [line for part in ("launcher", "sweeper") for line in _values(hydra, part)]
     if lines:
         raise UserError("\n".join(lines))
+
+
+def _check_address(address: object) -> None:
+    """See that a cluster answers: Ray itself would try for minutes."""
+    if address is None or address == "auto":
+        return
+    host, _, port = str(address).removeprefix("ray://").rpartition(":")
+    given = f"hydra.launcher.address={address}"
+    if not (host and port.isdigit()):
+        raise UserError(f"{given}: must be host:port of a running Ray cluster, or auto")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"{given}: nothing answers there ({error}); without an address a cluster is started here"
+        ) from error
 
 
 def _values(hydra: DictConfig, part: str) -> Iterator[str]:

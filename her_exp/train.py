@@ -127,8 +127,10 @@ def _run_hydra(plan: Plan) -> str | int | None:
         return 130
     except Stopped as stop:  # in a worker
         return stop.code
-    except UserError as error:
-        print(f"her_exp: error: {error}", file=sys.stderr)
+    except (UserError, OSError) as error:  # OSError: a cluster that does not answer, a full disk
+        if plan.sweep_dir is None:
+            raise
+        print(f"her_exp: error: {one_line(str(error))}", file=sys.stderr)
         return 1
     except Exception as error:
         if plan.sweep_dir is None:

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,12 @@ from her_exp.signals import SignalWatch, Stopped
 from her_exp.types import UserError
 
 LOCAL = ["-m", "seed=range(8)", "hydra/launcher=local"]
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here runs a launcher, so nothing needs the extra `sweep`."""
+    monkeypatch.setattr(sweep_plan, "find_spec", lambda _: True)
 
 
 @pytest.fixture
@@ -151,9 +158,25 @@ def test_jobs_elsewhere_may_ask_for_a_device_that_is_not_here(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     words = ["-m", "seed=0,1", "device=cuda", "hydra/launcher=cluster"]
-    preflight([*words, "hydra.launcher.address=10.0.0.1:6379"])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        preflight([*words, f"hydra.launcher.address=127.0.0.1:{server.getsockname()[1]}"])
     with pytest.raises(UserError, match="device=cuda: torch sees no CUDA device here"):
         preflight(words)
+
+
+@pytest.mark.parametrize(
+    ("address", "line"),
+    [
+        ("127.0.0.1:1", "nothing answers there"),
+        ("head", "must be host:port"),
+        ("a:b", "must be host"),
+    ],
+)
+def test_a_cluster_that_is_not_there(address: str, line: str, here: Path) -> None:
+    with pytest.raises(UserError, match=f"^hydra.launcher.address={address}: {line}"):
+        preflight(
+            ["-m", "seed=0,1", "hydra/launcher=cluster", f"hydra.launcher.address='{address}'"]
+        )
 
 
 # --- what becomes of jobs ----------------------------------------------------------------------

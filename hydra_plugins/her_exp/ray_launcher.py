@@ -51,7 +51,8 @@ class RayLauncher(Launcher):
         init: Mapping[str, Any] | None = None,
     ):
         # What jobs print stands in their own run.log.
-        self.init = {"address": address, "log_to_driver": False, **(init or {})}
+        # None would be whatever cluster was begun on this machine.
+        self.init = {"address": address or "local", "log_to_driver": False, **(init or {})}
         self.options = {"num_cpus": num_cpus, "num_gpus": num_gpus, "max_retries": max_retries}
 
     def setup(
@@ -95,7 +96,7 @@ class RayLauncher(Launcher):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # Ray would take the variable away from workers without a GPU, and says so at length.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        if self.init["address"] is None:
+        if self.init["address"] == "local":
             ray.init(include_dashboard=False, **self.init)
         else:
             ray.init(**self.init)
