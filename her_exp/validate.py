@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -11,11 +9,11 @@ from omegaconf import DictConfig
 
 from her_exp import types
 from her_exp.config import path_safe, plain
+from her_exp.contradictions import between, env_and_agent, schedule, value_line
 from her_exp.hints import did_you_mean, one_line, unknown_key
-from her_exp.memory import too_large
 from her_exp.ranges import complaint
 from her_exp.signatures import Arguments, arguments, find_class, mismatch
-from her_exp.types import GoalSpaces, UserError
+from her_exp.types import UserError
 
 #: What each part is given when it is made: never in the configuration.
 RUNTIME: dict[str, set[str]] = {
@@ -52,14 +50,9 @@ _HYDRA: dict[str, Any] = {
     "_recursive_": bool,
 }
 
-#: Characters of a value that a line repeats, at most.
-_LONGEST = 120
 
 #: Arguments of Gymnasium's own `make`, which the env's class does not see.
 _MAKE = {"max_episode_steps": int | None, "disable_env_checker": bool | None}
-
-#: Of each env asked for: its spaces, and the steps of an episode at most, None where unknown.
-_envs: dict[str, tuple[GoalSpaces, int | None] | UserError] = {}
 
 
 def validate(cfg: DictConfig, *, elsewhere: bool = False) -> None:
@@ -73,21 +66,13 @@ def validate(cfg: DictConfig, *, elsewhere: bool = False) -> None:
     values = plain(cfg)
     values.pop("hydra", None)
     problems: dict[str, str] = {}  # by key: what is wrong first is said
-    for key, line in [*_root(values, elsewhere), *_parts(values), *_between(values)]:
+    for key, line in [*_root(values, elsewhere), *_parts(values), *between(values)]:
         problems.setdefault(key, line)
     if not problems:
-        wrong = _env_and_agent(values) or _schedule(values)
+        wrong = env_and_agent(values) or schedule(values)
         problems |= {"env": wrong} if wrong else {}
     if problems:
         raise UserError("\n".join(problems.values()))
-
-
-def _value(key: str, value: Any, wrong: str) -> tuple[str, str]:
-    """Word a problem of one key, with the value as it would be written on the command line."""
-    words = {"None": "null", "True": "true", "False": "false"}
-    text = one_line(str(value))
-    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 20]}... ({len(text)} characters)"
-    return key, f"{key}={text if isinstance(value, str) else words.get(text, text)}: {wrong}"
 
 
 # --- the root ----------------------------------------------------------------------------------
@@ -100,13 +85,15 @@ def _root(values: dict[str, Any], elsewhere: bool) -> Iterator[tuple[str, str]]:
         if key not in _ROOT:
             yield key, unknown_key(key, [*RUNTIME, *_ROOT, *_dotted(values)])
         elif wrong := mismatch(value, _ROOT[key]) or complaint(key, value):
-            yield _value(key, value, wrong)
+            yield value_line(key, value, wrong)
     for key in ("seed", "threads", "device"):
         if key not in values:
             yield key, f"{key} is not set; give {key}=..."
     sweep = values.get("sweep")
     if sweep is not None and path_safe(sweep) != str(sweep):
-        yield _value("sweep", sweep, f"must be one safe folder name, e.g. sweep={path_safe(sweep)}")
+        yield value_line(
+            "sweep", sweep, f"must be one safe folder name, e.g. sweep={path_safe(sweep)}"
+        )
     if str(values.get("device")).startswith("cuda") and not elsewhere:
         yield from _cuda(values["device"])
 
@@ -124,9 +111,11 @@ def _cuda(device: str) -> Iterator[tuple[str, str]]:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     number = device.partition(":")[2]
     if count == 0:
-        yield _value("device", device, "torch sees no CUDA device here; take device=cpu or auto")
+        yield value_line(
+            "device", device, "torch sees no CUDA device here; take device=cpu or auto"
+        )
     elif number.isdigit() and int(number) >= count:
-        yield _value("device", device, f"there are {count} CUDA devices, numbered from 0")
+        yield value_line("device", device, f"there are {count} CUDA devices, numbered from 0")
 
 
 # --- the parts ---------------------------------------------------------------------------------
@@ -153,7 +142,7 @@ def _node(
     lacking = [method for method in methods if not hasattr(cls, method)]
     if lacking:
         wrong = f"is no {key}: it lacks {', '.join(lacking)}"
-        yield _value(f"{key}._target_", node["_target_"], wrong)
+        yield value_line(f"{key}._target_", node["_target_"], wrong)
         return
     takes = arguments(cls)
     try:
@@ -182,7 +171,7 @@ def _hydras(key: str, value: Any, *, nested: bool) -> Iterator[tuple[str, str]]:
     if name not in takes:
         yield key, f"{key}: has no meaning here; leave it out"
     elif wrong := mismatch(value, takes[name]):
-        yield _value(key, value, wrong)
+        yield value_line(key, value, wrong)
 
 
 def _argument(
@@ -190,7 +179,7 @@ def _argument(
 ) -> Iterator[tuple[str, str]]:
     group, _, name = key.rpartition(".")
     if name in runtime:
-        yield _value(key, value, "the run sets it; leave it out")
+        yield value_line(key, value, "the run sets it; leave it out")
     elif name not in takes.types and not takes.open:
         known = sorted(set(takes.types) - runtime)
         near = did_you_mean(key, [f"{group}.{name}" for name in known])
@@ -199,7 +188,7 @@ def _argument(
         hint = near or (all_known if group == "env" else all_known + own)
         yield key, f"unknown key {key}: {hint}"
     elif wrong := mismatch(value, takes.types.get(name, Any)) or (ours and complaint(name, value)):
-        yield _value(key, value, wrong)
+        yield value_line(key, value, wrong)
     elif key == "buffer.strategy" and ours and not _is_node(value):
         yield from _strategy(key, value)
     elif _is_node(value):
@@ -216,7 +205,7 @@ def _strategy(key: str, value: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(value, str) or value not in STRATEGIES:
         hint = did_you_mean(value, STRATEGIES) if isinstance(value, str) else ""
         wrong = f"must be one of {', '.join(STRATEGIES)}, or a node with a _target_"
-        yield _value(key, value, f"{wrong}; {hint}" if hint else wrong)
+        yield value_line(key, value, f"{wrong}; {hint}" if hint else wrong)
 
 
 def _with_env(cls: type, takes: Arguments, node: dict[str, Any]) -> Arguments:
@@ -244,95 +233,3 @@ def _with_env(cls: type, takes: Arguments, node: dict[str, Any]) -> Arguments:
     except (ImportError, AttributeError) as error:
         raise UserError(f"env.id={id}: cannot be loaded: {one_line(str(error))}") from error
     return Arguments(_MAKE | inner.types | takes.types | words, takes.required, inner.open)
-
-
-# --- between the parts -------------------------------------------------------------------------
-
-
-def _between(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Check fields that contradict each other."""
-
-    def number(group: str, name: str) -> float | None:
-        value = (values.get(group) or {}).get(name)
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        return value if good else None
-
-    critics, chosen = number("agent", "n_critics"), number("agent", "target_critics")
-    if critics is not None and chosen is not None and chosen > critics:
-        yield _value("agent.target_critics", chosen, f"must be at most agent.n_critics={critics}")
-    outputs, dropped = number("agent", "n_quantiles"), number("agent", "drop_quantiles")
-    if outputs is not None and dropped is not None and dropped >= outputs:
-        wrong = f"must be less than agent.n_quantiles={outputs}"
-        yield _value("agent.drop_quantiles", dropped, wrong)
-    capacity, batch = number("buffer", "capacity"), number("trainer", "batch_size")
-    if capacity is not None and batch is not None and batch > capacity:
-        wrong = f"must be at most buffer.capacity={capacity}; enlarge the one or reduce the other"
-        yield _value("trainer.batch_size", batch, wrong)
-    lanes = number("env", "num_envs")
-    if capacity is not None and lanes is not None and capacity < 2 * lanes:
-        wrong = f"must be at least 2 * env.num_envs = {2 * lanes}"
-        yield _value("buffer.capacity", capacity, wrong)
-    total, start = number("trainer", "total_steps"), number("trainer", "learning_starts")
-    learns = number("trainer", "updates_per_step") != 0
-    if total is not None and start is not None and start >= total and learns:
-        wrong = (
-            f"must be less than trainer.total_steps={total}, or nothing is learned "
-            "(if so meant: trainer.updates_per_step=0)"
-        )
-        yield _value("trainer.learning_starts", start, wrong)
-
-
-def _env_and_agent(values: dict[str, Any]) -> str | None:
-    """Make the env once and ask the agent whether it can act in it."""
-    try:
-        spaces = goal_spaces(values["env"])
-    except UserError as error:
-        return str(error)
-    agent = find_class("agent._target_", values["agent"]["_target_"])
-    check = getattr(agent, "check_spaces", None)
-    wrong = check(spaces) if check else None
-    return f"agent: {one_line(wrong)}" if wrong else too_large(values, spaces)
-
-
-def _schedule(values: dict[str, Any]) -> str | None:
-    """Refuse a checkpoint schedule that cuts more of the episodes than it leaves whole."""
-    trainer, lanes = values["trainer"], values["env"].get("num_envs", 1)
-    every, steps = trainer.get("checkpoint_every"), _ask(values["env"])[1]
-    least = 2 * (steps or 0) * lanes
-    short = every is not None and every < min(least, trainer.get("total_steps", math.inf))
-    if not short or trainer.get("short_checkpoints"):
-        return None
-    return (
-        f"trainer.checkpoint_every={every}: must be at least {least}, two episodes of every lane (2 x "
-        f"{steps} steps x {lanes} lanes), since each checkpoint cuts the episodes that are open; if "
-        "they may be cut: trainer.short_checkpoints=true"
-    )
-
-
-def goal_spaces(env: dict[str, Any]) -> GoalSpaces:
-    """Return the spaces of the env that a node describes; UserError if it cannot be made."""
-    return _ask(env)[0]
-
-
-def _ask(env: dict[str, Any]) -> tuple[GoalSpaces, int | None]:
-    """Make the env that a node describes, once for all jobs of a sweep, and ask it."""
-    from hydra.utils import instantiate
-
-    key = json.dumps(env, sort_keys=True, default=str)
-    if key not in _envs:
-        try:
-            task = instantiate(env)
-            _envs[key] = task.spaces, getattr(task, "episode_steps", None)
-        except UserError as error:
-            _envs[key] = error
-        except Exception as error:
-            # Hydra wraps what a constructor raises; the reason is the innermost.
-            inner = error.__cause__ or error
-            reason = str(inner)
-            if not isinstance(inner, UserError):
-                reason = f"env: cannot be made: {type(inner).__name__}: {inner}"
-            _envs[key] = UserError(one_line(reason))
-    found = _envs[key]
-    if isinstance(found, UserError):
-        raise found
-    return found

@@ -14,6 +14,7 @@ from typing import Any
 from her_exp import validate as validation
 from her_exp.buffers.goals import STRATEGIES
 from her_exp.config import CONF_DIR, compose, plain
+from her_exp.contradictions import env_and_agent
 from her_exp.ranges import RANGES, Range
 from her_exp.signatures import _choices, arguments, find_class, mismatch
 
@@ -55,7 +56,7 @@ def tree() -> tuple[list[Base], list[list[str]]]:
             cfg = plain(compose(words))
             if cfg["env"]["imports"]:  # another package, which may be absent or slow to start
                 continue
-            if validation._env_and_agent(cfg) is None:
+            if env_and_agent(cfg) is None:
                 fit.append(_base(words))
             else:
                 misfit.append(words)

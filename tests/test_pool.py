@@ -15,7 +15,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 from omegaconf import OmegaConf
 
-from her_exp import validate
+from her_exp import contradictions
 from her_exp.config import compose
 from her_exp.envs import pool
 from her_exp.envs.make import GoalTask, choose_backend
@@ -334,7 +334,7 @@ def uninstall(patch: pytest.MonkeyPatch) -> None:
     """As on a machine where it is not installed."""
     patch.setitem(sys.modules, "envpool", None)
     pool.not_installed.cache_clear()
-    validate._envs.clear()
+    contradictions._envs.clear()
 
 
 @needs_envpool

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from her_exp import validate as validation
+from her_exp import contradictions
 from her_exp.config import compose
 from her_exp.envs.make import GoalTask
 from her_exp.ranges import RANGES, check_ranges, complaint
@@ -133,7 +133,7 @@ def test_the_env_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return make(task, render_mode)
 
     monkeypatch.setattr(GoalTask, "make_single", count)
-    monkeypatch.setattr(validation, "_envs", {})
+    monkeypatch.setattr(contradictions, "_envs", {})
     for k in range(3):
         validate(compose([f"buffer.k={k}"]))
     assert made == ["her_exp/PointReach-v0"]

@@ -92,6 +92,17 @@ class MixedGoals(NamedTuple):
     asked: NDArray[np.bool_]  #: (n,)
 
 
+class LastDraw(NamedTuple):
+    """Where the last call of `sample` drew from; arrays (n_batches, batch_size)."""
+
+    lane: Index
+    row: Index
+    goal_lane: Index  #: -1 where the step kept its own goal
+    goal_row: Index  #: -1 where the step kept its own goal
+    relabelled: NDArray[np.bool_]
+    asked: NDArray[np.bool_]  #: the goal is the one desired in `goal_row`, not the one achieved
+
+
 def as_mixed(chosen: Index | MixedGoals) -> MixedGoals:
     """Return what a strategy chose; rows alone lend the goals achieved there."""
     if isinstance(chosen, MixedGoals):

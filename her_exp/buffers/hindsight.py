@@ -7,29 +7,19 @@ changes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces as gym_spaces
 
-from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, MixedGoals, Strategy, as_mixed
+from her_exp.buffers import goals
+from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, LastDraw, MixedGoals, as_mixed
 from her_exp.buffers.steps import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps, stored_fields
 from her_exp.buffers.storage import StepRing
 from her_exp.distance import DistanceGoal
 from her_exp.ranges import check_ranges
-from her_exp.types import Array, Batch, GoalFunctions, GoalSpaces, Observation, Step
-
-
-class LastDraw(NamedTuple):
-    """Where the last call of `sample` drew from; arrays (n_batches, batch_size)."""
-
-    lane: Index
-    row: Index
-    goal_lane: Index  #: -1 where the step kept its own goal
-    goal_row: Index  #: -1 where the step kept its own goal
-    relabelled: Array
-    asked: Array  #: True where the goal is the one that was desired in `goal_row`, not the achieved one
+from her_exp.types import Batch, GoalFunctions, GoalSpaces, Observation, Step
 
 
 class HindsightReplayBuffer:
@@ -57,7 +47,7 @@ class HindsightReplayBuffer:
         self,
         capacity: int = 100_000,
         k: float = 4,
-        strategy: str | Strategy = "future",
+        strategy: str | goals.Strategy = "future",
         info_keys: Sequence[str] = (),
         *,
         spaces: GoalSpaces,

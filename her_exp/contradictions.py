@@ -1,0 +1,118 @@
+"""Rules between the parts of a configuration: fields that contradict each other, agent and env."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from her_exp.hints import one_line
+from her_exp.memory import too_large
+from her_exp.signatures import find_class
+from her_exp.types import GoalSpaces, UserError
+
+#: Characters of a value that a line repeats, at most.
+_LONGEST = 120
+
+#: Of each env asked for: its spaces, and the steps of an episode at most, None where unknown.
+_envs: dict[str, tuple[GoalSpaces, int | None] | UserError] = {}
+
+
+def value_line(key: str, value: Any, wrong: str) -> tuple[str, str]:
+    """Word a problem of one key, with the value as it would be written on the command line."""
+    words = {"None": "null", "True": "true", "False": "false"}
+    text = one_line(str(value))
+    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 20]}... ({len(text)} characters)"
+    return key, f"{key}={text if isinstance(value, str) else words.get(text, text)}: {wrong}"
+
+
+def between(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Check fields that contradict each other."""
+
+    def number(group: str, name: str) -> float | None:
+        value = (values.get(group) or {}).get(name)
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+        return value if good else None
+
+    critics, chosen = number("agent", "n_critics"), number("agent", "target_critics")
+    if critics is not None and chosen is not None and chosen > critics:
+        yield value_line(
+            "agent.target_critics", chosen, f"must be at most agent.n_critics={critics}"
+        )
+    outputs, dropped = number("agent", "n_quantiles"), number("agent", "drop_quantiles")
+    if outputs is not None and dropped is not None and dropped >= outputs:
+        wrong = f"must be less than agent.n_quantiles={outputs}"
+        yield value_line("agent.drop_quantiles", dropped, wrong)
+    capacity, batch = number("buffer", "capacity"), number("trainer", "batch_size")
+    if capacity is not None and batch is not None and batch > capacity:
+        wrong = f"must be at most buffer.capacity={capacity}; enlarge the one or reduce the other"
+        yield value_line("trainer.batch_size", batch, wrong)
+    lanes = number("env", "num_envs")
+    if capacity is not None and lanes is not None and capacity < 2 * lanes:
+        wrong = f"must be at least 2 * env.num_envs = {2 * lanes}"
+        yield value_line("buffer.capacity", capacity, wrong)
+    total, start = number("trainer", "total_steps"), number("trainer", "learning_starts")
+    learns = number("trainer", "updates_per_step") != 0
+    if total is not None and start is not None and start >= total and learns:
+        wrong = (
+            f"must be less than trainer.total_steps={total}, or nothing is learned "
+            "(if so meant: trainer.updates_per_step=0)"
+        )
+        yield value_line("trainer.learning_starts", start, wrong)
+
+
+def env_and_agent(values: dict[str, Any]) -> str | None:
+    """Make the env once and ask the agent whether it can act in it."""
+    try:
+        spaces = goal_spaces(values["env"])
+    except UserError as error:
+        return str(error)
+    agent = find_class("agent._target_", values["agent"]["_target_"])
+    check = getattr(agent, "check_spaces", None)
+    wrong = check(spaces) if check else None
+    return f"agent: {one_line(wrong)}" if wrong else too_large(values, spaces)
+
+
+def schedule(values: dict[str, Any]) -> str | None:
+    """Refuse a checkpoint schedule that cuts more of the episodes than it leaves whole."""
+    trainer, lanes = values["trainer"], values["env"].get("num_envs", 1)
+    every, steps = trainer.get("checkpoint_every"), _ask(values["env"])[1]
+    least = 2 * (steps or 0) * lanes
+    short = every is not None and every < min(least, trainer.get("total_steps", math.inf))
+    if not short or trainer.get("short_checkpoints"):
+        return None
+    return (
+        f"trainer.checkpoint_every={every}: must be at least {least}, two episodes of every lane (2 x "
+        f"{steps} steps x {lanes} lanes), since each checkpoint cuts the episodes that are open; if "
+        "they may be cut: trainer.short_checkpoints=true"
+    )
+
+
+def goal_spaces(env: dict[str, Any]) -> GoalSpaces:
+    """Return the spaces of the env that a node describes; UserError if it cannot be made."""
+    return _ask(env)[0]
+
+
+def _ask(env: dict[str, Any]) -> tuple[GoalSpaces, int | None]:
+    """Make the env that a node describes, once for all jobs of a sweep, and ask it."""
+    from hydra.utils import instantiate
+
+    key = json.dumps(env, sort_keys=True, default=str)
+    if key not in _envs:
+        try:
+            task = instantiate(env)
+            _envs[key] = task.spaces, getattr(task, "episode_steps", None)
+        except UserError as error:
+            _envs[key] = error
+        except Exception as error:
+            # Hydra wraps what a constructor raises; the reason is the innermost.
+            inner = error.__cause__ or error
+            reason = str(inner)
+            if not isinstance(inner, UserError):
+                reason = f"env: cannot be made: {type(inner).__name__}: {inner}"
+            _envs[key] = UserError(one_line(reason))
+    found = _envs[key]
+    if isinstance(found, UserError):
+        raise found
+    return found
