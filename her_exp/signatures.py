@@ -154,6 +154,20 @@ def describe(annotation: Any) -> str:
     return getattr(kind, "__name__", str(kind))
 
 
+#: What Hydra's `instantiate` reads of a node. The run hands over every argument by name.
+_HYDRA: dict[str, Any] = {
+    "_target_": str,
+    "_convert_": Literal["none", "partial", "object", "all"],
+    "_recursive_": bool,
+}
+
+
+def hydras_own(name: str, value: Any, *, nested: bool) -> str | None:
+    """Return what a key of Hydra's own must be; of a part that the run makes, only some mean something."""
+    takes = _HYDRA | ({"_partial_": bool, "_args_": list} if nested else {})
+    return mismatch(value, takes[name]) if name in takes else "has no meaning here; leave it out"
+
+
 # --- targets -----------------------------------------------------------------------------------
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 from omegaconf import DictConfig
 
 from her_exp import types
 from her_exp.config import path_safe, plain
+from her_exp.contradictions import contradictions
 from her_exp.hints import did_you_mean, one_line, unknown_key
 from her_exp.memory import too_large
 from her_exp.ranges import complaint
-from her_exp.signatures import Arguments, arguments, find_class, mismatch
+from her_exp.signatures import Arguments, arguments, find_class, hydras_own, mismatch
 from her_exp.types import GoalSpaces, UserError
 
 #: What each part is given when it is made: never in the configuration.
@@ -45,13 +46,6 @@ _ROOT: dict[str, Any] = {
     "score": dict[str, Any] | None,
 }
 
-#: What Hydra's `instantiate` reads of a node. The run hands over every argument by name.
-_HYDRA: dict[str, Any] = {
-    "_target_": str,
-    "_convert_": Literal["none", "partial", "object", "all"],
-    "_recursive_": bool,
-}
-
 #: Characters of a value that a line repeats, at most.
 _LONGEST = 120
 
@@ -73,7 +67,11 @@ def validate(cfg: DictConfig, *, elsewhere: bool = False) -> None:
     values = plain(cfg)
     values.pop("hydra", None)
     problems: dict[str, str] = {}  # by key: what is wrong first is said
-    for key, line in [*_root(values, elsewhere), *_parts(values), *_between(values)]:
+    for key, line in [
+        *_root(values, elsewhere),
+        *_parts(values),
+        *(_value(*wrong) for wrong in contradictions(values)),
+    ]:
         problems.setdefault(key, line)
     if not problems:
         wrong = _env_and_agent(values) or _schedule(values)
@@ -165,7 +163,8 @@ def _node(
     ours = cls.__module__.partition(".")[0] == "her_exp"
     for name, value in node.items():
         if name.startswith("_") and name.endswith("_"):
-            yield from _hydras(f"{key}.{name}", value, nested=key not in RUNTIME)
+            if wrong := hydras_own(name, value, nested=key not in RUNTIME):
+                yield _value(f"{key}.{name}", value, wrong)
             continue
         yield from _argument(f"{key}.{name}", value, takes, runtime, ours)
     for name in sorted(takes.required - runtime - set(node)):
@@ -173,16 +172,6 @@ def _node(
             f"{key}.{name}",
             f"{key}.{name} is not set and {cls.__name__} needs it; give +{key}.{name}=...",
         )
-
-
-def _hydras(key: str, value: Any, *, nested: bool) -> Iterator[tuple[str, str]]:
-    """Check a key that is Hydra's own; of a part that the run makes, only some mean something."""
-    takes = _HYDRA | ({"_partial_": bool, "_args_": list} if nested else {})
-    name = key.rpartition(".")[2]
-    if name not in takes:
-        yield key, f"{key}: has no meaning here; leave it out"
-    elif wrong := mismatch(value, takes[name]):
-        yield _value(key, value, wrong)
 
 
 def _argument(
@@ -247,39 +236,6 @@ def _with_env(cls: type, takes: Arguments, node: dict[str, Any]) -> Arguments:
 
 
 # --- between the parts -------------------------------------------------------------------------
-
-
-def _between(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Check fields that contradict each other."""
-
-    def number(group: str, name: str) -> float | None:
-        value = (values.get(group) or {}).get(name)
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        return value if good else None
-
-    critics, chosen = number("agent", "n_critics"), number("agent", "target_critics")
-    if critics is not None and chosen is not None and chosen > critics:
-        yield _value("agent.target_critics", chosen, f"must be at most agent.n_critics={critics}")
-    outputs, dropped = number("agent", "n_quantiles"), number("agent", "drop_quantiles")
-    if outputs is not None and dropped is not None and dropped >= outputs:
-        wrong = f"must be less than agent.n_quantiles={outputs}"
-        yield _value("agent.drop_quantiles", dropped, wrong)
-    capacity, batch = number("buffer", "capacity"), number("trainer", "batch_size")
-    if capacity is not None and batch is not None and batch > capacity:
-        wrong = f"must be at most buffer.capacity={capacity}; enlarge the one or reduce the other"
-        yield _value("trainer.batch_size", batch, wrong)
-    lanes = number("env", "num_envs")
-    if capacity is not None and lanes is not None and capacity < 2 * lanes:
-        wrong = f"must be at least 2 * env.num_envs = {2 * lanes}"
-        yield _value("buffer.capacity", capacity, wrong)
-    total, start = number("trainer", "total_steps"), number("trainer", "learning_starts")
-    learns = number("trainer", "updates_per_step") != 0
-    if total is not None and start is not None and start >= total and learns:
-        wrong = (
-            f"must be less than trainer.total_steps={total}, or nothing is learned "
-            "(if so meant: trainer.updates_per_step=0)"
-        )
-        yield _value("trainer.learning_starts", start, wrong)
 
 
 def _env_and_agent(values: dict[str, Any]) -> str | None:
