@@ -19,6 +19,8 @@ from her_exp.ranges import RANGES, Range
 from her_exp.signatures import _choices, arguments, find_class, mismatch
 
 GROUPS = ("env", "buffer", "agent", "trainer")
+#: Keys whose values may not pass that of another key.
+BELOW = ("agent.target_critics", "agent.drop_quantiles")
 #: What a group's file needs beside it, where it leaves a value to the user.
 NEEDS = {"env=gym": ["env.id=her_exp/PointReach-v0", "+env.max_steps=10"]}
 
@@ -60,8 +62,8 @@ def tree() -> tuple[list[Base], list[list[str]]]:
                 fit.append(_base(words))
             else:
                 misfit.append(words)
-    fit += [_base([f"experiment={name}"]) for name in options("experiment")]
-    return fit, misfit
+    named = [_base([f"experiment={name}"]) for name in options("experiment")]
+    return fit + [base for base in named if not base.leaves["env.imports"].value], misfit
 
 
 def _base(words: list[str]) -> Base:
@@ -90,8 +92,10 @@ def text(value: Any) -> str:
 
 def good_value(random: Random, leaf: Leaf) -> str:
     """Draw a value that the leaf may have: a choice, or a number from its default to twice that."""
-    choices = [c for c in _choices(leaf.takes) if isinstance(c, str)]
-    if choices:
+    if leaf.key in BELOW or leaf.key == "env.goal_distance":  # the env itself must agree with that
+        return text(leaf.value)
+    choices = [c for c in _choices(leaf.takes) if isinstance(c, str) and c != "envpool"]
+    if choices:  # envpool has none of the envs that every machine has
         return str(random.choice(choices))
     if isinstance(leaf.value, bool) and not leaf.key.startswith(
         "env."

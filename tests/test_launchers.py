@@ -21,7 +21,7 @@ from test_sweep_again import TINY, status, words
 #: Long enough to be met in the middle.
 LONG = [
     *(word for word in TINY if not word.startswith(("trainer.total", "trainer.eval_every"))),
-    "trainer.total_steps=4000", "trainer.eval_every=2000",
+    "trainer.total_steps=12000", "trainer.eval_every=6000",
 ]  # fmt: skip
 
 BROKEN = """

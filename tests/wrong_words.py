@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
-from config_tree import GROUPS, Base, Leaf, options, takes_floats, tree
+from config_tree import BELOW, GROUPS, Base, Leaf, options, takes_floats, tree
 
 from her_exp.signatures import mismatch
 
@@ -115,9 +115,15 @@ def contradiction(random: Random, base: Base, words: list[str]) -> list[str]:
         "env.backend": ["env=gym", "env.id=Acrobot-v1", "env.backend=native"],
         "env.reward_range": ["env.reward_range=[0,-1]"],
         "env.id": ["env=gym", "env.id=CartPole-v1"],
+        "trainer.checkpoint_every": ["trainer.checkpoint_every=3"],
     }
     if "env.goal_high" in base.leaves:
         pairs |= {"goal_high": ["env.size=2"], "goal_low": ["env.goal_low=4.5"]}
+    pairs |= {
+        key: [f"{other}=3", f"{key}=4"]
+        for key, other in zip(BELOW, ("agent.n_critics", "agent.n_quantiles"), strict=True)
+        if key in base.leaves and other in base.leaves
+    }
     name = random.choice(sorted(pairs))
     if "env=gym" in pairs[name]:
         words.clear()
