@@ -134,7 +134,11 @@ class Record:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything, with the metrics that are not logged yet."""
-        pending = {key: torch.stack(values).cpu() for key, values in self._losses.items()}
+        # After a resume on a GPU the first ones are still on the CPU.
+        pending = {
+            key: torch.stack([value.cpu() for value in values])
+            for key, values in self._losses.items()
+        }
         plain = {
             key: value for key, value in vars(self).items() if key not in ("_losses", "_check")
         }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import math
 import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from her_exp.cores import cores
 from her_exp.types import UserError
 
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
@@ -25,17 +25,6 @@ _POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _GPUS = "HER_EXP_GPUS"
 
 _place: IO[str] | None = None  # held open, and so locked, until this process ends
-
-
-def cores() -> int:
-    """Return how many cores this process may use: its affinity, and the limit of its container."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        limit = math.ceil(int(quota) / int(period))
-    except (OSError, ValueError):  # no such limit, or "max"
-        limit = usable or 1
-    return max(1, min(usable or 1, limit))
 
 
 def workers(threads: object) -> int:

@@ -13,6 +13,8 @@ from types import FrameType
 from typing import Any
 
 _ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+#: Those that an env's process leaves to the run. It ignores SIGINT from its first line (`envs.make`).
+LEFT_TO_THE_RUN = tuple(number for number in _ASKING if number != signal.SIGINT)
 
 
 class Stopped(Exception):

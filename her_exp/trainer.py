@@ -173,7 +173,8 @@ class Trainer:
             watch = getattr(self.functions, "watch", None)
             if watch is not None and steps:
                 watch(self.rollout.success[step.valid], step.terminated[step.valid])
-            self.agent.observe(*shown(step, self.buffer.achieved_share), steps)
+            share = getattr(self.buffer, "achieved_share", 0.0)
+            self.agent.observe(*shown(step, share), steps)
         self.record.env_steps += steps
         if ended:
             with self.clock("log"):

@@ -110,7 +110,11 @@ class GoalFunctions(Protocol):
 
 
 class Agent(Protocol):
-    """What the trainer asks of an agent."""
+    """What the trainer asks of an agent.
+
+    It may also have `return_range`: the (lowest, highest) return that its values can stand for, or
+    None. Values far beyond end the run as diverged; without it, or with None, only NaN and inf do.
+    """
 
     def act(self, observation: Array, goal: Array, *, explore: bool) -> Array:
         """Choose an action for each of n lanes: (n, o) and (n, g) to (n, action_dim) or (n,) int."""
@@ -129,9 +133,11 @@ class Agent(Protocol):
 
 
 class Buffer(Protocol):
-    """What the trainer asks of a replay buffer."""
+    """What the trainer asks of a replay buffer.
 
-    achieved_share: float  #: share of a batch whose goal is one that was achieved
+    It may also have `achieved_share`: the share of a batch whose goal is one that was achieved, with
+    which the agent's normaliser weighs those goals; without it that is 0.0, no goal is relabelled.
+    """
 
     def begin(self, observation: Observation) -> None:
         """Start new episodes in all lanes at `observation` (after `env.reset`)."""

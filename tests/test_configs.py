@@ -96,7 +96,7 @@ def test_every_backend_trains(backend: str, short: list[str], tmp_path: Path) ->
 def test_the_precision_that_auto_stands_for_is_written(
     able: bool, short: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "has_bfloat16", lambda _: able)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: able)
     words = [*POINT, *short, "agent.hidden_sizes=[128]", "agent.precision=auto"]
     run(tmp_path / "run", words)
     written = OmegaConf.load(tmp_path / "run" / "config.yaml")

@@ -221,6 +221,15 @@ def test_spoilt_parameters_do_not_become_a_checkpoint(
     assert_kept(folder)
 
 
+def test_a_buffer_that_does_not_say_its_share_trains(folder: Path) -> None:
+    """What the trainer can do without, a buffer of one's own need not have."""
+    (folder / "checkpoints").mkdir(parents=True)
+    trainer = make_trainer(compose(RUN), folder)
+    del trainer.buffer.achieved_share  # type: ignore[attr-defined]
+    trainer.fit()
+    assert result_of(folder)["status"] == "done"
+
+
 # --- an env that gives what cannot be used -------------------------------------------------------
 
 
@@ -421,16 +430,19 @@ def test_a_signal_while_an_env_hangs(folder: Path, start: Start) -> None:
     assert_kept(folder)
 
 
-def test_a_signal_to_all_processes_leaves_a_checkpoint(folder: Path, start: Start) -> None:
-    """Workers leave SIGTERM to the run, which then stops as it should."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_to_all_processes_leaves_a_checkpoint(
+    number: signal.Signals, folder: Path, start: Start
+) -> None:
+    """Workers leave it to the run, which then stops as it should."""
     slow = ["env.backend=async", "+env.pause=0.01", "trainer.total_steps=2000"]
     command = start(*slow)
     command.until(lambda: len(checkpoints(folder)) > 0)
     time.sleep(0.3)  # into the steps after it
-    os.killpg(command.process.pid, signal.SIGTERM)
-    assert command.process.wait(60) == 128 + signal.SIGTERM, command.err
+    os.killpg(command.process.pid, number)
+    assert command.process.wait(60) == 128 + number, command.err
     result = result_of(folder)
-    assert (result["status"], result["reason"]) == ("stopped", "stopped by SIGTERM")
+    assert (result["status"], result["reason"]) == ("stopped", f"stopped by {number.name}")
     assert load(checkpoints(folder)[-1])["record"]["env_steps"] == result["env_steps"]
 
 

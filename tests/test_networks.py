@@ -101,7 +101,7 @@ def test_auto_is_bfloat16_where_it_is_faster(
 ) -> None:
     cpu = torch.device("cpu")
     for able, wide, narrow in ((True, "bfloat16", "float32"), (False, "float32", "float32")):
-        monkeypatch.setattr(precision, "has_bfloat16", lambda _, able=able: able)
+        monkeypatch.setattr(precision, "has_bfloat16", lambda able=able: able)
         assert resolve_precision("auto", cpu, [256, 256]) == wide
         assert resolve_precision("auto", cpu, [64, 64]) == narrow
         assert resolve_precision("auto", cpu, [256, 32]) == narrow
@@ -112,6 +112,17 @@ def test_auto_is_bfloat16_where_it_is_faster(
     assert "emulates it" in caplog.text
     with pytest.raises(ValueError, match="one of float32, bfloat16, auto"):
         resolve_precision("float16", cpu, [8])
+
+
+def test_bfloat16_on_cuda_is_taken_only_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
+    cuda = torch.device("cuda")
+    assert resolve_precision("auto", cuda, [256, 256]) == "float32"
+    assert caplog.messages == []
+    assert resolve_precision("bfloat16", cuda, [256, 256]) == "bfloat16"
+    assert "untested on CUDA" in caplog.text
 
 
 def test_a_learner_is_adam() -> None:

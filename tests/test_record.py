@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -38,3 +39,25 @@ def test_pending_metrics_survive_a_checkpoint() -> None:
         2,
         {"train/critic_loss": 3.0, "train/updates": 2.0},
     )
+
+
+class OnDevice(torch.Tensor):
+    """Stands for a tensor on a GPU: nothing takes it together with one of the CPU."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.cpu:
+            with torch._C.DisableTorchFunctionSubclass():
+                return args[0].as_subclass(torch.Tensor)
+        if func is torch.stack:
+            raise RuntimeError("Expected all tensors to be on the same device")
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+def test_metrics_of_two_devices_are_saved_together() -> None:
+    """After a resume on a GPU the loaded ones are on the CPU, the new ones are not."""
+    record = Record()
+    record._losses = {"q_mean": [torch.tensor(1.0), torch.tensor(2.0).as_subclass(OnDevice)]}
+    pending = record.state_dict()["pending"]["q_mean"]
+    assert type(pending) is torch.Tensor
+    assert pending.tolist() == [1.0, 2.0]

@@ -8,7 +8,6 @@ same numbers, on any number of threads.
 from __future__ import annotations
 
 import operator
-import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -19,6 +18,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from her_exp.cores import cores
 from her_exp.types import KEYS, Array, Observation
 
 #: The ids begin so; arguments of these envs that mean the same to EnvPool.
@@ -74,13 +74,6 @@ def _ids() -> frozenset[str]:
     return frozenset(envpool.list_all_envs())
 
 
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class PoolVectorEnv(VectorEnv[Observation, Any, Array]):
     """Lanes of one task, stepped by EnvPool; each resets itself at the step after its end.
 
@@ -114,7 +107,7 @@ class PoolVectorEnv(VectorEnv[Observation, Any, Array]):
         task = spec.name.removesuffix("Dense")
         if task in _BASE:
             passed["initial_slide0"] = _BASE[task]
-        threads = min(num_threads or usable_cores(), num_envs)
+        threads = min(num_threads or cores(), num_envs)
         self._settings = {"num_envs": num_envs, "num_threads": threads, **passed}
         about = envpool.make_spec(spec.id, **self._settings)
         self.single_observation_space = spaces.Dict(

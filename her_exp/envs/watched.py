@@ -23,7 +23,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv
 
-from her_exp.signals import Stopped, asked
+from her_exp.signals import LEFT_TO_THE_RUN, Stopped, asked
 from her_exp.types import KEYS, EnvFailed
 
 MakeEnv = Callable[[], gym.Env[Any, Any]]
@@ -220,13 +220,13 @@ def _close_all() -> None:
 def _in_worker(make: MakeEnv, parent: int) -> MakeEnv:
     """Return a `make` that, in another process than `parent`, leaves signals to the parent first.
 
-    Schedulers send SIGTERM to every process of a job; workers that died of it would take the
-    checkpoint along. No SIG_IGN here, which programs started by an env would inherit.
+    Schedulers send SIGTERM or SIGUSR2 to every process of a job; workers that died of it would take
+    the checkpoint along. No SIG_IGN here, which programs started by an env would inherit.
     """
 
     def made() -> gym.Env[Any, Any]:
         if os.getpid() != parent:
-            for number in (signal.SIGTERM, signal.SIGUSR1):
+            for number in LEFT_TO_THE_RUN:
                 signal.signal(number, lambda *_: None)
         return make()
 
