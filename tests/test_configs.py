@@ -188,3 +188,14 @@ def test_a_strategy_of_the_users_own(short: list[str], tmp_path: Path) -> None:
     share = np.array(values["buffer/relabelled_share"])
     assert (np.array(values["buffer/rewarded_share"]) >= share - 1e-6).all()
     assert (share > 0.7).all()
+
+
+def test_env_files_share_what_every_task_takes() -> None:
+    shared = {"_target_", "_convert_", "name", "id", "imports", "num_envs", "num_eval_envs", "backend",
+              "timeout", "reward_range"}  # fmt: skip
+    lacking = {
+        path.name: missing
+        for path in (CONF_DIR / "env").glob("*.yaml")
+        if (missing := shared - {str(key) for key in OmegaConf.load(path)})
+    }
+    assert lacking == {}

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from her_exp.run_folder import lock
 from her_exp.search_space import Choice, Interval, corners, dimensions
 from her_exp.signals import SignalWatch, Stopped
 from her_exp.types import UserError
+from hydra_plugins.her_exp.ray_launcher import RayLauncher
 
 LOCAL = ["-m", "seed=range(8)", "hydra/launcher=local"]
 
@@ -177,6 +179,19 @@ def test_a_cluster_that_is_not_there(address: str, line: str, here: Path) -> Non
         preflight(
             ["-m", "seed=0,1", "hydra/launcher=cluster", f"hydra.launcher.address='{address}'"]
         )
+
+
+@pytest.mark.parametrize("init", [{}, {"include_dashboard": True}])
+def test_arguments_of_ray_init_win(init: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    fake = SimpleNamespace(
+        is_initialized=lambda: False,
+        init=lambda **arguments: given.update(arguments),
+        cluster_resources=dict,
+    )
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    RayLauncher(init=init)._connect()
+    assert given == {"address": "local", "log_to_driver": False, "include_dashboard": bool(init)}
 
 
 # --- what becomes of jobs ----------------------------------------------------------------------

@@ -97,7 +97,7 @@ class RayLauncher(Launcher):
         # Ray would take the variable away from workers without a GPU, and says so at length.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         if self.init["address"] == "local":
-            ray.init(include_dashboard=False, **self.init)
+            ray.init(**{"include_dashboard": False, **self.init})
         else:
             ray.init(**self.init)
         log.info("Ray: %d cores", ray.cluster_resources().get("CPU", 0))
