@@ -62,8 +62,8 @@ def between(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield value_line("trainer.learning_starts", start, wrong)
 
 
-def env_and_agent(values: dict[str, Any]) -> str | None:
-    """Make the env once and ask the agent whether it can act in it."""
+def env_and_agent(values: dict[str, Any], *, elsewhere: bool = False) -> str | None:
+    """Make the env once and ask the agent whether it can act in it; unless `elsewhere`, weigh memory."""
     try:
         spaces = goal_spaces(values["env"])
     except UserError as error:
@@ -71,7 +71,9 @@ def env_and_agent(values: dict[str, Any]) -> str | None:
     agent = find_class("agent._target_", values["agent"]["_target_"])
     check = getattr(agent, "check_spaces", None)
     wrong = check(spaces) if check else None
-    return f"agent: {one_line(wrong)}" if wrong else too_large(values, spaces)
+    if wrong:
+        return f"agent: {one_line(wrong)}"
+    return None if elsewhere else too_large(values, spaces)
 
 
 def schedule(values: dict[str, Any]) -> str | None:

@@ -12,14 +12,14 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from her_exp.config import FOLDER_LENGTH, Composer, composer, plain, texts, without_hydra
+from her_exp.config import FOLDER_LENGTH, Composer, plain, texts, without_hydra
+from her_exp.hints import unknown_key
 from her_exp.ranges import complaint
 from her_exp.search_space import corners
 from her_exp.share import RAY, SLURM, check_threads, environment
-from her_exp.signatures import find_class, mismatch
+from her_exp.signatures import arguments, find_class, mismatch
 from her_exp.types import UserError
 from her_exp.validate import validate
 
@@ -51,13 +51,6 @@ class Job(NamedTuple):
 
     overrides: list[str]
     label: str  #: those of its overrides that are swept
-
-
-def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
-    """Return the overrides of every job that `-m` with `overrides` would run."""
-    with composer() as hydra:
-        master = hydra.raw(overrides, RunMode.MULTIRUN)
-        return [job.overrides for job in jobs(hydra, master)]
 
 
 def is_listed(hydra: DictConfig) -> bool:
@@ -117,7 +110,7 @@ def check_jobs(hydra: Composer, jobs: Sequence[Job], *, elsewhere: bool) -> list
     """Validate every job and return their configurations.
 
     A line that does not hold for all jobs names the first that it holds for. Jobs that run
-    `elsewhere` may ask for devices that are not here.
+    `elsewhere` may ask for devices, and for memory, that are not here.
     """
     wrong: dict[str, list[int]] = {}
     configs = []
@@ -220,7 +213,20 @@ def _values(hydra: DictConfig, part: str) -> Iterator[str]:
     if part == "sweeper" and node["direction"] not in ("maximize", "minimize"):
         yield f"hydra.sweeper.direction={node['direction']}: must be maximize or minimize"
     if part == "sweeper":
-        find_class("hydra.sweeper.sampler._target_", str(node["sampler"].get("_target_")))
+        yield from _sampler(node["sampler"])
+
+
+def _sampler(node: dict[str, Any]) -> Iterator[str]:
+    """Check the node of an Optuna sampler against what its class takes."""
+    key = "hydra.sweeper.sampler"
+    takes = arguments(find_class(f"{key}._target_", str(node.get("_target_"))))
+    for name, value in node.items():
+        if name.startswith("_"):
+            continue
+        if name not in takes.types and not takes.open:
+            yield unknown_key(f"{key}.{name}", [f"{key}.{known}" for known in takes.types])
+        elif wrong := mismatch(value, takes.types.get(name, Any)) or complaint(name, value):
+            yield f"{key}.{name}={value}: {wrong}"
 
 
 def check_shares(hydra: DictConfig, configs: Sequence[DictConfig]) -> dict[str, str]:
@@ -228,6 +234,12 @@ def check_shares(hydra: DictConfig, configs: Sequence[DictConfig]) -> dict[str, 
     launcher = plain(hydra.launcher)
     if launcher["_target_"] == BASIC_LAUNCHER:
         return {}
+    if launcher["_target_"] in (SLURM, RAY) and any(cfg.device == "auto" for cfg in configs):
+        # A cluster gives a job the GPUs that it asked for, and `auto` does not say whether it wants one.
+        raise UserError(
+            f"device=auto: hydra/launcher={hydra.runtime.choices['hydra/launcher']} must know whether a job "
+            "takes a GPU; give device=cuda or device=cpu"
+        )
     threads = [int(cfg.threads) for cfg in configs]
     check_threads(launcher, threads, len(configs) if is_listed(hydra) else None)
     return environment(threads, [str(cfg.device) for cfg in configs])

@@ -14,7 +14,8 @@ from her_exp.signatures import find_class
 from her_exp.types import UserError
 
 _OURS = "her_exp"
-#: Importing these registers Gymnasium ids and does nothing else; our own conf files name them.
+#: Importing these registers Gymnasium ids and does nothing else; the files of conf/env name them. (Packages
+#: that only an experiment names, as zoo/parking_tqc does highway_env, are trusted on demand.)
 _REGISTERS = ("gymnasium_robotics",)
 #: What our own classes in each slot of a config descend from; nested nodes are never ours.
 _BASES = {

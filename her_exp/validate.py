@@ -58,7 +58,7 @@ _MAKE = {"max_episode_steps": int | None, "disable_env_checker": bool | None}
 def validate(cfg: DictConfig, *, elsewhere: bool = False) -> None:
     """Check every value of a composed configuration, and the env against the agent.
 
-    What runs `elsewhere` may ask for a device that is not here.
+    What runs `elsewhere` may ask for a device, and for memory, that is not here.
 
     Raises:
         UserError: with one line for each problem.
@@ -69,7 +69,7 @@ def validate(cfg: DictConfig, *, elsewhere: bool = False) -> None:
     for key, line in [*_root(values, elsewhere), *_parts(values), *between(values)]:
         problems.setdefault(key, line)
     if not problems:
-        wrong = env_and_agent(values) or schedule(values)
+        wrong = env_and_agent(values, elsewhere=elsewhere) or schedule(values)
         problems |= {"env": wrong} if wrong else {}
     if problems:
         raise UserError("\n".join(problems.values()))

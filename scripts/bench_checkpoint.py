@@ -11,10 +11,9 @@ Saves and updates are timed in turn. The last line is one JSON object.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +31,9 @@ from common import (
 )
 
 from her_exp.agents.ddpg import DDPG
+from her_exp.arguments import parse, run
 from her_exp.checkpoint import Checkpoints
-from her_exp.types import GoalSpaces
+from her_exp.types import GoalSpaces, UserError
 
 STEPS = 1_000_000
 EVERY = 50_000  #: env steps between two checkpoints
@@ -42,15 +42,19 @@ UPDATES = EVERY // 10
 ROUNDS = 5
 
 
-def seconds(run: Callable[[], object]) -> float:
+def seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
-    run()
+    work()
     return time.perf_counter() - start
 
 
-def main() -> None:
-    asked = dict(part.split("=", 1) for part in sys.argv[1:])
-    torch.set_num_threads(int(asked.get("threads", 1)))
+def command(argv: Sequence[str]) -> int:
+    asked = parse(argv, {"threads": 1, "folder": ""})
+    if asked["threads"] < 1:
+        raise UserError(f"threads={asked['threads']}: give 1 or more")
+    if asked["folder"] and not Path(asked["folder"]).is_dir():
+        raise UserError(f"folder={asked['folder']}: no such folder")
+    torch.set_num_threads(asked["threads"])
     env = ToyPush()
     space = env.observation_space.spaces
     spaces = GoalSpaces(space["observation"], space["desired_goal"], env.action_space)
@@ -61,7 +65,7 @@ def main() -> None:
         reward_range=REWARDS,
         seed=np.random.SeedSequence(0),
     )
-    with tempfile.TemporaryDirectory(dir=asked.get("folder")) as folder:
+    with tempfile.TemporaryDirectory(dir=asked["folder"] or None) as folder:
         checkpoints = Checkpoints(Path(folder))
 
         def save(number: int) -> None:
@@ -100,7 +104,8 @@ def main() -> None:
         updates_s=spread(learning).figures(),
         share_percent=share.figures(),
     )
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run(command, __doc__)

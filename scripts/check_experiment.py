@@ -10,7 +10,7 @@
 
 Passes if every seed reaches `score.success_final`. Of an experiment whose file says `measured: no` nothing
 is claimed: it is run, and the answer is `not measured`. Exit status: 0 pass, 1 fail, 3 not measured, 2 the
-command is wrong. The last line is one JSON object.
+command is wrong or a training ended otherwise than done. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from her_exp import evaluation
 from her_exp.arguments import parse, run
 from her_exp.config import composer, plain, without_hydra
 from her_exp.evaluate import evaluate_run
+from her_exp.trust import packages_of
 from her_exp.types import UserError
 
 DEFAULTS: dict[str, Any] = {"seeds": "0,1,2", "episodes": 200, "out": "", "config_dir": ""}
@@ -58,13 +59,18 @@ def command(argv: Sequence[str]) -> int:
         raise UserError(f"episodes={episodes}: give 1 or more")
     extra = [f"--config-dir={options['config_dir']}"] if options["config_dir"] else []
     with composer(extra_dir=options["config_dir"] or None) as hydra:
-        score = plain(without_hydra(hydra.job([f"experiment={name}"]))).get("score")
+        values = plain(without_hydra(hydra.job([f"experiment={name}"])))
+    # What the experiment names is trusted by whoever asks for it: it is about to be trained.
+    score, trust = values.get("score"), packages_of(values)
     out = Path(options["out"] or tempfile.mkdtemp(prefix="her_exp_check_"))
     summaries = []
     for seed in seeds:
         folder = out / name / f"seed={seed}"
-        common.train([*extra, f"experiment={name}"], seed, folder)
-        summaries.append(evaluate_run(folder, episodes))
+        try:
+            common.train([*extra, f"experiment={name}"], seed, folder)
+        except SystemExit as crash:  # its status would be that of a fail
+            raise UserError(f"seed {seed}: training did not end well\n{crash}") from crash
+        summaries.append(evaluate_run(folder, episodes, trust=trust))
         print(f"seed {seed}: {evaluation.describe(summaries[-1])}", flush=True)
     success = [summary["success_final"] for summary in summaries]
     rate, (low, high) = evaluation.pooled(summaries)

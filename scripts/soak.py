@@ -20,12 +20,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
 from common import last_line, table
+
+from her_exp.arguments import parse, run
+from her_exp.types import UserError
 
 CAPACITY = 1_000_000
 OVERRIDES = [
@@ -144,12 +148,12 @@ def _rate(looks: list[Look], name: str) -> float:
     return float((getattr(looks[-1], name) - getattr(looks[0], name)) / max(1, steps))
 
 
-def main() -> int:
-    asked = dict(part.split("=", 1) for part in sys.argv[1:])
-    minutes = float(asked.pop("minutes", 60))
-    folder = Path(asked.pop("folder", None) or tempfile.mkdtemp(prefix="soak-")) / "run"
-    if asked:
-        raise SystemExit(f"unknown: {', '.join(asked)}; there are minutes= and folder=")
+def command(argv: Sequence[str]) -> int:
+    asked = parse(argv, {"minutes": 60, "folder": ""})
+    minutes = asked["minutes"]
+    if minutes < 1:
+        raise UserError(f"minutes={minutes}: give 1 or more")
+    folder = Path(asked["folder"] or tempfile.mkdtemp(prefix="soak-")) / "run"
     looks, code = watch(folder, 60 * minutes)
     (folder.parent / "looks.json").write_text(json.dumps([one._asdict() for one in looks]))
     result = json.loads((folder / "result.json").read_text())
@@ -163,4 +167,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(command, __doc__)

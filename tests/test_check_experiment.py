@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -91,3 +92,28 @@ def test_as_a_command(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("her_exp: error: experiment=no_such: ")
+
+
+def test_classes_that_the_experiment_names_are_trusted(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "their_lab.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    (tmp_path / "experiment").mkdir()
+    text = EXPERIMENT.format(threshold=9.0, more="")
+    text = text.replace("env: {", "env: {imports: [their_lab], ")
+    (tmp_path / "experiment" / "theirs.yaml").write_text(text)
+    words = [f"config_dir={tmp_path}", f"out={tmp_path / 'runs'}", "seeds=0", "episodes=2"]
+    assert script.command(["theirs", *words]) == 0
+
+
+def test_a_training_that_crashes_is_no_fail(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise SystemExit("python -m her_exp.train ...\nMemoryError")
+
+    monkeypatch.setattr(script.common, "train", crash)
+    with pytest.raises(UserError, match=r"^seed 3: training did not end well\n(.*\n)*MemoryError"):
+        script.command(["nav2d", "seeds=3", f"out={tmp_path}"])  # run() makes 2 of it

@@ -8,28 +8,36 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.types import RunMode
 
+from her_exp.config import composer
 from her_exp.preflight import preflight
-from her_exp.sweep_plan import expand_sweep
+from her_exp.sweep_plan import jobs
 from her_exp.types import UserError
 
 
-def test_expand_sweep_gives_every_job() -> None:
-    assert expand_sweep(["buffer.k=0,4", "seed=range(2)", "agent.gamma=0.9"]) == [
+def expanded(overrides: list[str]) -> list[list[str]]:
+    """The overrides of every job."""
+    with composer() as hydra:
+        return [job.overrides for job in jobs(hydra, hydra.raw(overrides, RunMode.MULTIRUN))]
+
+
+def test_a_sweep_is_expanded_into_every_job() -> None:
+    assert expanded(["buffer.k=0,4", "seed=range(2)", "agent.gamma=0.9"]) == [
         ["buffer.k=0", "seed=0", "agent.gamma=0.9"],
         ["buffer.k=0", "seed=1", "agent.gamma=0.9"],
         ["buffer.k=4", "seed=0", "agent.gamma=0.9"],
         ["buffer.k=4", "seed=1", "agent.gamma=0.9"],
     ]
-    assert expand_sweep(["env=glob(*nav*)", "buffer.k=choice(1,2)"]) == [
+    assert expanded(["env=glob(*nav*)", "buffer.k=choice(1,2)"]) == [
         ["env=nav2d", "buffer.k=1"],
         ["env=nav2d", "buffer.k=2"],
     ]
-    assert expand_sweep(["agent.hidden_sizes=[8,8],[16]"]) == [
+    assert expanded(["agent.hidden_sizes=[8,8],[16]"]) == [
         ["agent.hidden_sizes=[8,8]"],
         ["agent.hidden_sizes=[16]"],
     ]
-    assert expand_sweep(["seed=3"]) == [["seed=3"]]
+    assert expanded(["seed=3"]) == [["seed=3"]]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,8 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from her_exp import share, sweep, sweep_plan
+from her_exp import memory, share, sweep, sweep_plan
+from her_exp.config import CONF_DIR
 from her_exp.preflight import preflight
 from her_exp.run_folder import lock
 from her_exp.search_space import Choice, Interval, corners, dimensions
@@ -192,6 +194,68 @@ def test_arguments_of_ray_init_win(init: dict[str, Any], monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "ray", fake)
     RayLauncher(init=init)._connect()
     assert given == {"address": "local", "log_to_driver": False, "include_dashboard": bool(init)}
+
+
+def test_jobs_elsewhere_may_ask_for_memory_that_is_not_here(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "machine_bytes", lambda: 10**6)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    preflight(["-m", "seed=0,1", "hydra/launcher=slurm"])
+    with pytest.raises(UserError, match=r"buffer\.capacity=.*this machine has"):
+        preflight(["-m", "seed=0,1", "hydra/launcher=local"])
+
+
+@pytest.mark.parametrize("launcher", ["slurm", "cluster"])
+def test_a_cluster_must_know_whether_a_job_takes_a_gpu(
+    launcher: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    words = ["-m", "seed=0,1", f"hydra/launcher={launcher}"]
+    with pytest.raises(UserError) as refused:
+        preflight([*words, "device=auto"])
+    assert str(refused.value) == (
+        f"device=auto: hydra/launcher={launcher} must know whether a job takes a GPU; "
+        "give device=cuda or device=cpu"
+    )
+    preflight([*words, "device=cpu"])
+
+
+@pytest.mark.parametrize(
+    ("launcher", "word"),
+    [
+        ("slurm", "+hydra.launcher.additional_parameters.mail-user=me@there"),
+        ("cluster", "+hydra.launcher.init.log_to_driver=true"),
+        ("cluster", "+hydra.launcher.init.namespace=mine"),
+    ],
+)
+def test_overrides_as_the_documentation_writes_them(
+    launcher: str, word: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    files = [*(CONF_DIR / "hydra/launcher").iterdir(), CONF_DIR.parent / "docs/sweeps.md"]
+    assert any(word in file.read_text() for file in files)
+    assert word in preflight(["-m", "seed=0,1", f"hydra/launcher={launcher}", word]).argv
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("+hydra.sweeper.sampler.seeed=3",
+         "unknown key hydra.sweeper.sampler.seeed: did you mean hydra.sweeper.sampler.seed?"),
+        ("hydra.sweeper.sampler.n_startup_trials=-5",
+         "hydra.sweeper.sampler.n_startup_trials=-5: must be >= 0"),
+        ("hydra.sweeper.sampler.seed=x",
+         "hydra.sweeper.sampler.seed=x: must be an integer or null"),
+    ],
+)  # fmt: skip
+def test_values_of_a_sampler_are_checked(word: str, line: str, here: Path) -> None:
+    pytest.importorskip("optuna")
+    words = ["-m", "hydra/sweeper=optuna", "buffer.k=choice(1,2)"]
+    preflight(words)
+    with pytest.raises(UserError) as refused:
+        preflight([*words, word])
+    assert str(refused.value) == line
 
 
 # --- what becomes of jobs ----------------------------------------------------------------------
