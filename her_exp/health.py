@@ -91,9 +91,9 @@ class LearningCheck:
     """Looks at the metrics of updates, where they leave the device for the log.
 
     Args:
-        return_range: (lowest, highest) return that the rewards can pay, or None where that is
-            unknown. A Q ten times further out than both, and than 1, is no estimate any more. What
-            an overshooting target or an entropy bonus adds stays well within.
+        return_range: (lowest, highest) return in reach, an entropy bonus included, or None where
+            that is unknown. A Q ten times further out than both, and than 1, is no estimate any
+            more. What an overshooting target adds stays well within.
     """
 
     def __init__(self, return_range: tuple[float, float] | None = None):
@@ -106,7 +106,7 @@ class LearningCheck:
         """Return the mean of each metric of several updates.
 
         Raises:
-            UserError: one is not finite, or the Q of an update lies beyond all that rewards can pay.
+            UserError: one is not finite, or the Q of an update lies beyond all returns.
         """
         means = {}
         for key, values in metrics.items():
@@ -118,7 +118,7 @@ class LearningCheck:
             if key == "q_mean" and (most := float(together.abs().max())) > self.limit:
                 low, high = self._range or (-math.inf, math.inf)
                 self._diverged(
-                    f"|q_mean| reached {most:.4g} while rewards can pay only [{low:g}, {high:g}]",
+                    f"|q_mean| reached {most:.4g} while returns lie in [{low:g}, {high:g}]",
                     env_steps,
                 )
         return means

@@ -30,6 +30,7 @@ class Record:
         episodes: training episodes that ended.
         updates: gradient steps.
         result: summary of the last evaluation, empty before the first.
+        episodes_before: of them those that had ended at the last scheduled checkpoint.
         evaluated_at, logged_at: env steps of the last evaluation and log line, -1 before.
         evaluation_due: an evaluation was given up for a signal; a run that goes on begins with it.
     """
@@ -38,6 +39,7 @@ class Record:
         self._check = check or LearningCheck()
         self.env_steps = self.episodes = self.updates = 0
         self.evaluated_at = self.logged_at = -1
+        self.episodes_before = 0
         self.evaluation_due = False
         self.result: dict[str, Any] = {}
         self.reached: dict[str, dict[str, float]] = {}

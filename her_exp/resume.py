@@ -142,8 +142,6 @@ def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = (
     Raises:
         UserError: nothing to go on from, or a change that would make it another experiment.
     """
-    import torch
-
     from her_exp.checkpoint import Checkpoints
     from her_exp.train import run_trainer
 
@@ -167,11 +165,8 @@ def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = (
             raise UserError(
                 f"resume={folder}: done after {steps} env steps; give trainer.total_steps=<more>"
             )
-        saved = run.versions().get("torch")
-        if saved is not None and saved != torch.__version__:
-            log.warning(
-                "torch is %s, the run began with %s: no bit-equality", torch.__version__, saved
-            )
+        if others := run.other_versions():
+            log.warning("%s: numbers may differ from a run that never stopped", "; ".join(others))
         run.note_resume(list(overrides), steps)
         log.info("going on at env step %d", steps)
         return run_trainer(cfg, run, state)

@@ -20,7 +20,9 @@ from her_exp.files import empty_result, read_json, write_json
 from her_exp.hints import reason_of
 from her_exp.types import UserError
 
-_PACKAGES = ("torch", "numpy", "gymnasium", "hydra-core", "omegaconf", "tensorboard")
+#: Packages whose version may change a run's numbers; then the others that `run.json` names.
+_NUMBERS = ("torch", "numpy", "gymnasium", "gymnasium-robotics", "mujoco", "envpool")
+_OTHERS = ("hydra-core", "omegaconf", "tensorboard")
 
 
 def lock(path: Path) -> IO[str]:
@@ -92,7 +94,7 @@ class RunFolder:
             "git_commit": commit,
             "git_changed": bool(patch),
             "versions": {"python": platform.python_version(), "her_exp": her_exp.__version__}
-            | {name: _version(name) for name in _PACKAGES},
+            | {name: _version(name) for name in (*_NUMBERS, *_OTHERS)},
             "machine": {
                 "system": platform.platform(),
                 "processor": _processor(),
@@ -106,9 +108,15 @@ class RunFolder:
         """Return what `run.json` says."""
         return read_json(self.path / "run.json")
 
-    def versions(self) -> dict[str, Any]:
-        """Return the versions of the packages that the run began with."""
-        return dict(self.story().get("versions") or {})
+    def other_versions(self) -> list[str]:
+        """Name the packages that may change numbers and had another version when the run began."""
+        began = self.story().get("versions") or {}
+        now = {name: _version(name) for name in _NUMBERS if began.get(name)}
+        return [
+            f"{name} is {version or 'not installed'}, was {began[name]}"
+            for name, version in now.items()
+            if version != began[name]
+        ]
 
     def note_resume(self, overrides: list[str], env_steps: int) -> None:
         """Append to `run.json` that the run went on here; config and first command stay."""

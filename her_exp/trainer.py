@@ -89,7 +89,6 @@ class Trainer:
         self.clock = Stopwatch()
         self.record = Record(LearningCheck(getattr(agent, "return_range", None)))
         self._resumed: Mapping[str, Any] | None = None
-        self._episodes_before = 0  # episodes that had ended at the last barrier
         self._barrier_at = -1  # env steps at which the envs were last reset for a checkpoint
 
     def fit(self) -> float:
@@ -112,7 +111,6 @@ class Trainer:
                     if self.evaluate_now(self.record.env_steps):
                         self._evaluate()
                     if self.checkpoint_now(self.record.env_steps):
-                        self._check_episodes()
                         self._checkpoint_at_barrier()
                     if signals.received is not None:
                         self._checkpoint(self._envs())
@@ -148,6 +146,7 @@ class Trainer:
             self.rollout.load_state(resumed)
         elif self.collecting(self.record.env_steps):
             log.warning("this env cannot save its state: the open episodes start again here")
+            self.record.episodes_before = -1  # the stop cut them: no fault of the schedule
             self._barrier()
         self._resumed = None
 
@@ -173,8 +172,7 @@ class Trainer:
             watch = getattr(self.functions, "watch", None)
             if watch is not None and steps:
                 watch(self.rollout.success[step.valid], step.terminated[step.valid])
-            share = getattr(self.buffer, "achieved_share", 0.0)
-            self.agent.observe(*shown(step, share), steps)
+            self.agent.observe(*shown(step, getattr(self.buffer, "achieved_share", 0.0)), steps)
         self.record.env_steps += steps
         if ended:
             with self.clock("log"):
@@ -265,12 +263,12 @@ class Trainer:
 
     def _check_episodes(self) -> None:
         """Refuse barriers so close that no episode ever ends between them."""
-        if self.record.episodes == self._episodes_before and not self.short_checkpoints:
+        if self.record.episodes == self.record.episodes_before and not self.short_checkpoints:
             raise UserError(
                 f"trainer.checkpoint_every={self.checkpoint_now.interval}: no episode ended since the "
                 "last checkpoint, which cuts them; give at least two episodes of every lane"
             )
-        self._episodes_before = self.record.episodes
+        self.record.episodes_before = self.record.episodes
 
     def _barrier(self) -> None:
         """Reset the envs at a seed of this step, so that a run continued here repeats this one."""
@@ -281,6 +279,7 @@ class Trainer:
         return self.rollout.reset(barrier_seed(self.env_seed, self._barrier_at))
 
     def _checkpoint_at_barrier(self) -> None:
+        self._check_episodes()
         self._barrier()
         self._checkpoint({"kind": "barrier"})
 

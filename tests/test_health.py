@@ -17,9 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from agents_kit import sac, tqc
 from broken_envs import Line
+from omegaconf import OmegaConf
 from test_resume import checkpoints, differences, last_state, numbers
 
+from her_exp.agents.sac import SAC
 from her_exp.build import make_trainer
 from her_exp.checkpoint import load
 from her_exp.config import compose
@@ -151,7 +154,7 @@ DIVERGED = {
     "loss": (["agent.critic_lr=1e30"], r"train/critic_loss is (nan|inf) at env step"),
     "q": (
         [*WILD, "agent.critic_lr=30"],
-        r"\|q_mean\| reached \d+.* while rewards can pay only \[-50, 0\] at env step",
+        r"\|q_mean\| reached \d+.* while returns lie in \[-50, 0\] at env step",
     ),
 }
 
@@ -192,6 +195,21 @@ def test_one_update_out_of_reach_is_seen_among_many() -> None:
     assert check.limit >= 10 * 50
     assert LearningCheck((0.0, 0.001)).limit >= 10
     LearningCheck(None).means({"q_mean": [torch.tensor(1e9)]}, 1)  # the range is unknown
+
+
+@pytest.mark.parametrize("make", [sac, tqc])
+def test_a_large_entropy_bonus_is_no_divergence(make: Callable[..., SAC]) -> None:
+    """Its worth makes Q large, and learning sound; targets are clipped to rewards as before."""
+    settings: dict[str, Any] = {"gamma": 0.98, "clip_targets": True}
+    agent = make(entropy=4.0, **settings)
+    bonus = 4 * agent.action_dim * math.log(2) / (1 - 0.98)
+    assert agent.return_range == pytest.approx((-50.0, bonus))
+    assert agent.target_range == pytest.approx((-50.0, 0.0))
+    check = LearningCheck(agent.return_range)
+    check.means({"q_mean": [torch.tensor(9 * bonus)]}, 0)
+    with pytest.raises(UserError, match="learning has diverged"):
+        check.means({"q_mean": [torch.tensor(12 * bonus)]}, 0)
+    assert make(entropy="auto", **settings).return_range is None  # the temperature may grow
 
 
 def test_parameters_are_looked_at_before_they_are_saved() -> None:
@@ -568,6 +586,27 @@ def test_checkpoints_between_which_nothing_ends(folder: Path) -> None:
     with pytest.raises(UserError, match="no episode ended since the last checkpoint"):
         train(compose(overrides), folder)
     train(compose([*overrides, "trainer.short_checkpoints=true"]), folder.parent / "short")
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_checkpoints_between_which_nothing_ends_after_a_resume(
+    stopped: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the evaluation before the checkpoint was given up, and the resume makes up for it."""
+    train(compose([*RUN, "trainer.total_steps=40", "trainer.eval_every=40"]), folder)
+    config = OmegaConf.load(folder / "config.yaml")
+    config.env.max_episode_steps = 70  # episodes become longer than the run has seen
+    OmegaConf.save(config, folder / "config.yaml")
+    monkeypatch.setattr("her_exp.resume.validate", lambda cfg: None)  # it would see that beforehand
+    going_on = lambda: resume(folder, ["trainer.total_steps=120"], trust=["broken_envs"])  # noqa: E731
+    if stopped:
+        stops = StopsInEvaluation(monkeypatch)
+        stops.at = {5}
+        with pytest.raises(Stopped):
+            going_on()
+    with pytest.raises(UserError, match="no episode ended since the last checkpoint"):
+        going_on()
+    assert load(checkpoints(folder)[-1])["record"]["env_steps"] == (80 if stopped else 40)
 
 
 # --- signals during an evaluation ----------------------------------------------------------------

@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -459,6 +460,24 @@ def test_what_was_asked_first_stays(whole: Whole, tmp_path: Path) -> None:
     assert (
         result["wall_seconds"] > json.loads((source / "result.json").read_text())["train_seconds"]
     )
+
+
+def test_other_versions_are_one_line(
+    whole: Whole, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = killed_at(whole("ddpg", "point_reach"), 1, tmp_path / "run")
+    story = json.loads((folder / "run.json").read_text())
+    for name in ("gymnasium-robotics", "mujoco", "envpool"):
+        assert story["versions"][name] == (version(name) if find_spec(IMPORTS[name]) else None)
+    story["versions"] |= {"numpy": "1.0", "mujoco": None, "tensorboard": "1.0"}
+    story["versions"].pop("envpool")  # as an older run.json
+    (folder / "run.json").write_text(json.dumps(story))
+    resume(folder)
+    (line,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert line.startswith(f"numpy is {version('numpy')}, was 1.0: numbers may differ")
+
+
+IMPORTS = {"gymnasium-robotics": "gymnasium_robotics", "mujoco": "mujoco", "envpool": "envpool"}
 
 
 def contents(folder: Path) -> dict[str, bytes]:

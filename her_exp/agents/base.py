@@ -70,7 +70,7 @@ class GoalAgent:
     ):
         self.spaces, self.device = spaces, torch.device(device)
         self.gamma, self.tau, self.target_every = gamma, tau, target_every
-        #: What rewards can pay; an agent whose values hold more (a large entropy bonus) widens it.
+        #: What rewards can pay; an agent whose values hold more (an entropy bonus) widens it.
         self.return_range = target_range(reward_range, gamma)
         self.target_range = self.return_range if clip_targets else None
         self._init_seed, explore_seed, self._update_seed = seed.spawn(3)

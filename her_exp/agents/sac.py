@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -106,6 +107,7 @@ class SAC(BoxAgent):
             self.learners["entropy"] = Learner(self._learned, entropy_lr)
         else:
             self._fixed = torch.tensor([entropy], device=self.device)
+        self.return_range = self._soft_range(entropy)
         least = isinstance(target_entropy, str)
         self.target_entropy = -float(self.action_dim) if least else float(target_entropy)
         self.noise = UpdateNoise(self._update_seed, self.device)
@@ -114,6 +116,17 @@ class SAC(BoxAgent):
     def _make_critics(self) -> Ensemble:
         inputs = self.state_dim + self.action_dim
         return Ensemble([self.network(inputs, self.outputs) for _ in range(self.n_critics)])
+
+    def _soft_range(self, entropy: float | str) -> tuple[float, float] | None:
+        """Return `return_range` with what entropy adds; None where its worth is learned and may grow.
+
+        No policy on [-1, 1]^d has more entropy than the uniform one, d log 2. Targets are clipped,
+        where that is asked for, to what rewards alone can pay.
+        """
+        if self.return_range is None or isinstance(entropy, str):
+            return None
+        low, high = self.return_range
+        return low, high + entropy * self.action_dim * math.log(2.0) / (1.0 - self.gamma)
 
     @property
     def temperature(self) -> Tensor:
