@@ -389,9 +389,7 @@ def runs_for(folder: Path, rows: int) -> Callable[[], bool]:
     return lambda: len(checkpoints(folder)) >= rows
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2]
-)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
 def test_a_signal_leaves_a_checkpoint_of_that_moment(
     number: signal.Signals, nursery: Nursery, whole: Path, cwd: Path
 ) -> None:
