@@ -18,8 +18,9 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
-from her_exp.config import path_safe
+from her_exp.config import CONF_DIR, path_safe
 from her_exp.files import read_json
 from her_exp.hints import given_twice, keys, unknown_key
 from her_exp.run_folder import RunFolder, check_free, lock
@@ -181,12 +182,36 @@ def rerun(
     cfg = load_run_config(source, trust)
     if run_dir and Path(run_dir).exists():
         check_free(Path(run_dir))
+    derive_again(cfg)
     apply(cfg, overrides)
     validate(cfg)
     agent = str(cfg.agent._target_).rpartition(".")[2].lower()
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S") + f"-{time.time_ns() // 1000 % 1_000_000:06d}"
     folder = Path("outputs", path_safe(cfg.env.name), path_safe(agent), stamp)
     return cfg, Path(run_dir) if run_dir else folder
+
+
+def derive_again(cfg: DictConfig) -> None:
+    """Let values of a saved env follow others again, as in the conf file that they come from.
+
+    A saved config is resolved. Where a value is what a conf file of this env's class would derive,
+    as `name: point_maze_${.map}`, it is derived anew, so that it follows a change of the other.
+    """
+    for path in sorted((CONF_DIR / "env").glob("*.yaml")):
+        written = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        if not isinstance(written, dict) or written.get("_target_") != cfg.env._target_:
+            continue
+        for key, text in written.items():
+            if not isinstance(text, str) or "${" not in text or key not in cfg.env:
+                continue
+            saved = cfg.env[key]
+            cfg.env[key] = text
+            try:
+                same = cfg.env[key] == saved
+            except OmegaConfBaseException:  # refers to what this env does not have
+                same = False
+            if not same:
+                cfg.env[key] = saved
 
 
 def start_over(folder: Path) -> None:

@@ -598,6 +598,27 @@ def test_rerun_is_the_same_experiment_elsewhere(
 
 
 @pytest.mark.parametrize(
+    ("asked", "changes", "name", "threads"),
+    [
+        ([], ["env.map=large", "threads=2"], "point_maze_large", 2),
+        ([], ["seed=7"], "point_maze_umaze", 1),
+        ([], ["env.map=large", "env.name=mine", "threads=2", "env.num_threads=1"], "mine", 1),
+        (["env.name=mine", "env.num_threads=3"], ["env.map=large", "threads=2"], "mine", 3),
+    ],
+)
+def test_rerun_derives_again_what_was_derived(
+    asked: list[str], changes: list[str], name: str, threads: int, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(resuming, "validate", lambda cfg: None)  # needs no MuJoCo here
+    with RunFolder(tmp_path / "run") as run:
+        run.write_config(compose(["env=point_maze", *asked]))
+    cfg, folder = rerun(tmp_path / "run", changes, [], None)
+    assert (cfg.env.name, cfg.env.num_threads) == (name, threads)
+    assert folder.parts[1] == name
+
+
+@pytest.mark.parametrize(
     ("argv", "line"),
     [
         (["resume=a", "rerun=b"], "not both"),
