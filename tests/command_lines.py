@@ -45,7 +45,8 @@ def _short(words: Iterable[str]) -> list[str]:
 
 def right_words(random: Random, base: Base) -> list[str]:
     """Draw changes of leaves that leave everything right."""
-    free = [key for key in base.leaves if key not in SHORT]
+    given = {word.partition("=")[0].lstrip("+") for word in base.words}
+    free = [key for key in base.leaves if key not in SHORT and key not in given]
     keys = random.sample(free, random.randrange(5))
     plus = random.choice(["", "", "", "++"])
     return [f"{plus}{key}={good_value(random, base.leaves[key])}" for key in keys]
