@@ -189,7 +189,7 @@ def test_one_update_out_of_reach_is_seen_among_many() -> None:
     sane = [torch.tensor(-20.0)] * 500
     assert check.means({"q_mean": sane}, 1) == {"q_mean": -20.0}
     for wild in (-600.0, 600.0):
-        with pytest.raises(UserError, match=r"\|q_mean\| reached 600 .* only \[-50, 0\]"):
+        with pytest.raises(UserError, match=r"\|q_mean\| reached 600 .* lie in \[-50, 0\]"):
             check.means({"q_mean": [*sane, torch.tensor(wild)]}, 1)
     # An overshoot, an entropy bonus and the values of fresh networks are no divergence.
     assert check.limit >= 10 * 50
