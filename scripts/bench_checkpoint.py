@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from common import (
     REWARDS,
     ToyPush,
@@ -33,6 +32,7 @@ from common import (
 from her_exp.agents.ddpg import DDPG
 from her_exp.arguments import parse, run
 from her_exp.checkpoint import Checkpoints
+from her_exp.process import prepare_process
 from her_exp.types import GoalSpaces, UserError
 
 STEPS = 1_000_000
@@ -54,7 +54,7 @@ def command(argv: Sequence[str]) -> int:
         raise UserError(f"threads={asked['threads']}: give 1 or more")
     if asked["folder"] and not Path(asked["folder"]).is_dir():
         raise UserError(f"folder={asked['folder']}: no such folder")
-    torch.set_num_threads(asked["threads"])
+    prepare_process(asked["threads"])  # as a run does
     env = ToyPush()
     space = env.observation_space.spaces
     spaces = GoalSpaces(space["observation"], space["desired_goal"], env.action_space)
