@@ -39,7 +39,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[
     for stream in (nursery.process.stdin, nursery.process.stdout):
         assert stream is not None
         stream.close()
-    nursery.process.wait(10)
+    nursery.process.wait(120)
 
 
 def read(folder: Path) -> set[str]:
