@@ -266,6 +266,6 @@ def test_commands_are_found() -> None:
     counts = {name_of(page): len(commands(page)) for page in WITH_COMMANDS}
     assert counts["README.md"] >= 25
     assert counts["docs/start.md"] >= 14
-    assert counts["docs/agents.md"] == 11  # those of its table, and words alone
+    assert counts["docs/agents.md"] >= 11  # those of its table, and words alone
     assert counts["docs/envpool.md"] >= 6
     assert all(command.words[:3] == OURS for command in commands(ROOT / "docs/agents.md"))
