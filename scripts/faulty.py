@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from her_exp.buffers.goals import DrawnSteps, Index, MixedGoals, draw_below
 from her_exp.buffers.hindsight import HindsightReplayBuffer
@@ -16,17 +17,21 @@ from her_exp.buffers.steps import TERMINATED
 from her_exp.types import Step
 
 
+def relabelled_part(values: Tensor, shape: tuple[int, int], virtual: int) -> Tensor:
+    """Return the view (n_batches, virtual, ...) of what was read: the first rows of each batch."""
+    return values[: shape[0] * shape[1]].unflatten(0, shape)[:, :virtual]
+
+
 class StaleTerminated(HindsightReplayBuffer):
     """A relabelled step keeps the `terminated` that was stored with its own goal."""
 
     def _relabel(
-        self, rows: Index, left: Index, shape: tuple[int, int], virtual: int
-    ) -> MixedGoals:
-        signals = self._room["signals"][: len(rows)].unflatten(0, shape)[:, :virtual]
+        self, rows: Index, chosen: MixedGoals, shape: tuple[int, int], virtual: int
+    ) -> None:
+        signals = relabelled_part(self._room["signals"], shape, virtual)
         stored = signals[..., TERMINATED].clone()
-        chosen = super()._relabel(rows, left, shape, virtual)
+        super()._relabel(rows, chosen, shape, virtual)
         signals[..., TERMINATED] = stored
-        return chosen
 
 
 def goal_of_the_state_before(drawn: DrawnSteps, generator: np.random.Generator) -> Index:
@@ -57,13 +62,11 @@ class StoredGoalsOverwritten(HindsightReplayBuffer):
     """
 
     def _relabel(
-        self, rows: Index, left: Index, shape: tuple[int, int], virtual: int
-    ) -> MixedGoals:
-        chosen = super()._relabel(rows, left, shape, virtual)
-        drawn = rows.reshape(shape)[:, :virtual].reshape(-1)
-        goal = self._room["goal"][: len(rows)].unflatten(0, shape)[:, :virtual].flatten(0, 1)
+        self, rows: Index, chosen: MixedGoals, shape: tuple[int, int], virtual: int
+    ) -> None:
+        super()._relabel(rows, chosen, shape, virtual)
+        goal = relabelled_part(self._room["goal"], shape, virtual).flatten(0, 1)
         key, start, stop = self._ring.fields["desired_goal"]
         array = self._ring.arrays[key]
         # Of a row drawn twice the last goal stays.
-        array.reshape(-1, array.shape[-1])[drawn, start:stop] = goal.numpy()
-        return chosen
+        array.reshape(-1, array.shape[-1])[rows, start:stop] = goal.numpy()
