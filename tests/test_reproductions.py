@@ -18,7 +18,7 @@ import torch
 
 from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.build import make
-from her_exp.config import compose
+from her_exp.config import compose, composer
 from her_exp.rollout import Rollout
 from her_exp.types import Batch
 
@@ -328,9 +328,10 @@ def test_what_each_script_asks_for(grids: ModuleType) -> None:
     assert sum(len(s.cells()) for s in figure_6.sweeps(list(figure_6.TASKS))) == 2 * (4 * 5 + 1)
     faults = cost_of_faults.sweeps(list(cost_of_faults.TASKS))
     assert [len(sweep.cells()) for sweep in faults] == [5, 5, 4]
-    for sweep in (*fig1, *figure_6.sweeps(list(figure_6.TASKS)), *faults):
-        for overrides in sweep.cells().values():
-            compose([*overrides, "seed=0"])  # raises where something is wrong
+    with composer() as hydra:
+        for sweep in (*fig1, *figure_6.sweeps(list(figure_6.TASKS)), *faults):
+            *_, last = sweep.cells().values()
+            hydra.job([*last, "seed=0"])  # raises where something is wrong
 
 
 @pytest.mark.parametrize(
