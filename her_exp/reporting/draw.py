@@ -63,7 +63,11 @@ def to_plotly(figure: Figure) -> dict[str, Any]:
     data = _rows(figure) if figure.rows else [t for s in figure.series for t in _traces(s, figure)]
     size = len(figure.series)
     layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": _safe(figure.x_label), "standoff": 8}, "automargin": True},
+        "xaxis": {
+            "title": {"text": _safe(figure.x_label), "standoff": 8},
+            "automargin": True,
+            "separatethousands": True,
+        },
         "yaxis": {"title": {"text": _safe(figure.y_label)}, "automargin": True},
         "hovermode": "closest",
         "height": 90 + 62 * size if figure.rows else 400,
