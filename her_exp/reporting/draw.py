@@ -38,6 +38,11 @@ def _safe(text: str) -> str:
     return "<br>".join(html.escape(line, quote=False) for line in lines)
 
 
+def _lines(figure: Figure) -> int:
+    """Return how many lines the longest label of a figure takes."""
+    return max(_safe(s.label).count("<br>") + 1 for s in figure.series)
+
+
 def _plain(values: Floats) -> list[float | None]:
     """Return numbers for JSON with six digits; what is not finite, and so not drawn, is null."""
     return [float(f"{v:.6g}") if math.isfinite(v) else None for v in values.tolist()]
@@ -70,7 +75,7 @@ def to_plotly(figure: Figure) -> dict[str, Any]:
         },
         "yaxis": {"title": {"text": _safe(figure.y_label)}, "automargin": True},
         "hovermode": "closest",
-        "height": 90 + 62 * size if figure.rows else 400,
+        "height": 90 + (46 + 16 * _lines(figure)) * size if figure.rows else 400,
         "meta": {"groups": size, "rows": figure.rows},
     }
     if figure.rows:
@@ -153,7 +158,7 @@ def _rows(figure: Figure) -> list[dict[str, Any]]:
 
 def to_png(figure: Figure, path: Path) -> None:
     """Write the figure as a PNG."""
-    height = 0.9 + 0.45 * len(figure.series) if figure.rows else 4.2
+    height = 0.9 + (0.25 + 0.2 * _lines(figure)) * len(figure.series) if figure.rows else 4.2
     canvas = Canvas(figsize=(7, height), dpi=140, layout="constrained")
     axes = canvas.add_subplot()
     if figure.rows:
@@ -179,7 +184,7 @@ def to_png(figure: Figure, path: Path) -> None:
 
 def _png(text: str) -> str:
     """Return a label as it stands: a dollar begins no formula, an underscore hides nothing."""
-    return "\n".join(textwrap.wrap(text, 60)).replace("$", r"\$")
+    return "\n".join(textwrap.wrap(text, _LABEL)).replace("$", r"\$")
 
 
 def _png_rows(figure: Figure, axes: Any) -> None:

@@ -53,6 +53,8 @@ def find(text: str) -> list[Path]:
         UserError: a part of it names no folder, or there is no run at all.
     """
     wanted = targets(text)
+    if not wanted:
+        raise UserError(f"runs={text}: names no folder")
     folders: dict[Path, Path] = {}
     for target in wanted:
         roots = _matches(target)

@@ -18,6 +18,7 @@ IGNORED = (
 )  # fmt: skip
 _IGNORED_GROUPS = ("score.",)  # the bar that an experiment must reach
 _SHOWN = 4  # settings in a label
+_WORD = 60  # characters of one of them
 
 
 @dataclass
@@ -102,7 +103,8 @@ def _label(groups: Sequence[Group]) -> None:
         words = [one.env] * (len(envs) > 1) + [one.agent] * (len(agents) > 1)
         words += [f"{key}={show(one.settings.get(key))}" for key in own[:_SHOWN]]
         words += [f"and {len(own) - _SHOWN} more"] if len(own) > _SHOWN else []
-        one.label = ", ".join(words) or f"{one.env}, {one.agent}"
+        words = words or [one.env, one.agent]
+        one.label = ", ".join(w if len(w) <= _WORD else f"{w[: _WORD - 3]}..." for w in words)
     seen: dict[str, int] = {}
     for one in groups:
         seen[one.label] = seen.get(one.label, 0) + 1

@@ -50,6 +50,7 @@ class Run:
         reason: why it is not done.
         series: the metrics that a report shows.
         problems: what is damaged, one line each.
+        missing: files that are not there.
         warnings: what the run itself warned of.
         counted: the run is part of its group's numbers.
     """
@@ -62,6 +63,7 @@ class Run:
     reason: str = ""
     series: dict[str, Points] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     counted: bool = False
 
@@ -98,10 +100,10 @@ def read(folder: Path) -> Run:
     run.story = _try(run, "run.json", _json)
     run.result = _try(run, "result.json", _json)
     run.status, run.reason = _status(run)
-    if (folder / "metrics.csv").exists():
-        run.series = _try(run, "metrics.csv", lambda path: _series(path, run))
-    elif run.status == "done":
-        run.problems.append("metrics.csv is missing")
+    run.series = _try(run, "metrics.csv", lambda path: _series(path, run))
+    if run.status in ("done", "unreadable") and run.missing:
+        verb = "is" if len(run.missing) == 1 else "are"
+        run.problems.append(f"{', '.join(run.missing)} {verb} missing")
     run.warnings = _log_warnings(folder / "run.log")
     return run
 
@@ -114,7 +116,7 @@ def _try(run: Run, name: str, reader: Any) -> dict[str, Any]:
             raise ValueError("no mapping")
         return content
     except FileNotFoundError:
-        run.problems.append(f"{name} is missing")
+        run.missing.append(name)
     except UserError as error:
         run.problems.append(f"{name}: {error}")
     except (OSError, ValueError, yaml.YAMLError, RecursionError, csv.Error) as error:
