@@ -185,7 +185,7 @@ def test_curves_are_those_of_the_runs_own_files(
         )
         traces = [one for one in figures[name]["data"] if one["name"] == f"buffer.k={k}"]
         (line,) = [one for one in traces if one.get("showlegend", True)]
-        assert line["x"] == pytest.approx(grid, rel=1e-4)
+        assert line["x"] == pytest.approx(grid, rel=1e-5)
         assert line["y"] == pytest.approx(values, rel=1e-5, abs=1e-12)
         assert [pair[0] for pair in line["customdata"]] == pytest.approx(low, rel=1e-5, abs=1e-12)
         assert f"n = {len(folders)} seeds" in line["hovertemplate"]
@@ -253,7 +253,7 @@ def test_every_part_is_there(root: Path) -> None:
     assert places == sorted(places)
     for row in table(out / "runs.csv"):
         assert f'href="../{quote(Path(row["folder"]).name)}/"' in page
-        story = json.loads((Path(row["folder"]) / "run.json").read_text())
+        story = json.loads((root / Path(row["folder"]).name / "run.json").read_text())
         assert row["command"] == story["command"]
         assert row["command"] in unescape(page)
         assert row["commit"].startswith(story["git_commit"] or "")
@@ -622,15 +622,18 @@ def test_five_hundred_runs(real: Path, tmp_path: Path, capsys: pytest.CaptureFix
             text.replace("\nseed: 0\n", "\n").replace("seed: 0\n", "") + f"seed: {number // 10}\n"
         )
         (folder / "config.yaml").write_text(changed.replace("k: 4\n", f"k: {number % 10}\n"))
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     page = report(str(tmp_path / "s"))
-    seconds = time.perf_counter() - began
+    seconds, worked = time.perf_counter() - began, time.process_time() - worked
+    size = page.stat().st_size / 1e6
     with capsys.disabled():
-        print(f"\n500 runs: {seconds:.1f} s, a page of {page.stat().st_size / 1e6:.1f} MB")
+        print(
+            f"\n500 runs: {seconds:.1f} s, {worked:.1f} s of them at work; a page of {size:.1f} MB"
+        )
     rows = table(tmp_path / "s/report/final.csv")
     assert [row["seeds"] for row in rows] == ["50"] * 10
-    assert seconds < 60
-    assert page.stat().st_size < 15e6
+    assert worked < 60  # on a machine that does other things as well, the clock says little
+    assert size < 15
 
 
 @pytest.mark.usefixtures("no_png")

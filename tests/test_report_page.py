@@ -211,7 +211,7 @@ def test_a_strangers_text_stays_text(hostile: Path, opened: Open, width: int) ->
     )
     assert "<img src=x" in chrome.find_element("css selector", "header").text
     legend = chrome.execute_script("return document.querySelector('.legend').textContent")
-    assert "<img src=x onerror=" in legend
+    assert "<img src=x" in legend
     assert chrome.execute_script("return document.documentElement.scrollWidth") <= width
     run = "const s = document.createElement('script'); s.textContent = 'document.title = 1'"
     chrome.execute_script(f"{run}; document.body.append(s)")

@@ -20,6 +20,7 @@ PALETTE = (
     "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#7f7f7f", "#8c6bb1",
 )  # fmt: skip
 _LABEL = 44  # characters of a line of a legend
+Trace = dict[str, Any]
 
 
 def color(series: Series) -> str:
@@ -32,15 +33,13 @@ def _rgba(series: Series, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha})"
 
 
+def _lines(text: str) -> list[str]:
+    return textwrap.wrap(text, _LABEL) or [text]
+
+
 def _safe(text: str) -> str:
-    """Break a label into lines, for plotly, which reads a kind of HTML."""
-    lines = textwrap.wrap(text, _LABEL) or [text]
-    return "<br>".join(html.escape(line, quote=False) for line in lines)
-
-
-def _lines(figure: Figure) -> int:
-    """Return how many lines the longest label of a figure takes."""
-    return max(_safe(s.label).count("<br>") + 1 for s in figure.series)
+    """Return a label in lines for plotly, which reads a kind of HTML."""
+    return "<br>".join(html.escape(line, quote=False) for line in _lines(text))
 
 
 def _plain(values: Floats) -> list[float | None]:
@@ -49,7 +48,7 @@ def _plain(values: Floats) -> list[float | None]:
 
 
 def _exact(values: Floats) -> list[float]:
-    return [int(v) if v == int(v) else round(v, 4) for v in values.tolist()]
+    return [int(v) if v == int(v) else float(f"{v:.6g}") for v in values.tolist()]
 
 
 def _gaps(lines: Sequence[Floats]) -> list[float | None]:
@@ -65,8 +64,12 @@ def _gaps(lines: Sequence[Floats]) -> list[float | None]:
 
 def to_plotly(figure: Figure) -> dict[str, Any]:
     """Return `name`, `data` and `layout` of a figure, to be embedded as JSON."""
-    data = _rows(figure) if figure.rows else [t for s in figure.series for t in _traces(s, figure)]
-    size = len(figure.series)
+    size, labels = len(figure.series), [_lines(s.label) for s in figure.series]
+    if figure.rows:
+        data = _rows(figure)
+    else:  # bands, then thin lines, then curves: no group hides another's curve
+        layers = [_traces(s, figure) for s in figure.series]
+        data = [trace for layer in zip(*layers, strict=True) for trace in layer if trace]
     layout: dict[str, Any] = {
         "xaxis": {
             "title": {"text": _safe(figure.x_label), "standoff": 8},
@@ -75,8 +78,10 @@ def to_plotly(figure: Figure) -> dict[str, Any]:
         },
         "yaxis": {"title": {"text": _safe(figure.y_label)}, "automargin": True},
         "hovermode": "closest",
-        "height": 90 + (46 + 16 * _lines(figure)) * size if figure.rows else 400,
-        "meta": {"groups": size, "rows": figure.rows},
+        "meta": {
+            "height": (34 + 16 * max(map(len, labels))) * size if figure.rows else 270,
+            "labels": [] if figure.rows else labels,
+        },
     }
     if figure.rows:
         layout["xaxis"]["range"] = [-0.02, 1.02]
@@ -97,8 +102,11 @@ def to_plotly(figure: Figure) -> dict[str, Any]:
     return {"name": figure.name, "data": data, "layout": layout}
 
 
-def _traces(s: Series, figure: Figure) -> list[dict[str, Any]]:
-    """Return band, thin lines and curve of a group; a click on its legend hides the three."""
+def _traces(s: Series, figure: Figure) -> tuple[Trace, Trace, Trace]:
+    """Return band, thin lines and curve of a group, empty where there is none.
+
+    They share a `legendgroup`, so that a click on the legend hides the three.
+    """
     shared = {
         "type": "scatter",
         "mode": "lines",
@@ -106,35 +114,37 @@ def _traces(s: Series, figure: Figure) -> list[dict[str, Any]]:
         "legendgroup": f"g{s.color}",
     }
     silent = {"hoverinfo": "skip", "showlegend": False}
-    traces: list[dict[str, Any]] = []
+    band, thin, line = Trace(), Trace(), Trace()
     if np.isfinite(s.low).any():
-        band = {
-            "x": [*_exact(s.x), *_exact(s.x[::-1])],
-            "y": _plain(np.append(s.high, s.low[::-1])),
-        }
-        traces.append(shared | silent | band | {
+        band = shared | silent | {
+            "x": [*_exact(s.x), *_exact(s.x[::-1])], "y": _plain(np.append(s.high, s.low[::-1])),
             "fill": "toself", "fillcolor": _rgba(s, 0.16), "line": {"width": 0},
-        })  # fmt: skip
-    if len(s.thin) > (len(s.x) > 0 and not figure.note.count("moving")):
-        traces.append(shared | silent | {
+        }  # fmt: skip
+    if s.thin:
+        thin = shared | silent | {
             "x": _gaps([x for _, x, _ in s.thin]), "y": _gaps([y for _, _, y in s.thin]),
-            "line": {"width": 1, "color": _rgba(s, 0.35)}, "showlegend": not len(s.x),
-        })  # fmt: skip
+            "line": {"width": 1, "color": _rgba(s, _faint(s))}, "showlegend": not len(s.x),
+        }  # fmt: skip
     if len(s.x):
         number = ".1%" if figure.share else ".4g"
         interval = f" [%{{customdata[0]:{number}}}, %{{customdata[1]:{number}}}]"
-        traces.append(shared | {
+        line = shared | {
             "x": _exact(s.x), "y": _plain(s.y), "line": {"width": 2.5, "color": color(s)},
             "mode": "lines+markers" if len(s.x) <= 30 else "lines", "marker": {"size": 5},
             "customdata": [list(pair) for pair in zip(_plain(s.low), _plain(s.high), strict=True)],
             "hovertemplate": f"<b>%{{fullData.name}}</b><br>%{{x:,.6~g}} {_safe(figure.x_label)}"
             f"<br>%{{y:{number}}}{interval if s.n > 1 else ''}<br>n = {s.n} seed{'s' * (s.n > 1)}"
             "<extra></extra>",
-        })  # fmt: skip
-    return traces
+        }  # fmt: skip
+    return band, thin, line
 
 
-def _rows(figure: Figure) -> list[dict[str, Any]]:
+def _faint(s: Series) -> float:
+    """Return the opacity of thin lines: the more there are, the fainter."""
+    return max(0.1, 0.4 / (1 + len(s.thin) / 8))
+
+
+def _rows(figure: Figure) -> list[Trace]:
     """Return a dot with its interval for each row, its label above it."""
     traces = []
     for row, s in enumerate(figure.series):
@@ -158,23 +168,37 @@ def _rows(figure: Figure) -> list[dict[str, Any]]:
 
 def to_png(figure: Figure, path: Path) -> None:
     """Write the figure as a PNG."""
-    height = 0.9 + (0.25 + 0.2 * _lines(figure)) * len(figure.series) if figure.rows else 4.2
+    height = (
+        0.9 + 0.35 * sum(len(_lines(s.label)) for s in figure.series)
+        if figure.rows
+        else 4.0 + 0.2 * len(figure.series)
+    )
     canvas = Canvas(figsize=(7, height), dpi=140, layout="constrained")
     axes = canvas.add_subplot()
     if figure.rows:
         _png_rows(figure, axes)
     else:
         for s in figure.series:
-            for _, x, y in s.thin:
-                axes.plot(x, y, color=color(s), alpha=0.25, linewidth=0.8)
+            if s.thin:  # one line with gaps: hundreds of lines take seconds
+                x, y = (np.concatenate([[*part, np.nan] for part in parts])
+                        for parts in zip(*(line[1:] for line in s.thin), strict=True))  # fmt: skip
+                axes.plot(x, y, color=color(s), alpha=_faint(s), linewidth=0.8)
             if len(s.x):
                 if np.isfinite(s.low).any():
                     axes.fill_between(s.x, s.low, s.high, color=color(s), alpha=0.16, linewidth=0)
-                axes.plot(s.x, s.y, color=color(s), linewidth=2, label=f"{_png(s.label)} (n={s.n})")
+                axes.plot(
+                    s.x,
+                    s.y,
+                    color=color(s),
+                    linewidth=2,
+                    zorder=3,
+                    label=f"{_png(s.label)} (n={s.n})",
+                )
         if figure.share:
             axes.set_ylim(-0.03, 1.03)
         if any(len(s.x) for s in figure.series):
-            axes.legend(frameon=False, fontsize=8)
+            columns = 2 if max(len(s.label) for s in figure.series) < 36 else 1
+            canvas.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=columns)
     axes.set(xlabel=figure.x_label, ylabel=figure.y_label)
     axes.set_title(figure.title, fontsize=11, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
@@ -184,7 +208,7 @@ def to_png(figure: Figure, path: Path) -> None:
 
 def _png(text: str) -> str:
     """Return a label as it stands: a dollar begins no formula, an underscore hides nothing."""
-    return "\n".join(textwrap.wrap(text, _LABEL)).replace("$", r"\$")
+    return "\n".join(_lines(text)).replace("$", r"\$")
 
 
 def _png_rows(figure: Figure, axes: Any) -> None:

@@ -101,7 +101,8 @@ def _label(groups: Sequence[Group]) -> None:
         one.differs |= {"agent": one.agent} if len(agents) > 1 else {}
         one.differs |= {key: one.settings.get(key) for key in own}
         words = [one.env] * (len(envs) > 1) + [one.agent] * (len(agents) > 1)
-        words += [f"{key}={show(one.settings.get(key))}" for key in own[:_SHOWN]]
+        short = _short(own)
+        words += [f"{short[key]}={show(one.settings.get(key))}" for key in own[:_SHOWN]]
         words += [f"and {len(own) - _SHOWN} more"] if len(own) > _SHOWN else []
         words = words or [one.env, one.agent]
         one.label = ", ".join(w if len(w) <= _WORD else f"{w[: _WORD - 3]}..." for w in words)
@@ -110,6 +111,13 @@ def _label(groups: Sequence[Group]) -> None:
         seen[one.label] = seen.get(one.label, 0) + 1
         if seen[one.label] > 1:
             one.label += f" (#{seen[one.label]})"
+
+
+def _short(keys: Sequence[str]) -> dict[str, str]:
+    """Return names for keys: of several the last part, where that is still one key's alone."""
+    last = [key.rpartition(".")[2] for key in keys]
+    alone = len(keys) > 1
+    return {k: n if alone and last.count(n) == 1 else k for k, n in zip(keys, last, strict=True)}
 
 
 def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -14,25 +14,42 @@
     return (name) => style.getPropertyValue(name).trim();
   };
 
-  const layoutOf = (figure) => {
+  const pen = document.createElement("canvas").getContext("2d");
+
+  // How wide the widest label of a legend is, and how many lines the longest takes.
+  const legendOf = (labels, font) => {
+    pen.font = `12px ${font}`;
+    const width = Math.max(0, ...labels.flat().map((line) => pen.measureText(line).width));
+    return { width: Math.ceil(width), lines: Math.max(1, ...labels.map((lines) => lines.length)) };
+  };
+
+  const layoutOf = (figure, place) => {
     const color = theme();
+    const font = getComputedStyle(document.body).fontFamily;
     const axis = { gridcolor: color("--grid"), zerolinecolor: color("--grid"), linecolor: color("--line") };
-    const { groups, rows } = figure.layout.meta;
+    const left = figure.layout.annotations ? 16 : 60;
+    const { height, labels } = figure.layout.meta;
+    const legend = legendOf(labels, font);
+    const columns = Math.max(1, Math.floor((place.clientWidth - left - 12) / (legend.width + 46)));
+    const below = Math.ceil(labels.length / columns) * (4 + 16 * legend.lines);
+    const margin = { l: left, r: 12, t: narrow.matches ? 8 : 28, b: labels.length ? 62 + below : 48 };
     return {
       ...figure.layout,
       xaxis: { ...axis, ...figure.layout.xaxis },
       yaxis: { ...axis, ...figure.layout.yaxis },
-      height: figure.layout.height + (rows || !narrow.matches ? 0 : 24 * groups),
-      margin: { l: rows ? 16 : 56, r: 12, t: narrow.matches ? 8 : 28, b: 44 },
+      height: height + margin.t + margin.b,
+      margin,
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: color("--ink") },
+      font: { family: font, size: 12, color: color("--ink") },
       hoverlabel: {
         bgcolor: color("--card"), bordercolor: color("--line"), align: "left",
         font: { color: color("--ink"), size: 12 },
       },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: color("--soft"), activecolor: color("--accent") },
-      legend: { orientation: "h", x: 0, y: -0.17, yanchor: "top", itemwidth: 30 },
+      legend: {
+        orientation: "h", x: 0, y: -50 / height, yanchor: "top", itemwidth: 30, entrywidth: legend.width + 4,
+      },
       dragmode: narrow.matches ? false : "zoom",  // on a phone a finger scrolls the page
     };
   };
@@ -40,7 +57,7 @@
   const draw = () => {
     for (const figure of data.figures) {
       const place = document.getElementById("figure-" + figure.name);
-      Plotly.react(place, figure.data, layoutOf(figure), config);
+      Plotly.react(place, figure.data, layoutOf(figure, place), config);
     }
   };
 

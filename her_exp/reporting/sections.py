@@ -93,8 +93,8 @@ def _swatch(group: Group, content: Content) -> Html:
 
 def _final(content: Content) -> Html:
     head = [
-        "group", "seeds", "success, pooled (Wilson)", "success, IQM (bootstrap)", "each seed",
-        "reached 95 %", "env steps to it", "seconds to it", "env steps", "seconds",
+        "group", "seeds", "success, pooled (Wilson)", "success, IQM (bootstrap)", "reached 95 %",
+        "env steps to it", "seconds to it", "env steps", "seconds", "each seed",
     ]  # fmt: skip
     rows = []
     for group, r in zip(content.groups, content.final, strict=True):
@@ -104,9 +104,8 @@ def _final(content: Content) -> Html:
             _swatch(group, content),
             str(r["seeds"]) + (f" of {r['runs']} runs" if r["seeds"] < r["runs"] else ""),
             _with_interval(r, "success"), _with_interval(r, "iqm"),
-            ", ".join(seeds[:_SEEDS] + more), f"{r['reached_95']} of {r['seeds']}",
-            count(r["steps_to_95"]), count(r["seconds_to_95"], " s"),
-            count(r["env_steps"]), count(r["train_seconds"], " s"),
+            f"{r['reached_95']} of {r['seeds']}", count(r["steps_to_95"]), count(r["seconds_to_95"], " s"),
+            count(r["env_steps"]), count(r["train_seconds"], " s"), ", ".join(seeds[:_SEEDS] + more),
         ])  # fmt: skip
     return el(
         "section", el("h2", "Final success"),
