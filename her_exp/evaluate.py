@@ -6,6 +6,7 @@ python -m her_exp.evaluate run=outputs/point_reach/ddpg/<time> episodes=200
   episodes=200      episodes, each with a start and a goal of its own
   seed=0            another seed gives other goals; none of them is used in training
   checkpoint=last   last or best
+  backend=          where the env runs, e.g. sync instead of envpool (default: as in training)
   video=false       true: write a film and a picture of trajectories into the run folder
   video_episodes=8  episodes of the film
   trust=[PACKAGE]   for a run of somebody else's classes: packages whose code may run
@@ -46,6 +47,7 @@ DEFAULTS: dict[str, Any] = {
     "episodes": 200,
     "seed": 0,
     "checkpoint": "last",
+    "backend": "",
     "video": False,
     "video_episodes": 8,
     "trust": "",
@@ -64,9 +66,10 @@ def evaluate_run(
     seed: int = 0,
     checkpoint: str = "last",
     trust: Sequence[str] = (),
+    backend: str = "",
 ) -> dict[str, Any]:
     """Evaluate the policy of a run folder on held-out goals; returns the summary (see `Evaluation`)."""
-    cfg, task, agent, functions = restore(folder, checkpoint, trust)
+    cfg, task, agent, functions = restore(folder, checkpoint, trust, backend)
     env = task.make(min(task.num_eval_envs, episodes))
     try:
         result = evaluation.evaluate(env, functions, agent, episodes, held_out_seed(cfg, seed))
@@ -76,15 +79,20 @@ def evaluate_run(
 
 
 def restore(
-    folder: Path, checkpoint: str = "last", trust: Sequence[str] = ()
+    folder: Path, checkpoint: str = "last", trust: Sequence[str] = (), backend: str = ""
 ) -> tuple[DictConfig, GoalTask, Agent, EnvGoalFunctions]:
-    """Return config, task, trained agent and goal functions of a run folder."""
+    """Return config, task, trained agent and goal functions of a run folder.
+
+    With `backend` (native, envpool, sync or async) the task runs there instead of where training did.
+    """
     if checkpoint not in ("last", "best"):
         raise UserError(f"checkpoint={checkpoint}: give last or best")
     cfg = load_run_config(folder, trust)
     torch.set_num_threads(cfg.threads)
+    if backend:
+        cfg.env.backend = backend
     missing = not_installed() if cfg.env.get("backend") == "envpool" else None
-    if missing:
+    if missing and not backend:
         print(f"trained with env.backend=envpool, evaluated with sync: {missing}", file=sys.stderr)
         cfg.env.backend = "sync"
     task: GoalTask = make(cfg.env)
@@ -202,10 +210,12 @@ def command(argv: Sequence[str]) -> int:
     folder = Path(options["run"])
     trust = packages(options["trust"])
     seed, checkpoint = options["seed"], options["checkpoint"]
-    summary = evaluate_run(folder, options["episodes"], seed, checkpoint, trust)
+    summary = evaluate_run(folder, options["episodes"], seed, checkpoint, trust, options["backend"])
     print(evaluation.describe(summary))
     trained = load(folder / "checkpoints" / f"{checkpoint}.pt")["about"].get("env_steps")
     about = {"checkpoint": checkpoint, "env_steps": trained, "seed": seed}
+    if options["backend"]:
+        about["backend"] = options["backend"]
     write_json(folder / "evaluation.json", about | summary, suffix=f".{os.getpid()}.tmp")
     print(json.dumps(about | summary))
     if options["video"]:

@@ -237,9 +237,16 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Spread:
 
 
 def train(overrides: list[str], seed: int, folder: Path) -> dict[str, Any]:
-    """Run `python -m her_exp.train` in a process of its own; returns its result.json."""
-    command = [sys.executable, "-m", "her_exp.train", *overrides, f"seed={seed}"]
-    command += [f"hydra.run.dir='{folder}'", "trainer.progress=false"]
+    """Run `python -m her_exp.train` in a process of its own; returns its result.json.
+
+    A folder that holds a part of this run is gone on with; one that is done is not trained again.
+    """
+    words, where = list(overrides), [f"hydra.run.dir='{folder}'"]
+    if (folder / "config.yaml").exists():  # the folder knows where its configuration came from
+        words = [word for word in words if not word.startswith("--")]
+        where = ["resume=auto", f"run_dir={folder}"]
+    command = [sys.executable, "-m", "her_exp.train", *words, f"seed={seed}", *where]
+    command += ["trainer.progress=false"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr}")

@@ -1,11 +1,11 @@
 """The learning results of the README: trains, then judges the last policy on 200 held-out goals.
 
-    python scripts/learning_results.py                       # every task (about 20 minutes on two cores)
+    python scripts/learning_results.py                       # every task, hours; robots need '.[fast]'
     python scripts/learning_results.py point_reach nav2d     # some
     python scripts/learning_results.py --out /tmp/results    # keep the run folders there
 
-Each run is the real command in a process of its own, one after the other. The last line is one JSON
-object of all figures.
+Each run is the real command in a process of its own, one after the other; one that is done in `--out` is
+not trained again. The last line is one JSON object of all figures.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Task:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+BOX_AGENTS = ("td3", "sac", "tqc")
 TASKS = {
     "point_reach": Task([], range(5), "0.99"),
     "point_reach_k0": Task(["buffer.k=0"], range(2), note="control"),
@@ -52,6 +53,25 @@ TASKS = {
     "bit_flip_30": Task(["experiment=bit_flip_30"], range(3)),
     "bit_flip_50": Task(["experiment=bit_flip_50"], range(3)),
     "bit_flip_continuous_8": Task(["experiment=bit_flip_continuous"], range(3)),
+    # One thread each, so that two runs can share two cores; left alone the presets take both.
+    "fetch_reach": Task(["experiment=fetch_reach"], range(5), "0.99"),
+    "fetch_push": Task(["experiment=fetch_push", "threads=1"], range(3)),
+    "fetch_push_k0": Task(
+        ["experiment=fetch_push", "threads=1", "buffer.k=0"], range(1), note="control"
+    ),
+    "fetch_pick_and_place": Task(["experiment=fetch_pick_and_place", "threads=1"], range(3), "0.9"),
+    "point_maze": Task(["experiment=point_maze", "threads=1"], range(3)),
+    # docs/agents.md
+    **{f"point_reach_{agent}": Task([f"agent={agent}"], range(3)) for agent in BOX_AGENTS},
+    **{
+        f"bit_flip_continuous_{agent}": Task(
+            ["experiment=bit_flip_continuous", f"agent={agent}"], range(3)
+        )
+        for agent in BOX_AGENTS
+    },
+    "bit_flip_qrdqn": Task(["experiment=bit_flip", "agent=qrdqn"], range(3)),
+    "bit_flip_dueling": Task(["experiment=bit_flip", "agent.dueling=true"], range(3)),
+    "point_reach_sac_fixed": Task(["agent=sac", "agent.entropy=0.05"], range(3)),
 }
 
 

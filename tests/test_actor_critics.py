@@ -16,6 +16,7 @@ from agents_kit import (
     Reference,
     answer,
     batches,
+    ddpg,
     inputs,
     one_row,
     redq,
@@ -90,6 +91,29 @@ def drawn(raw: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.T
     (squashing,) = there.transforms
     action = squashing(mean + log_std.clamp(*LOG_STD).exp() * noise)  # remembers what it came from
     return action, there.log_prob(action)
+
+
+def test_a_slower_policy_is_td3s_of_one_critic_without_noise() -> None:
+    settings = {"policy_every": 2, "target_every": 3, "actor_lr": 1e-3, "critic_lr": 2e-3}
+    slow = ddpg(**settings)
+    twin = td3(**settings, n_critics=1, target_noise_std=0.0)
+    for mine, its in (
+        (slow.actor, twin.actor), (slow.target_actor, twin.target_actor),
+        (slow.critic, twin.critic.networks[0]), (slow.target_critic, twin.target_critic.networks[0]),
+    ):  # fmt: skip
+        its.load_state_dict(mine.state_dict())
+    see(slow)
+    see(twin)
+    for number, batch in enumerate(batches(ddpg, 7)):
+        before = [p.clone() for p in slow.actor.parameters()]
+        metrics = slow.update(batch)
+        twin.update(batch)
+        moved = any(
+            not torch.equal(a, b) for a, b in zip(before, slow.actor.parameters(), strict=True)
+        )
+        assert moved == ("actor_loss" in metrics) == (number % 2 == 0)
+    for mine, its in zip(slow.actor.parameters(), twin.actor.parameters(), strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-6)
 
 
 # --- TD3 ---------------------------------------------------------------------------------------

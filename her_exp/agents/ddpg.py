@@ -25,8 +25,6 @@ class DDPG(BoxAgent):
         spaces, reward_range, seed, device: see `GoalAgent`.
     """
 
-    policy_every = 1  #: updates of the critic for each of the policy
-
     def __init__(
         self,
         hidden_sizes: Sequence[int] = (64, 64),
@@ -34,6 +32,7 @@ class DDPG(BoxAgent):
         gamma: float = 0.98,
         tau: float = 0.05,
         target_every: int = 1,
+        policy_every: int = 1,
         actor_lr: float = 2e-3,
         critic_lr: float = 2e-3,
         noise_std: float = 0.2,
@@ -54,7 +53,8 @@ class DDPG(BoxAgent):
     ):
         check_ranges(
             type(self).__name__, hidden_sizes=hidden_sizes, gamma=gamma, tau=tau,
-            target_every=target_every, actor_lr=actor_lr, critic_lr=critic_lr, noise_std=noise_std,
+            target_every=target_every, policy_every=policy_every, actor_lr=actor_lr,
+            critic_lr=critic_lr, noise_std=noise_std,
             random_action=random_action, random_steps=random_steps, action_l2=action_l2,
             grad_clip_norm=grad_clip_norm, normalize_clip=normalize_clip,
         )  # fmt: skip
@@ -68,6 +68,7 @@ class DDPG(BoxAgent):
             normalize=normalize, normalize_clip=normalize_clip,
         )  # fmt: skip
         self.noise_std, self.action_l2, self.action_l2_on = noise_std, action_l2, action_l2_on
+        self.policy_every = policy_every
         state, action = self.state_dim, self.action_dim
         self.actor, self.target_actor = self.network(state, action), self.network(state, action)
         self.critic, self.target_critic = self.make_critic(), self.make_critic()

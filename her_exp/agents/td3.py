@@ -40,13 +40,11 @@ class TD3(DDPG):
     ):
         check_critics("TD3", n_critics, target_critics)
         check_ranges(
-            "TD3", policy_every=policy_every, target_noise_std=target_noise_std,
-            target_noise_clip=target_noise_clip,
+            "TD3", target_noise_std=target_noise_std, target_noise_clip=target_noise_clip
         )  # fmt: skip
         self.n_critics, self.target_critics = n_critics, target_critics
-        super().__init__(target_every=target_every, **settings)
+        super().__init__(target_every=target_every, policy_every=policy_every, **settings)
         self.target_noise_std, self.target_noise_clip = target_noise_std, target_noise_clip
-        self.policy_every = policy_every
         self.noise = UpdateNoise(self._update_seed, self.device)
         self.parts["noise"] = self.noise
 

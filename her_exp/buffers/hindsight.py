@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces as gym_spaces
+from numpy.typing import NDArray
 
 from her_exp.buffers import goals
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, LastDraw, MixedGoals, as_mixed
@@ -30,6 +31,9 @@ class HindsightReplayBuffer:
         k: relabelled steps for each one kept. 0 is plain replay.
         strategy: 'future', 'final', 'episode', 'random', 'future_actual', or a callable (see
             `goals.Strategy`).
+        met_weight: weight of relabelled steps whose goal was met before the step already, against 1 of
+            all others; in (0, 1]. They teach to stay, of which little is left to learn where most
+            steps move nothing.
         info_keys: info fields that `compute_reward` reads; stored with each step.
         spaces: spaces of one lane.
         goal_functions: reward and termination of a batch of goals.
@@ -48,6 +52,7 @@ class HindsightReplayBuffer:
         capacity: int = 100_000,
         k: float = 4,
         strategy: str | goals.Strategy = "future",
+        met_weight: float = 1.0,
         info_keys: Sequence[str] = (),
         *,
         spaces: GoalSpaces,
@@ -57,7 +62,13 @@ class HindsightReplayBuffer:
         reward_range: tuple[float, float] | None = None,
         device: str | torch.device = "cpu",
     ):
-        check_ranges("HindsightReplayBuffer", capacity=capacity, k=k, num_envs=num_envs)
+        check_ranges(
+            "HindsightReplayBuffer",
+            capacity=capacity,
+            k=k,
+            met_weight=met_weight,
+            num_envs=num_envs,
+        )
         if capacity < 2 * num_envs:
             raise ValueError(
                 f"HindsightReplayBuffer: capacity={capacity} is too small for num_envs={num_envs}; "
@@ -70,6 +81,7 @@ class HindsightReplayBuffer:
         self.relabel_share = k / (k + 1)
         self._strategy = STRATEGIES[strategy] if isinstance(strategy, str) else strategy
         self.achieved_share = self.relabel_share * getattr(self._strategy, "achieved_share", 1.0)
+        self._met_weight = met_weight
         self._functions, self._generator = goal_functions, generator
         self._device = torch.device(device)
         self._goal_shape = spaces.goal.shape or ()
@@ -117,14 +129,15 @@ class HindsightReplayBuffer:
         n = batch_size * n_batches
         self._make_room(n)
         rows, left = self._draw(n)
-        self._read(rows)
         # The first rows of each batch are relabelled. The share is exact in the mean: what is left
         # after rounding down is drawn, once a call.
         virtual = int(self.relabel_share * batch_size + self._generator.random())
         shape = (n_batches, batch_size)
-        goals = MixedGoals(rows[:0], np.zeros(0, bool))
+        relabelled = np.arange(n).reshape(shape)[:, :virtual].reshape(-1)
+        goals = self._choose(rows, left, relabelled)
+        self._read(rows)
         if virtual:
-            goals = self._relabel(rows, left, shape, virtual)
+            self._relabel(rows[relabelled], goals, shape, virtual)
         self._last = (rows, goals, virtual, shape)
         return self._hand_over(shape)
 
@@ -160,22 +173,46 @@ class HindsightReplayBuffer:
             if self._room[name] is not read:  # stored in another dtype
                 self._room[name][:n] = read[:n]
 
+    def _choose(self, rows: Index, left: Index, relabelled: Index) -> MixedGoals:
+        """Choose the rows that lend their goals to the steps at `relabelled`; may draw those anew."""
+        chosen = self._strategy_of(rows[relabelled], left[relabelled])
+        if self._met_weight == 1.0 or not len(relabelled):
+            return chosen
+        again = np.flatnonzero(self._refused(rows[relabelled], chosen))
+        while again.size:
+            at = relabelled[again]
+            rows[at], left[at] = self._draw(again.size)
+            other = self._strategy_of(rows[at], left[at])
+            chosen.rows[again], chosen.asked[again] = other
+            again = again[self._refused(rows[at], other)]
+        return chosen
+
+    def _strategy_of(self, rows: Index, left: Index) -> MixedGoals:
+        steps = DrawnSteps(self._ring, rows, left)
+        return as_mixed(self._strategy(steps, self._generator))
+
+    def _refused(self, rows: Index, chosen: MixedGoals) -> NDArray[np.bool_]:
+        """Say which steps (b,) lose by `met_weight`: their goal is worth what it can be, before them."""
+        lost = self._generator.random(len(rows)) >= self._met_weight
+        before = self._ring.gather(torch.from_numpy(rows), "achieved_goal")
+        goal = self._steps.goals_at(chosen)
+        met = self._judge(before, goal, rows)[0] >= self._judge(goal, goal, rows)[0]
+        return np.asarray(lost & met.numpy())
+
     def _relabel(
-        self, rows: Index, left: Index, shape: tuple[int, int], virtual: int
-    ) -> MixedGoals:
-        """Give the first `virtual` steps of each batch a goal from elsewhere; returns its rows."""
+        self, rows: Index, chosen: MixedGoals, shape: tuple[int, int], virtual: int
+    ) -> None:
+        """Give the first `virtual` steps of each batch the goals chosen for them."""
 
         def first(values: Any) -> Any:
             """The relabelled part of (n, ...) values, as (n_batches, virtual, ...)."""
             n = shape[0] * shape[1]
             return values[:n].reshape(*shape, *values.shape[1:])[:, :virtual]
 
-        relabelled, signals = first(rows).reshape(-1), first(self._room["signals"])
-        steps = DrawnSteps(self._ring, relabelled, first(left).reshape(-1))
-        chosen = as_mixed(self._strategy(steps, self._generator))
+        signals = first(self._room["signals"])
         goal = self._steps.goals_at(chosen)
         achieved = first(self._windows.after["achieved_goal"]).reshape(len(goal), -1)
-        reward, terminated = self._judge(achieved, goal, relabelled)
+        reward, terminated = self._judge(achieved, goal, rows)
         reward = reward.view(shape[0], virtual) + signals[..., EXTRA]
         if self._steps.reward_range is not None:
             self._steps.check_range(reward.numpy(), "relabelling gave")
@@ -184,7 +221,6 @@ class HindsightReplayBuffer:
         signals[..., TERMINATED] = torch.maximum(
             terminated.view(shape[0], virtual), signals[..., CRASH]
         )
-        return chosen
 
     def _judge(
         self, achieved: torch.Tensor, goal: torch.Tensor, rows: Index

@@ -1,0 +1,69 @@
+"""Is it the same task on another backend? One policy, evaluated on both, success side by side.
+
+    python scripts/compare_backends.py run=outputs/fetch_push/ddpg/<time>
+
+  run=FOLDER              a run folder; a policy of 30 to 90 % success tells most
+  backends=envpool,sync   the two to compare
+  episodes=500            held-out episodes on each; the backends draw goals of their own
+  checkpoint=last         last or best
+
+Passes if the 95 % interval of the difference of the two success rates holds 0. Exit status: 0 it does,
+1 it does not, 2 the command is wrong. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import common
+
+from her_exp.arguments import parse, run
+from her_exp.evaluate import evaluate_run
+from her_exp.evaluation import describe, wilson_interval
+from her_exp.types import UserError
+
+DEFAULTS: dict[str, Any] = {
+    "run": None, "backends": "envpool,sync", "episodes": 500, "checkpoint": "last",
+}  # fmt: skip
+
+
+def difference(first: int, n: int, second: int, m: int) -> tuple[float, float]:
+    """Return the 95 % interval of first/n - second/m, independent samples (Newcombe 1998, method 10)."""
+    p, q = first / n, second / m
+    (p_low, p_high), (q_low, q_high) = wilson_interval(first, n), wilson_interval(second, m)
+    low = p - q - math.hypot(p - p_low, q_high - q)
+    return low, p - q + math.hypot(p_high - p, q - q_low)
+
+
+def command(argv: Sequence[str]) -> int:
+    """Evaluate on both backends and compare; returns the exit status."""
+    options = parse(argv, DEFAULTS)
+    if options["run"] is None:
+        raise UserError("run is not set; give run=outputs/...")
+    n, backends = options["episodes"], options["backends"].strip("[]").split(",")
+    if n < 1:
+        raise UserError(f"episodes={n}: give 1 or more")
+    if len(backends) != 2:
+        raise UserError(f"backends={options['backends']}: give two, e.g. backends=envpool,sync")
+    wins = []
+    for backend in backends:
+        summary = evaluate_run(
+            Path(options["run"]), n, checkpoint=options["checkpoint"], backend=backend
+        )
+        wins.append(round(summary["success_final"] * n))
+        print(f"{backend}: {describe(summary)}", flush=True)
+    low, high = difference(wins[0], n, wins[1], n)
+    same = low <= 0 <= high
+    print(
+        f"{'the same' if same else 'DIFFERENT'}: {backends[0]} minus {backends[1]} is "
+        f"{(wins[0] - wins[1]) / n:+.1%} (95 % interval {low:+.1%} to {high:+.1%}, n={n} each)"
+    )
+    common.last_line(backends=backends, wins=wins, episodes=n, interval=[low, high], same=same)
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    run(command, __doc__)
