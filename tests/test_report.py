@@ -462,12 +462,26 @@ def test_damage_is_named_and_the_rest_goes_on(
     assert f"her_exp: warning: {tmp_path}/s/run1: " in said
     assert line in said
     assert len(said.splitlines()) == 1
-    assert f"run1: {line}" in unescape(page.read_text())
+    assert f"/run1: {line}" in unescape(page.read_text())
     (final,) = table(tmp_path / "s/report/final.csv")
     assert final["seeds"] == ("3" if counts else "2")
     assert {Path(row["folder"]).name for row in table(tmp_path / "s/report/runs.csv")} == {
         "run0", "run1", "run2"
     }  # fmt: skip
+
+
+@pytest.mark.usefixtures("no_png")
+def test_much_damage_is_told_in_few_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(25):
+        cut(make_run(tmp_path / "s" / f"run{seed:02}", seed) / "result.json", 40)
+    report(str(tmp_path / "s"))
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 21
+    assert said[-1] == "her_exp: warning: and 5 more, see runs.csv"
+    rows = table(tmp_path / "s/report/runs.csv")
+    assert all("result.json cannot be read" in row["warnings"] for row in rows)
 
 
 def test_half_a_number_is_no_number(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 import time
 from collections.abc import Iterator, Sequence
@@ -127,8 +126,3 @@ def _layout() -> summary_pb2.Summary.Value:
     return summary_pb2.Summary.Value(
         tag=metadata.CONFIG_SUMMARY_TAG, tensor=tensor, metadata=metadata.create_summary_metadata()
     )
-
-
-def relative(path: Path, start: Path) -> str:
-    """Return `path` as seen from the folder `start`."""
-    return os.path.relpath(path.resolve(), start.resolve())

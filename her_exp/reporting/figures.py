@@ -118,7 +118,6 @@ def curve(runs: Sequence[Run], points: Callable[[Run], Points]) -> Series:
     return out
 
 
-#: name, title, x, y, what a thin line is, what the curve is of, share?
 _STEPS, _EPISODES = "env steps", "training episodes"
 _BAND = (
     "Thick: {middle} over the seeds that are done; band: its 95 % bootstrap interval. Thin: {thin}."
@@ -253,7 +252,7 @@ def improvements(groups: Sequence[Group], compared: Sequence[Pair]) -> Figure:
                   share=True, rows=True)  # fmt: skip
 
 
-def all_figures(groups: Sequence[Group]) -> list[Figure]:
-    """Return every figure that has something to show."""
-    made = [*curves(groups), improvements(groups, pairs(groups)), profiles(groups)]
+def all_figures(groups: Sequence[Group], compared: Sequence[Pair]) -> list[Figure]:
+    """Return every figure that has something to show; `compared` holds the `pairs` of the groups."""
+    made = [*curves(groups), improvements(groups, compared), profiles(groups)]
     return [figure for figure in made if figure.series]

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -233,8 +233,3 @@ def _log_warnings(path: Path) -> list[str]:
         return []
     lines = re.findall(r"\[(?:WARNING|ERROR)\] (.*)", text)
     return [line.strip()[:300] for line in dict.fromkeys(lines)][:_WARNINGS]
-
-
-def problems(runs: Sequence[Run]) -> list[str]:
-    """Return what is damaged, with the folder, for the terminal."""
-    return [f"{run.folder}: {line}" for run in runs for line in run.problems]
