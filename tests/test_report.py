@@ -6,6 +6,7 @@ import csv
 import fcntl
 import json
 import math
+import os
 import shutil
 import sys
 import time
@@ -20,7 +21,7 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
-from report_kit import Rows, curve, data_of, make_run, sweep, table, write_metrics
+from report_kit import Rows, curve, data_of, draw, make_run, sweep, table, write_metrics
 
 for name in ("plotly", "matplotlib", "pandas", "scipy"):
     pytest.importorskip(name)
@@ -32,6 +33,7 @@ from her_exp.config import CONF_DIR, compose  # noqa: E402
 from her_exp.evaluation import wilson_interval  # noqa: E402
 from her_exp.report import command, main, report  # noqa: E402
 from her_exp.reporting import runs as reading  # noqa: E402
+from her_exp.reporting.events import last_picture  # noqa: E402
 from her_exp.reporting.explanations import comments_of, explain  # noqa: E402
 from her_exp.reporting.find import find, home, targets  # noqa: E402
 from her_exp.types import UserError  # noqa: E402
@@ -320,6 +322,21 @@ def test_values_are_in_the_order_of_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_png")
+def test_figures_show_the_best_of_each_task(tmp_path: Path) -> None:
+    sweep(tmp_path / "s", ks=range(9), seeds=1)
+    low: Rows = [(100, "eval/success_final", 0.0)]
+    for k in (0, 1):
+        make_run(tmp_path / f"s/other{k}", 0, k, overrides=["env=nav2d"], rows=low)
+    assert len(groups_in(tmp_path / "s")) == 11
+    shown = {row["group"] for row in table(tmp_path / "s/report/success_steps.csv")}
+    assert len(shown) == 8
+    assert {one for one in shown if one.startswith("nav2d")} == {
+        "nav2d, buffer.k=0",
+        "nav2d, buffer.k=1",
+    }
+
+
+@pytest.mark.usefixtures("no_png")
 def test_figures_show_the_eight_best_of_many_groups(tmp_path: Path) -> None:
     sweep(tmp_path / "s", ks=range(10), seeds=1)
     assert len(groups_in(tmp_path / "s")) == 10
@@ -468,6 +485,62 @@ def test_damage_is_named_and_the_rest_goes_on(
     assert {Path(row["folder"]).name for row in table(tmp_path / "s/report/runs.csv")} == {
         "run0", "run1", "run2"
     }  # fmt: skip
+
+
+def test_what_a_run_is_writing_is_no_damage(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "s/a", status="running")
+    cut(folder / "metrics.csv", -3)
+    draw(folder, [1])
+    (events,) = folder.glob("events*")
+    cut(events, -3)
+    with (folder / "run.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run = reading.read(folder)
+    assert last_picture(run) is not None
+    assert (run.status, run.problems) == ("running", [])
+    assert len(run.points("time/train_s")[0]) == 4  # the last line is not taken either
+
+
+@pytest.mark.usefixtures("no_png")
+def test_pipes_and_devices_are_not_opened(tmp_path: Path) -> None:
+    for name in (
+        "run.json",
+        "config.yaml",
+        "metrics.csv",
+        "run.log",
+        "run.lock",
+        "events.out.tfevents.1",
+    ):
+        folder = make_run(tmp_path / "s" / name, 0, status="running")
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+    (tmp_path / "s/run.json/result.json").unlink()
+    (tmp_path / "s/run.json/result.json").symlink_to("/dev/zero")
+    report(str(tmp_path / "s"))
+    rows = {Path(row["folder"]).name: row for row in table(tmp_path / "s/report/runs.csv")}
+    assert len(rows) == 6
+    assert (
+        "run.json cannot be read (no file); result.json cannot be read (no file)"
+        in (rows["run.json"]["warnings"])
+    )
+
+
+def test_any_text_can_be_written(tmp_path: Path) -> None:
+    """Names that are no UTF-8, half a surrogate pair, signs that a font does not have, a dollar."""
+    for seed in range(2):
+        folder = make_run(
+            Path(os.fsdecode(os.fsencode(tmp_path / "s") + b"/run\xff%d" % seed)), seed
+        )
+        config = folder / "config.yaml"
+        text = f'strategy: "\\0 $x_{{{seed}}}$ \u4e2d"'
+        config.write_text(config.read_text().replace("strategy: future", text))
+        (folder / "result.json").write_text(
+            (folder / "result.json").read_text().replace("null", '"\\ud83d"')
+        )
+    page = report(str(tmp_path / "s")).read_text()
+    assert 'href="../run%FF0/"' in page
+    labels = [row["group"] for row in table(tmp_path / "s/report/final.csv")]
+    assert [label[-7:] for label in labels] == ["x_{0}$ \u4e2d"[-7:], "x_{1}$ \u4e2d"[-7:]]
 
 
 @pytest.mark.usefixtures("no_png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -203,7 +204,9 @@ def to_png(figure: Figure, path: Path) -> None:
     axes.set_title(figure.title, fontsize=11, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
-    canvas.savefig(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a sign that the font does not have
+        canvas.savefig(path)
 
 
 def _png(text: str) -> str:

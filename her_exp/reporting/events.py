@@ -34,12 +34,15 @@ def last_picture(run: Run) -> bytes | None:
     """Return the newest picture of a run's trajectories as PNG, or None; damage is noted in the run."""
     for path in sorted(run.folder.glob("events.out.tfevents.*"), reverse=True):
         newest = None
+        if not path.is_file():
+            continue
         try:
             for record in _records(path):
                 if PICTURE.encode() in record:
                     newest = record
         except (OSError, ValueError) as error:
-            run.problems.append(f"{path.name}: {error}; what comes after is left out")
+            if run.status != "running":  # whose last event is still being written
+                run.problems.append(f"{path.name}: {error}; what comes after is left out")
         if newest is not None:
             try:
                 return _picture(newest)

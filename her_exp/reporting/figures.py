@@ -53,10 +53,14 @@ class Figure:
 
 
 def drawn(groups: Sequence[Group]) -> list[Group]:
-    """Return the groups that figures show: all, or the best, in the order given."""
-    scores = {id(one): _best_first(one) for one in groups}
-    best = sorted(groups, key=lambda one: scores[id(one)])[:DRAWN]
-    return [one for one in groups if any(one is other for other in best)]
+    """Return the groups that figures show: all, or the best of each task."""
+    ranks: dict[str, int] = {}
+    places = {}
+    for one in sorted(groups, key=_best_first):
+        ranks[one.env] = ranks.get(one.env, -1) + 1
+        places[id(one)] = (ranks[one.env], _best_first(one))
+    best = sorted(places, key=lambda which: places[which])[:DRAWN]
+    return [one for one in groups if id(one) in best]
 
 
 def _best_first(one: Group) -> float:

@@ -96,8 +96,8 @@ def number(node: Any, *path: str) -> float:
 def read(folder: Path) -> Run:
     """Read a run folder; what cannot be read is named in `problems`."""
     run = Run(folder)
-    run.settings = _try(run, "config.yaml", lambda path: _settings(path, folder))
     run.story = _try(run, "run.json", _json)
+    run.settings = _try(run, "config.yaml", lambda path: _settings(path, run))
     run.result = _try(run, "result.json", _json)
     run.status, run.reason = _status(run)
     run.series = _try(run, "metrics.csv", lambda path: _series(path, run))
@@ -111,6 +111,8 @@ def read(folder: Path) -> Run:
 def _try(run: Run, name: str, reader: Any) -> dict[str, Any]:
     path = run.folder / name
     try:
+        if path.exists() and not path.is_file():  # to open a pipe would be to wait
+            raise ValueError("no file")
         content = reader(path)
         if not isinstance(content, dict):
             raise ValueError("no mapping")
@@ -130,16 +132,25 @@ def _text(path: Path) -> str:
     return path.read_text()
 
 
+def _clean(node: Any) -> Any:
+    """Return values whose text can be written: half a surrogate pair, which JSON and YAML allow, cannot."""
+    if isinstance(node, dict):
+        return {_clean(key): _clean(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_clean(value) for value in node]
+    return node.encode(errors="replace").decode() if isinstance(node, str) else node
+
+
 def _json(path: Path) -> Any:
-    return json.loads(_text(path))
+    return _clean(json.loads(_text(path)))
 
 
-def _settings(path: Path, folder: Path) -> dict[str, Any]:
+def _settings(path: Path, run: Run) -> dict[str, Any]:
     values = yaml.load(_text(path), yaml.CSafeLoader)
     if not isinstance(values, dict):
         raise ValueError("no mapping")
     flat = flatten(values)
-    for overrides in changes_of(folder):
+    for overrides in changes_of(run.folder) if run.story.get("resumes") else ():
         cfg = OmegaConf.create(values)
         apply(cfg, overrides)
         values = plain(cfg)
@@ -156,7 +167,7 @@ def flatten(values: Mapping[Any, Any]) -> dict[str, Any]:
             for name, value in node.items():
                 walk(value, f"{key}.{name}" if key else str(name))
         elif not key.endswith("_convert_"):
-            flat[key] = node
+            flat[_clean(key)] = _clean(node)
         if len(flat) > _LEAVES:
             raise ValueError(f"more than {_LEAVES:,} values")
 
@@ -186,7 +197,7 @@ def _series(path: Path, run: Run) -> dict[str, Points]:
                 bad, last = bad + 1, None
     if whole != b"\n" and last is not None:  # 0.6 may be what is left of 0.63
         del found[last[0]][last[1]]
-        bad += 1
+        bad += run.status != "running"  # whose last line is still being written
     if bad:
         run.problems.append(f"metrics.csv: {bad} damaged line{'s' * (bad > 1)} left out")
     return {tag: arrays for tag, values in found.items() if len((arrays := _arrays(values))[0])}
@@ -215,10 +226,10 @@ def _status(run: Run) -> tuple[str, str]:
 
 def _is_locked(path: Path) -> bool:
     try:
+        if not path.is_file():
+            return False
         with path.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except OSError:
         return True
     return False
@@ -226,6 +237,8 @@ def _is_locked(path: Path) -> bool:
 
 def _log_warnings(path: Path) -> list[str]:
     try:
+        if not path.is_file():
+            return []
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _LOG_TAIL))
             text = file.read().decode(errors="replace")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,7 +218,7 @@ def _runs(content: Content) -> Html:
             el("dl", [Html(el("dt", key) + el("dd", value or _NONE)) for key, value in how]),
         )  # fmt: skip
         rows.append([
-            el("a", Path(r["folder"]).name or r["folder"], href=quote(link) + "/"),
+            el("a", Path(r["folder"]).name or r["folder"], href=quote(os.fsencode(link)) + "/"),
             r["group"] or _NONE, r["seed"],
             el("div", el("b", status, cls=f"s-{'done' if r['counted'] else 'not'}"),
                [el("div", r["reason"])] if r["reason"] else []),

@@ -138,7 +138,7 @@ def points(figure: Figure) -> list[Row]:
 
 def write(rows: Sequence[Row], path: Path) -> None:
     """Write rows as CSV: numbers in full, NaN as nothing, lists joined by '; '."""
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file)
         writer.writerow(rows[0] if rows else ())
         writer.writerows([[_cell(value) for value in row.values()] for row in rows])

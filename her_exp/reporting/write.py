@@ -47,7 +47,7 @@ def write(runs: Sequence[Run], folder: Path, name: str) -> list[str]:
         tables.write(rows, folder / f"{figure.name}.csv")
     events.write_aggregates(groups, folder.parent / "aggregate")
     temporary = folder / f".index.{os.getpid()}.tmp"
-    temporary.write_text(page.render(content), newline="")
+    temporary.write_bytes(page.render(content).encode(errors="replace"))
     temporary.replace(folder / "index.html")
     return damage(runs)
 
