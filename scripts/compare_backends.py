@@ -5,6 +5,7 @@
   run=FOLDER              a run folder; a policy of 30 to 90 % success tells most
   backends=envpool,sync   the two to compare
   episodes=500            held-out episodes on each; the backends draw goals of their own
+  seed=0                  another seed gives other goals
   checkpoint=last         last or best
 
 Passes if the 95 % interval of the difference of the two success rates holds 0. Exit status: 0 it does,
@@ -26,7 +27,8 @@ from her_exp.evaluation import describe, wilson_interval
 from her_exp.types import UserError
 
 DEFAULTS: dict[str, Any] = {
-    "run": None, "backends": "envpool,sync", "episodes": 500, "checkpoint": "last",
+    "run": None, "backends": "envpool,sync", "episodes": 500, "seed": 0,
+    "checkpoint": "last",
 }  # fmt: skip
 
 
@@ -51,7 +53,7 @@ def command(argv: Sequence[str]) -> int:
     wins = []
     for backend in backends:
         summary = evaluate_run(
-            Path(options["run"]), n, checkpoint=options["checkpoint"], backend=backend
+            Path(options["run"]), n, options["seed"], options["checkpoint"], backend=backend
         )
         wins.append(round(summary["success_final"] * n))
         print(f"{backend}: {describe(summary)}", flush=True)
@@ -61,7 +63,14 @@ def command(argv: Sequence[str]) -> int:
         f"{'the same' if same else 'DIFFERENT'}: {backends[0]} minus {backends[1]} is "
         f"{(wins[0] - wins[1]) / n:+.1%} (95 % interval {low:+.1%} to {high:+.1%}, n={n} each)"
     )
-    common.last_line(backends=backends, wins=wins, episodes=n, interval=[low, high], same=same)
+    common.last_line(
+        backends=backends,
+        seed=options["seed"],
+        wins=wins,
+        episodes=n,
+        interval=[low, high],
+        same=same,
+    )
     return 0 if same else 1
 
 
