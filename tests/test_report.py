@@ -352,7 +352,7 @@ def test_settings_are_explained_by_the_files_of_conf() -> None:
         settings = reading.flatten(OmegaConf.to_container(compose(asked), resolve=True))  # type: ignore[arg-type]
         texts = explain(settings)
         silent = {key for key in settings if key not in texts and not key.endswith("_target_")}
-        assert {key for key in silent if not key.startswith("score")} <= {"env.goal_high"}
+        assert {key for key in silent if not key.startswith("score")} == set()
         for key, text in texts.items():
             group, _, name = key.rpartition(".")
             files = [CONF_DIR / "config.yaml", *(CONF_DIR / group).rglob("*.yaml")]
