@@ -196,7 +196,10 @@ def _pictures(content: Content) -> Html:
             data = "data:image/png;base64," + base64.b64encode(image).decode()
             picture = Html(el("img", alt=f"paths of {label}", src=data).removesuffix("</img>"))
         cards.append(el("figure", caption, picture))
-    why = "Trajectories of the last evaluation, from dot to dot; green where the goal was met, else red."
+    why = (
+        "The last evaluation that a seed drew: paths to their goals or, where goals are no points, the distance "
+        "to them step by step; green where the goal was met at the end, else red."
+    )
     return el(
         "section", el("h2", "What the policies do"), el("p", why, cls="lead"),
         el("div", cards, cls="pictures"),
