@@ -197,8 +197,8 @@ def _pictures(content: Content) -> Html:
             picture = Html(el("img", alt=f"paths of {label}", src=data).removesuffix("</img>"))
         cards.append(el("figure", caption, picture))
     why = (
-        "The last evaluation that a seed drew: paths to their goals or, where goals are no points, the distance "
-        "to them step by step; green where the goal was met at the end, else red."
+        "The last evaluation that a seed drew: paths to their goals or, where goals are no points, the "
+        "distance to them step by step; green where the goal was met at the end, else red."
     )
     return el(
         "section", el("h2", "What the policies do"), el("p", why, cls="lead"),
