@@ -18,6 +18,14 @@ from tqdm import tqdm
 from her_exp.files import write_json
 
 CSV_HEADER = ("env_steps", "tag", "value")
+#: What TensorBoard shows on one page, under "Custom scalars": charts and the tags in them, as patterns.
+CHARTS = {
+    "success": [r"eval/success_final$", r"rollout/success_mean_100$"],
+    "return": [r"eval/return$", r"rollout/return$"],
+    "critic loss": [r"train/critic_loss$"],
+    "actor loss": [r"train/actor_loss$"],
+    "mean Q": [r"train/q_mean$"],
+}
 
 
 class RunLogger:
@@ -41,6 +49,9 @@ class RunLogger:
         # A new event file goes on; what the one before wrote past the checkpoint is hidden.
         purge = None if position is None else position["env_steps"] + 1
         self._writer = SummaryWriter(str(self.folder), flush_secs=10, purge_step=purge)
+        if position is None:  # of a run that is continued it stands in the first file
+            layout = {name: ["Multiline", tags] for name, tags in CHARTS.items()}
+            self._writer.add_custom_scalars({"her_exp": layout})
         self._file = (self.folder / "metrics.csv").open("a", newline="")
         self._csv = csv.writer(self._file)
         self._latest = 0

@@ -11,6 +11,7 @@ from docs_pages import ROOT
 from omegaconf import OmegaConf
 
 from her_exp.config import CONF_DIR
+from her_exp.reporting.explanations import comments_of
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import config_pages
@@ -31,6 +32,13 @@ def test_every_key_with_its_default_and_a_word(group: str, file: config_pages.Co
         )
         assert entry.says, f"{group}={file.name}: {entry.key} has no comment"
     assert file.head
+
+
+@pytest.mark.parametrize(("group", "file"), FILES, ids=[f"{g}={f.name}" for g, f in FILES])
+def test_reports_read_the_same_comments(group: str, file: config_pages.ConfFile) -> None:
+    found = comments_of(CONF_DIR / group / f"{file.name}.yaml")
+    said = {entry.key: entry.says for entry in file.settings() if "\n" not in entry.value}
+    assert {key: found.get(key, "") for key in said} == said
 
 
 def test_the_pages_show_them_all() -> None:

@@ -47,7 +47,9 @@ def read(folder: Path) -> set[str]:
     events = EventAccumulator(str(folder)).Reload()
     kinds = events.Tags()
     scalars = {
-        tag for tag in kinds["scalars"] + kinds["tensors"] if not tag.startswith("_hparams_")
+        tag
+        for tag in kinds["scalars"] + kinds["tensors"]
+        if not tag.startswith(("_hparams_", "custom_scalars__"))
     }
     with (folder / "metrics.csv").open() as file:
         assert {row["tag"] for row in csv.DictReader(file)} == scalars

@@ -78,7 +78,7 @@ def test_the_wheel_holds_code_and_configuration_only(wheel: Path) -> None:
         for path in (CHECKOUT / package).rglob("*.py")
     }
     assert {name for name in names if name.endswith(".py")} == code
-    assert "her_exp/py.typed" in names
+    assert {"her_exp/py.typed", "her_exp/reporting/page.css", "her_exp/reporting/page.js"} <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {
         "her_exp",
         "hydra_plugins",
@@ -95,6 +95,7 @@ def test_metadata_and_console_scripts(wheel: Path) -> None:
         "her-train": "her_exp.train:main",
         "her-evaluate": "her_exp.evaluate:main",
         "her-check": "her_exp.check:main",
+        "her-report": "her_exp.report:main",
     }
     assert about["Name"] == "her_exp"
     assert about["License-Expression"] == "MIT"

@@ -1,0 +1,76 @@
+"""What did my runs show? Tables, figures and pictures of many runs on one page.
+
+python -m her_exp.report runs=outputs/sweeps/mine
+
+  runs=FOLDER       a sweep, a run, or any folder above runs; a glob; or a list of these: runs=[a,b]
+  out=FOLDER        where the page goes; default: the folder report in the first of `runs`
+
+Runs that differ in their seed only are one group. What is written: index.html (opens anywhere, without a
+network), its figures as PNG, its tables as CSV, and beside the folder, under aggregate/, each
+group's curve for TensorBoard. What the numbers mean: docs/report.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from her_exp.arguments import parse, run
+from her_exp.types import UserError
+
+DEFAULTS: dict[str, Any] = {"runs": None, "out": None}
+
+
+def report(runs: str, out: Path | None = None) -> Path:
+    """Write the report on `runs` and return the path of its page.
+
+    Args:
+        runs: a folder, a glob, or a list of them in brackets.
+        out: the report's folder, made if it does not exist.
+
+    Raises:
+        UserError: no run is found, or the report cannot be written.
+    """
+    from her_exp.reporting.find import find, home, targets
+    from her_exp.reporting.runs import read
+    from her_exp.reporting.write import write
+
+    folders = find(runs)
+    target = out or home(targets(runs)[0]) / "report"
+    found = [read(path) for path in tqdm(folders, unit="run", disable=None, leave=False)]
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        damage = write(found, target, runs)
+    except OSError as error:
+        raise UserError(f"out={target}: cannot be written ({error.strerror or error})") from error
+    for line in damage:
+        print(f"her_exp: warning: {line}", file=sys.stderr)
+    return target / "index.html"
+
+
+def command(argv: Sequence[str]) -> int:
+    """Report as the arguments say; returns the exit code."""
+    options = parse(argv, DEFAULTS)
+    if not options["runs"]:
+        raise UserError("runs is not set; give runs=outputs/sweeps/<name>")
+    missing = [name for name in ("plotly", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"a report needs {' and '.join(missing)}, not installed; pip install 'her_exp[report]'"
+        )
+    print(report(options["runs"], Path(options["out"]) if options["out"] else None))
+    return 0
+
+
+def main() -> None:
+    """Entry point of `her-report`."""
+    run(command, __doc__ or "")
+
+
+if __name__ == "__main__":
+    main()

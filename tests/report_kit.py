@@ -1,0 +1,131 @@
+"""Run folders made to order, for the tests of reports."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
+
+from her_exp.config import compose
+from her_exp.evaluation import wilson_interval
+
+Rows = Sequence[tuple[int, str, float]]
+
+
+@cache
+def config(overrides: tuple[str, ...]) -> str:
+    """`config.yaml` of a run with these overrides, all but its seed."""
+    return OmegaConf.to_yaml(compose(["seed=987654", *overrides]), resolve=True)
+
+
+def curve(
+    seed: int, k: int, evaluations: int = 5, every: int = 100
+) -> list[tuple[int, str, float]]:
+    """Rows of a `metrics.csv`: noise that depends on the seed and rises with k."""
+    generator = np.random.default_rng((seed, k))
+    rows: list[tuple[int, str, float]] = []
+    for step in range(every, (evaluations + 1) * every, every):
+        episode = 8.0 * step / every
+        values = {
+            "rollout/return": -50 + 10 * generator.random(),
+            "rollout/success": float(generator.integers(0, 9)) / 8,
+            "rollout/final_distance": generator.random(),
+            "rollout/episodes": episode,
+            "eval/success_final": min(1.0, generator.integers(0, 60) / 100 + k / 10),
+            "train/critic_loss": generator.random(),
+            "train/actor_loss": generator.random(),
+            "train/q_mean": -generator.random(),
+            "time/train_s": step / 50 + 0.1 * generator.random(),
+        }
+        rows += [(step, tag, float(value)) for tag, value in values.items()]
+    return rows
+
+
+def write_metrics(folder: Path, rows: Rows) -> None:
+    with (folder / "metrics.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("env_steps", "tag", "value"))
+        writer.writerows((step, tag, repr(value)) for step, tag, value in rows)
+
+
+def make_run(
+    folder: Path,
+    seed: int = 0,
+    k: int = 4,
+    *,
+    overrides: Sequence[str] = (),
+    rows: Rows | None = None,
+    reached: Mapping[str, Any] | None = None,
+    **result: Any,
+) -> Path:
+    """Write a run folder as `python -m her_exp.train buffer.k=... seed=...` leaves it."""
+    folder.mkdir(parents=True)
+    asked = (f"buffer.k={k}", *overrides)
+    text = config(asked).replace("987654", str(seed))
+    (folder / "config.yaml").write_text(text)
+    rows = curve(seed, k) if rows is None else rows
+    write_metrics(folder, rows)
+    success = [value for _, tag, value in rows if tag == "eval/success_final"][-1]
+    wins = round(100 * success)
+    content = {
+        "status": "done", "reason": None, "env_steps": rows[-1][0], "train_seconds": rows[-1][0] / 50,
+        "eval": {"success_final": success, "episodes": 100, "interval": wilson_interval(wins, 100)},
+        "reached": reached or {},
+    }  # fmt: skip
+    (folder / "result.json").write_text(json.dumps(content | result))
+    story = {
+        "command": f"python -m her_exp.train buffer.k={k} seed={seed}",
+        "overrides": [*asked, f"seed={seed}"], "started": "2026-01-01T00:00:00+0000",
+        "git_commit": "0123abc", "git_changed": False, "versions": {"python": "3.11", "torch": "2.13"},
+        "machine": {"processor": "Abacus", "cores": 2},
+    }  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(story))
+    (folder / "run.lock").touch()
+    return folder
+
+
+def draw(folder: Path, shades: Sequence[int]) -> None:
+    """Write an event file with a grey picture of each shade, one after the other."""
+    with SummaryWriter(str(folder)) as writer:
+        for step, shade in enumerate(shades):
+            writer.add_image(
+                "eval/paths", np.full((8, 8, 3), shade, np.uint8), step, dataformats="HWC"
+            )
+            writer.add_scalar("eval/success_final", 0.5, step)
+
+
+def sweep(folder: Path, ks: Sequence[int] = (0, 4), seeds: int = 3) -> Path:
+    """Write a sweep of runs."""
+    for k in ks:
+        for seed in range(seeds):
+            make_run(folder / f"buffer.k={k},seed={seed}_{k}{seed}", seed, k)
+    return folder
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    """The JSON that is embedded in a page."""
+    found = re.search(
+        r'<script type="application/json" id="report-data">(.*?)</script>', page.read_text()
+    )
+    assert found
+    content: dict[str, Any] = json.loads(found.group(1))
+    return content
+
+
+def shade_of(png: bytes) -> int:
+    return int(np.asarray(Image.open(io.BytesIO(png)))[0, 0, 0])
