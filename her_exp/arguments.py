@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -56,3 +58,6 @@ def run(command: Callable[[Sequence[str]], int], usage: str) -> NoReturn:
         for line in str(error).splitlines():
             print(f"her_exp: error: {line}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # whoever read the output (`| head -1`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
+        sys.exit(128 + signal.SIGPIPE)

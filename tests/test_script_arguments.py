@@ -37,3 +37,27 @@ def test_what_is_wrong_is_one_line(script: str, word: str, line: str, tmp_path: 
     done = call(script, word, tmp_path)
     assert (done.returncode, done.stderr) == (2, f"her_exp: error: {line}\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    code = """
+from her_exp.arguments import run
+
+def command(words):
+    for _ in range(100_000):
+        print("a line")
+    return 0
+
+run(command, "")
+"""
+    lines = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert lines.stdout is not None
+    assert lines.stderr is not None
+    assert lines.stdout.readline() == "a line\n"
+    lines.stdout.close()
+    said = lines.stderr.read()
+    lines.stderr.close()
+    assert (lines.wait(timeout=60), said) == (128 + 13, "")
