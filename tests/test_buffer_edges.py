@@ -88,3 +88,13 @@ def test_nbytes_is_what_the_ring_takes() -> None:
     arrays = [*buffer._ring.arrays.values(), buffer._ring._left, buffer._ring._since]
     taken = sum(array.nbytes for array in arrays)
     assert HindsightReplayBuffer.nbytes(GoalSpaces(BOX, BOX, spaces.Discrete(2)), 20, 3) == taken
+
+
+def test_without_relabelling_no_strategy_is_asked() -> None:
+    def strategy(steps, generator):
+        raise AssertionError(f"asked for {len(steps.left)} goals")
+
+    buffer = make(k=0, strategy=strategy)
+    buffer.begin(state(0))
+    buffer.add(step(0))
+    assert buffer.sample(8, 2)[1].goal.shape == (8, 1)

@@ -134,7 +134,9 @@ class HindsightReplayBuffer:
         virtual = int(self.relabel_share * batch_size + self._generator.random())
         shape = (n_batches, batch_size)
         relabelled = np.arange(n).reshape(shape)[:, :virtual].reshape(-1)
-        goals = self._choose(rows, left, relabelled)
+        goals = MixedGoals(rows[:0], np.zeros(0, bool))
+        if virtual:  # a strategy is never asked for nothing
+            goals = self._choose(rows, left, relabelled)
         self._read(rows)
         if virtual:
             self._relabel(rows[relabelled], goals, shape, virtual)
@@ -176,7 +178,7 @@ class HindsightReplayBuffer:
     def _choose(self, rows: Index, left: Index, relabelled: Index) -> MixedGoals:
         """Choose the rows that lend their goals to the steps at `relabelled`; may draw those anew."""
         chosen = self._strategy_of(rows[relabelled], left[relabelled])
-        if self._met_weight == 1.0 or not len(relabelled):
+        if self._met_weight == 1.0:
             return chosen
         again = np.flatnonzero(self._refused(rows[relabelled], chosen))
         while again.size:
