@@ -106,10 +106,15 @@ def restore(
 
 
 def film(
-    folder: Path, episodes: int, seed: int, checkpoint: str, trust: Sequence[str] = ()
+    folder: Path,
+    episodes: int,
+    seed: int,
+    checkpoint: str,
+    trust: Sequence[str] = (),
+    backend: str = "",
 ) -> list[Path]:
     """Write a film and a picture of trajectories into the run folder; returns their paths."""
-    cfg, task, agent, functions = restore(folder, checkpoint, trust)
+    cfg, task, agent, functions = restore(folder, checkpoint, trust, backend)
     written = []
     picture = folder / "paths.png"
     first = held_out_seed(cfg, seed)
@@ -219,7 +224,9 @@ def command(argv: Sequence[str]) -> int:
     write_json(folder / "evaluation.json", about | summary, suffix=f".{os.getpid()}.tmp")
     print(json.dumps(about | summary))
     if options["video"]:
-        for path in film(folder, options["video_episodes"], seed, checkpoint, trust):
+        for path in film(
+            folder, options["video_episodes"], seed, checkpoint, trust, options["backend"]
+        ):
             print(path)
     return 0
 

@@ -80,7 +80,7 @@ RANGES: dict[str, Range] = {
     # buffer
     "capacity": Range(2),
     "k": _NOT_NEGATIVE,
-    "met_weight": Range(0, 1, low_open=True),
+    "met_weight": Range(0.001, 1),
     # agent
     "hidden_sizes": _COUNT,
     "gamma": Range(0, 1, high_open=True),

@@ -24,6 +24,8 @@ from her_exp.arguments import parse, run
 from her_exp.types import UserError
 
 DEFAULTS: dict[str, Any] = {"runs": None, "out": None}
+#: Stands in a folder that reports are written into: what it holds may be overwritten.
+_MARK = ".her_exp_report"
 
 
 def report(runs: str, out: Path | None = None) -> Path:
@@ -45,6 +47,10 @@ def report(runs: str, out: Path | None = None) -> Path:
     found = [read(path) for path in tqdm(folders, unit="run", disable=None, leave=False)]
     try:
         target.mkdir(parents=True, exist_ok=True)
+        if not (target / _MARK).exists():
+            if any(target.iterdir()):
+                raise UserError(f"out={target}: holds other files; give a new or an empty folder")
+            (target / _MARK).touch()
         damage = write(found, target, runs)
     except OSError as error:
         raise UserError(f"out={target}: cannot be written ({error.strerror or error})") from error

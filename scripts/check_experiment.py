@@ -66,6 +66,8 @@ def command(argv: Sequence[str]) -> int:
     summaries = []
     for seed in seeds:
         folder = out / name / f"seed={seed}"
+        if (folder / "config.yaml").exists():  # perhaps of other settings
+            raise UserError(f"out={out}: {folder} holds a run already; give a new folder")
         try:
             common.train([*extra, f"experiment={name}"], seed, folder)
         except SystemExit as crash:  # its status would be that of a fail

@@ -241,11 +241,10 @@ def train(overrides: list[str], seed: int, folder: Path) -> dict[str, Any]:
 
     A folder that holds a part of this run is gone on with; one that is done is not trained again.
     """
-    words, where = list(overrides), [f"hydra.run.dir='{folder}'"]
-    if (folder / "config.yaml").exists():  # the folder knows where its configuration came from
-        words = [word for word in words if not word.startswith("--")]
+    where = [f"hydra.run.dir='{folder}'"]
+    if (folder / "config.yaml").exists():
         where = ["resume=auto", f"run_dir={folder}"]
-    command = [sys.executable, "-m", "her_exp.train", *words, f"seed={seed}", *where]
+    command = [sys.executable, "-m", "her_exp.train", *overrides, f"seed={seed}", *where]
     command += ["trainer.progress=false"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -4,9 +4,10 @@
 
   run=FOLDER              a run folder; a policy of 30 to 90 % success tells most
   backends=envpool,sync   the two to compare
-  episodes=500            held-out episodes on each; the backends draw goals of their own
+  episodes=500            held-out episodes on each; EnvPool draws goals of its own; sync and async the same
   seed=0                  another seed gives other goals
   checkpoint=last         last or best
+  trust=[PACKAGE]         for a run of somebody else's classes: packages whose code may run
 
 Passes if the 95 % interval of the difference of the two success rates holds 0. Exit status: 0 it does,
 1 it does not, 2 the command is wrong. The last line is one JSON object.
@@ -24,11 +25,12 @@ import common
 from her_exp.arguments import parse, run
 from her_exp.evaluate import evaluate_run
 from her_exp.evaluation import describe, wilson_interval
+from her_exp.trust import packages
 from her_exp.types import UserError
 
 DEFAULTS: dict[str, Any] = {
     "run": None, "backends": "envpool,sync", "episodes": 500, "seed": 0,
-    "checkpoint": "last",
+    "checkpoint": "last", "trust": "",
 }  # fmt: skip
 
 
@@ -53,7 +55,12 @@ def command(argv: Sequence[str]) -> int:
     wins = []
     for backend in backends:
         summary = evaluate_run(
-            Path(options["run"]), n, options["seed"], options["checkpoint"], backend=backend
+            Path(options["run"]),
+            n,
+            options["seed"],
+            options["checkpoint"],
+            packages(options["trust"]),
+            backend,
         )
         wins.append(round(summary["success_final"] * n))
         print(f"{backend}: {describe(summary)}", flush=True)

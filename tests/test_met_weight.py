@@ -88,7 +88,7 @@ def test_one_leaves_the_stream_of_draws_as_it_was() -> None:
     assert states[0] == states[1]
 
 
-@pytest.mark.parametrize("weight", [0.0, -0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("weight", [0.0, 1e-9, -0.1, 1.1, float("nan")])
 def test_what_is_no_weight_is_refused(weight: float) -> None:
     with pytest.raises(ValueError, match="met_weight"):
         rig_of(weight)

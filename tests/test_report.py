@@ -436,7 +436,17 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str, bool]] = {
         lambda p: (p / "config.yaml").write_text(
             "".join(f"{b}: &{b} {{x: *{a}, y: *{a}, z: *{a}}}\n" for a, b in pairwise("abcdefghijklmnop"))
             .replace("*a", "1")
-        ), "config.yaml cannot be read (more than 10,000 values)", False,
+        ), "config.yaml cannot be read (has aliases)", False,
+    ),
+    "endless list": (
+        lambda p: (p / "config.yaml").write_text(
+            "a: &a [1, 1]\n"
+            + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopqrst"))
+        ), "config.yaml cannot be read (has aliases)", False,
+    ),
+    "config of very many values": (
+        lambda p: (p / "config.yaml").write_text("".join(f"x{i}: 1\n" for i in range(10_001))),
+        "config.yaml cannot be read (more than 10,000 values)", False,
     ),
     "config that holds itself": (
         lambda p: (p / "config.yaml").write_text("a: &a\n  b: *a\n"), "config.yaml cannot be read", False
@@ -734,3 +744,16 @@ def test_long_runs_make_no_long_page(tmp_path: Path) -> None:
     figure = data_of(page)["figures"][0]
     assert max(len(trace["x"]) for trace in figure["data"]) <= 2 * 401
     assert page.stat().st_size < 6.5e6
+
+
+@pytest.mark.usefixtures("no_png")
+def test_files_of_something_else_are_not_overwritten(tmp_path: Path) -> None:
+    out, runs = tmp_path / "mine", str(tmp_path / "s")
+    out.mkdir()
+    (out / "index.html").write_text("my page")
+    make_run(tmp_path / "s" / "run0", 0)
+    with pytest.raises(UserError, match="holds other files; give a new or an empty folder"):
+        report(runs, out)
+    assert (out / "index.html").read_text() == "my page"
+    page = report(runs, tmp_path / "new")
+    assert report(runs, tmp_path / "new") == page  # its own is written anew

@@ -32,7 +32,7 @@ class HindsightReplayBuffer:
         strategy: 'future', 'final', 'episode', 'random', 'future_actual', or a callable (see
             `goals.Strategy`).
         met_weight: weight of relabelled steps whose goal was met before the step already, against 1 of
-            all others; in (0, 1]. They teach to stay, of which little is left to learn where most
+            all others; in [0.001, 1]. They teach to stay, of which little is left to learn where most
             steps move nothing.
         info_keys: info fields that `compute_reward` reads; stored with each step.
         spaces: spaces of one lane.
@@ -44,7 +44,7 @@ class HindsightReplayBuffer:
 
     Attributes:
         relabel_share: k / (k + 1), the share of a batch that gets a goal of another row.
-        achieved_share: share of a batch whose goal is one that was achieved.
+        achieved_share: share of a batch whose goal is one that was achieved, before `met_weight` refuses.
     """
 
     def __init__(

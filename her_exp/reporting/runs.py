@@ -146,7 +146,11 @@ def _json(path: Path) -> Any:
 
 
 def _settings(path: Path, run: Run) -> dict[str, Any]:
-    values = yaml.load(_text(path), yaml.CSafeLoader)
+    text = _text(path)
+    # What OmegaConf writes has none, and a few of them make a small file endless.
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.CSafeLoader)):
+        raise ValueError("has aliases")
+    values = yaml.load(text, yaml.CSafeLoader)
     if not isinstance(values, dict):
         raise ValueError("no mapping")
     flat = flatten(values)
