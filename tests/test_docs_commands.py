@@ -69,10 +69,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 def nursery() -> Iterator[Nursery]:
     nursery = Nursery()
     yield nursery
-    for stream in (nursery.process.stdin, nursery.process.stdout):
-        assert stream is not None
-        stream.close()
-    nursery.process.wait(120)
+    nursery.close(120)
 
 
 class Reader:

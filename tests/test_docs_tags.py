@@ -36,10 +36,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[
         assert nursery.run(words, root / "cwd") == 0, (root / "err").read_text()
         tags[agent] = read(root / "cwd" / "run")
     yield tags
-    for stream in (nursery.process.stdin, nursery.process.stdout):
-        assert stream is not None
-        stream.close()
-    nursery.process.wait(120)
+    nursery.close(120)
 
 
 def read(folder: Path) -> set[str]:

@@ -150,10 +150,7 @@ def unfinished(line: Line, status: int, place: Path, out: str) -> list[str]:
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     ground = Ground(tmp_path_factory.mktemp("fuzz"))
     yield ground
-    for stream in (ground.nursery.process.stdin, ground.nursery.process.stdout):
-        assert stream is not None
-        stream.close()
-    ground.nursery.process.wait(10)
+    ground.nursery.close()
 
 
 def smallest(ground: Ground, line: Line) -> Line:

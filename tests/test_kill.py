@@ -104,15 +104,19 @@ class Nursery:
     def run(self, argv: list[str], cwd: Path, plant: str = "") -> int:
         return self.start(argv, cwd, plant).wait()
 
+    def close(self, seconds: float = 10) -> None:
+        """Let it end; it has so long to do so."""
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            stream.close()
+        self.process.wait(seconds)
+
 
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
     nursery = Nursery()
     yield nursery
-    for stream in (nursery.process.stdin, nursery.process.stdout):
-        assert stream is not None
-        stream.close()
-    nursery.process.wait(10)
+    nursery.close()
 
 
 @pytest.fixture(scope="module")

@@ -39,10 +39,7 @@ class Broken(DDPG):
 def nursery() -> Iterator[Nursery]:
     nursery = Nursery()
     yield nursery
-    for stream in (nursery.process.stdin, nursery.process.stdout):
-        assert stream is not None
-        stream.close()
-    nursery.process.wait(10)
+    nursery.close()
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ TAGS = (
 )  # fmt: skip
 _HEADER = ["env_steps", "tag", "value"]
 _LARGEST = 1_000_000  # bytes of a config or a JSON file; ours have a few thousand
-_LEAVES = 10_000  # settings of a run, at most: aliases make a small YAML file endless
+_LEAVES = 10_000  # settings of a run, at most; ours have about a hundred
 _LOG_TAIL = 200_000  # bytes of run.log that are searched for warnings
 _WARNINGS = 5  # of a run that are shown
 
