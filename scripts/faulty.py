@@ -9,17 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from her_exp.buffers.goals import DrawnSteps, Index, MixedGoals, draw_below
 from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.buffers.steps import TERMINATED
+from her_exp.buffers.workspace import first_of_each
 from her_exp.types import Step
-
-
-def relabelled_part(values: Tensor, shape: tuple[int, int], virtual: int) -> Tensor:
-    """Return the view (n_batches, virtual, ...) of what was read: the first rows of each batch."""
-    return values[: shape[0] * shape[1]].unflatten(0, shape)[:, :virtual]
 
 
 class StaleTerminated(HindsightReplayBuffer):
@@ -28,7 +23,7 @@ class StaleTerminated(HindsightReplayBuffer):
     def _relabel(
         self, rows: Index, chosen: MixedGoals, shape: tuple[int, int], virtual: int
     ) -> None:
-        signals = relabelled_part(self._room["signals"], shape, virtual)
+        signals = first_of_each(self._room.fields["signals"], shape, virtual)
         stored = signals[..., TERMINATED].clone()
         super()._relabel(rows, chosen, shape, virtual)
         signals[..., TERMINATED] = stored
@@ -65,7 +60,7 @@ class StoredGoalsOverwritten(HindsightReplayBuffer):
         self, rows: Index, chosen: MixedGoals, shape: tuple[int, int], virtual: int
     ) -> None:
         super()._relabel(rows, chosen, shape, virtual)
-        goal = relabelled_part(self._room["goal"], shape, virtual).flatten(0, 1)
+        goal = first_of_each(self._room.fields["goal"], shape, virtual).flatten(0, 1)
         key, start, stop = self._ring.fields["desired_goal"]
         array = self._ring.arrays[key]
         # Of a row drawn twice the last goal stays.

@@ -18,6 +18,7 @@ from her_exp.buffers import goals
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, LastDraw, MixedGoals, as_mixed
 from her_exp.buffers.steps import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps, stored_fields
 from her_exp.buffers.storage import StepRing
+from her_exp.buffers.workspace import Workspace, first_of_each
 from her_exp.distance import DistanceGoal
 from her_exp.ranges import check_ranges
 from her_exp.types import Batch, GoalFunctions, GoalSpaces, Observation, Step
@@ -83,15 +84,12 @@ class HindsightReplayBuffer:
         self.achieved_share = self.relabel_share * getattr(self._strategy, "achieved_share", 1.0)
         self._met_weight = met_weight
         self._functions, self._generator = goal_functions, generator
-        self._device = torch.device(device)
         self._goal_shape = spaces.goal.shape or ()
-        self._discrete = isinstance(spaces.action, gym_spaces.Discrete)
         rows = capacity // num_envs
         self._steps = StoredSteps(spaces, goal_functions, num_envs, rows, info_keys, reward_range)
         self._ring = self._steps.ring
-        self._windows = self._ring.make_windows(0)
-        self._room: dict[str, torch.Tensor] = {}
-        self._batches: dict[tuple[int, int], list[Batch]] = {}
+        discrete = isinstance(spaces.action, gym_spaces.Discrete)
+        self._room = Workspace(self._ring, discrete, torch.device(device))
         self._last: tuple[Index, MixedGoals, int, tuple[int, int]] | None = None
         self._metrics: dict[str, float] = {}  # of the last draw before a state was loaded
 
@@ -127,7 +125,6 @@ class HindsightReplayBuffer:
             UserError: a relabelled reward lies outside `reward_range`.
         """
         n = batch_size * n_batches
-        self._make_room(n)
         rows, left = self._draw(n)
         # The first rows of each batch are relabelled. The share is exact in the mean: what is left
         # after rounding down is drawn, once a call.
@@ -137,11 +134,11 @@ class HindsightReplayBuffer:
         goals = MixedGoals(rows[:0], np.zeros(0, bool))
         if virtual:  # a strategy is never asked for nothing
             goals = self._choose(rows, left, relabelled)
-        self._read(rows)
+        self._room.read(rows)
         if virtual:
             self._relabel(rows[relabelled], goals, shape, virtual)
         self._last = (rows, goals, virtual, shape)
-        return self._hand_over(shape)
+        return self._room.batches(shape)
 
     def _draw(self, n: int) -> tuple[Index, Index]:
         """Draw `n` steps uniformly; returns their rows and the steps left in their episodes."""
@@ -166,14 +163,6 @@ class HindsightReplayBuffer:
         age += 1
         rows = ring.rows_back(age, lane)
         return rows, ring.left(rows, age)
-
-    def _read(self, rows: Index) -> None:
-        """Read the transitions at `rows` into the workspace."""
-        n = len(rows)
-        self._ring.read_windows(torch.from_numpy(rows), self._windows)
-        for name, read in self._windows_of().items():
-            if self._room[name] is not read:  # stored in another dtype
-                self._room[name][:n] = read[:n]
 
     def _choose(self, rows: Index, left: Index, relabelled: Index) -> MixedGoals:
         """Choose the rows that lend their goals to the steps at `relabelled`; may draw those anew."""
@@ -205,20 +194,15 @@ class HindsightReplayBuffer:
         self, rows: Index, chosen: MixedGoals, shape: tuple[int, int], virtual: int
     ) -> None:
         """Give the first `virtual` steps of each batch the goals chosen for them."""
-
-        def first(values: Any) -> Any:
-            """The relabelled part of (n, ...) values, as (n_batches, virtual, ...)."""
-            n = shape[0] * shape[1]
-            return values[:n].reshape(*shape, *values.shape[1:])[:, :virtual]
-
-        signals = first(self._room["signals"])
+        signals = first_of_each(self._room.fields["signals"], shape, virtual)
         goal = self._steps.goals_at(chosen)
-        achieved = first(self._windows.after["achieved_goal"]).reshape(len(goal), -1)
+        achieved = first_of_each(self._room.achieved, shape, virtual).reshape(len(goal), -1)
         reward, terminated = self._judge(achieved, goal, rows)
         reward = reward.view(shape[0], virtual) + signals[..., EXTRA]
         if self._steps.reward_range is not None:
             self._steps.check_range(reward.numpy(), "relabelling gave")
-        first(self._room["goal"]).copy_(goal.view(shape[0], virtual, -1))
+        asked = first_of_each(self._room.fields["goal"], shape, virtual)
+        asked.copy_(goal.view(shape[0], virtual, -1))
         signals[..., REWARD] = reward
         signals[..., TERMINATED] = torch.maximum(
             terminated.view(shape[0], virtual), signals[..., CRASH]
@@ -242,51 +226,6 @@ class HindsightReplayBuffer:
             torch.from_numpy(np.array(terminated, np.float32)),
         )
 
-    def _make_room(self, n: int) -> None:
-        """See that the workspace holds `n` steps. It is kept: fresh pages cost more than copies."""
-        if self._room and n <= len(self._room["signals"]):
-            return
-        self._windows = self._ring.make_windows(n)
-        for name, read in self._windows_of().items():
-            dtype = torch.int64 if name == "action" and self._discrete else torch.float32
-            # Batches are views of what was read, but for other dtypes.
-            self._room[name] = read if read.dtype == dtype else torch.empty(read.shape, dtype=dtype)
-        self._batches = {}
-
-    def _windows_of(self) -> dict[str, torch.Tensor]:
-        now, after = self._windows.now, self._windows.after
-        return {
-            "observation": now["observation"],
-            "goal": now["desired_goal"],
-            "action": now["action"],
-            "signals": now["signals"],
-            "next_observation": after["observation"],
-        }
-
-    def _hand_over(self, shape: tuple[int, int]) -> list[Batch]:
-        """Return the workspace as batches on the device."""
-        if self._device.type != "cpu":
-            return self._split(shape, non_blocking=True)
-        if shape not in self._batches:  # views of the workspace: the same at every call
-            self._batches[shape] = self._split(shape)
-        return list(self._batches[shape])
-
-    def _split(self, shape: tuple[int, int], non_blocking: bool = False) -> list[Batch]:
-        n_batches, batch_size = shape
-        n = n_batches * batch_size
-        room = {
-            name: values[:n].to(self._device, non_blocking=non_blocking)
-            for name, values in self._room.items()
-        }
-        room["reward"], room["terminated"] = (
-            room["signals"][:, REWARD],
-            room["signals"][:, TERMINATED],
-        )
-        if self._discrete:
-            room["action"] = room["action"][:, 0]
-        parts = {name: torch.split(room[name], batch_size) for name in Batch._fields}
-        return [Batch(*(parts[name][i] for name in Batch._fields)) for i in range(n_batches)]
-
     @property
     def last(self) -> LastDraw:
         """Where the last call of `sample` drew from."""
@@ -305,11 +244,11 @@ class HindsightReplayBuffer:
         if self._last is None:
             return self._metrics and {**self._metrics, "size": float(self.size)}
         rows, _, virtual, (_, batch_size) = self._last
-        room = {name: values[: len(rows)] for name, values in self._room.items()}
+        room = {name: values[: len(rows)] for name, values in self._room.fields.items()}
         reward, terminated = room["signals"][:, REWARD], room["signals"][:, TERMINATED]
         declared = self._steps.reward_range
         best = float(reward.max()) if declared is None else declared[1]
-        achieved = self._windows.after["achieved_goal"][: len(rows)].float()
+        achieved = self._room.achieved[: len(rows)].float()
         gap = torch.linalg.vector_norm(achieved - room["goal"], dim=-1)
         return {
             "relabelled_share": virtual / batch_size,
