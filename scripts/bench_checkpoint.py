@@ -17,17 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from common import (
-    REWARDS,
-    ToyPush,
-    her_exp_buffer,
-    last_line,
-    machine,
-    random_walks,
-    ratio,
-    spread,
-    table,
-)
+from common import last_line, machine, ratio, spread, table
+from toy_push import REWARDS, ToyPush, her_exp_buffer, random_walks
 
 from her_exp.agents.ddpg import DDPG
 from her_exp.arguments import parse, run

@@ -17,6 +17,7 @@ from typing import Any
 import common
 import numpy as np
 import torch
+import toy_push
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -43,18 +44,18 @@ def arguments() -> argparse.Namespace:
 
 def peer_buffer(capacity: int, dtype: str) -> HerReplayBuffer:
     kind = DTYPES[dtype]
-    env = DummyVecEnv([lambda: common.ToyPush(kind)] * common.LANES)
+    env = DummyVecEnv([lambda: toy_push.ToyPush(kind)] * toy_push.LANES)
     buffer = HerReplayBuffer(
         capacity, env.observation_space, env.action_space, env, device="cpu",
-        n_envs=common.LANES, n_sampled_goal=common.K, goal_selection_strategy="future",
+        n_envs=toy_push.LANES, n_sampled_goal=toy_push.K, goal_selection_strategy="future",
     )  # fmt: skip
-    common.fill_sb3(buffer, common.random_walks(walks_for(capacity), kind))
+    toy_push.fill_sb3(buffer, toy_push.random_walks(walks_for(capacity), kind))
     return buffer
 
 
 def walks_for(capacity: int) -> int:
     """Return how many different rounds of episodes are made; beyond a million they repeat."""
-    return max(1, min(capacity, 1_000_000) // (common.EPISODE * common.LANES))
+    return max(1, min(capacity, 1_000_000) // (toy_push.EPISODE * toy_push.LANES))
 
 
 def peer_draw(buffer: HerReplayBuffer, batch_size: int) -> Any:
@@ -79,24 +80,24 @@ def check_draw(
         batches: (next observation, goal, reward, terminated) of each.
         own: (n,) first numbers of all goals that episodes were given.
     """
-    env = common.ToyPush()
+    env = toy_push.ToyPush()
     parts = [torch.cat(part).numpy() for part in zip(*batches, strict=True)]
     following, goal, reward, terminated = parts
     assert all(part.dtype == np.float32 for part in parts), f"{who}: not float32"
-    expected = env.compute_reward(following[:, common.ACHIEVED], goal, {})
-    gap = np.linalg.norm(following[:, common.ACHIEVED] - goal, axis=-1)
-    clear = np.abs(gap - common.THRESHOLD) > 1e-6  # where rounding decides, both are right
+    expected = env.compute_reward(following[:, toy_push.ACHIEVED], goal, {})
+    gap = np.linalg.norm(following[:, toy_push.ACHIEVED] - goal, axis=-1)
+    clear = np.abs(gap - toy_push.THRESHOLD) > 1e-6  # where rounding decides, both are right
     assert (reward.reshape(-1) == expected)[clear].all(), f"{who}: rewards contradict goals"
     assert not terminated.any(), f"{who}: a time limit counts as an end"
     share = float(1.0 - np.isin(goal[:, 0], own).mean())
-    assert abs(share - common.K / (common.K + 1)) < 0.02, f"{who}: {share:.3f} relabelled"
+    assert abs(share - toy_push.K / (toy_push.K + 1)) < 0.02, f"{who}: {share:.3f} relabelled"
     return share
 
 
 def check(
     ours: HindsightReplayBuffer, peers: dict[str, HerReplayBuffer], capacity: int
 ) -> dict[str, float]:
-    walks = common.random_walks(walks_for(capacity))
+    walks = toy_push.random_walks(walks_for(capacity))
     own = np.concatenate([walk.desired[:, 0] for walk in walks])
     drawn = [(b.next_observation, b.goal, b.reward, b.terminated) for b in ours.sample(BATCH, 40)]
     shares = {"her_exp": check_draw("her_exp", drawn, own)}
@@ -134,7 +135,7 @@ def side_by_side(
     args: argparse.Namespace, rows: list[tuple[object, ...]], figures: dict[str, Any]
 ) -> None:
     """Measure all ways in turn."""
-    ours = common.her_exp_buffer(args.capacity, common.random_walks(walks_for(args.capacity)))
+    ours = toy_push.her_exp_buffer(args.capacity, toy_push.random_walks(walks_for(args.capacity)))
     peers = {dtype: peer_buffer(args.capacity, dtype) for dtype in DTYPES}
     shares = check(ours, peers, args.capacity)
     print("relabelled:", ", ".join(f"{name} {share:.3f}" for name, share in shares.items()))
@@ -177,7 +178,7 @@ def by_capacity(
     """Measure ours at several capacities, one buffer at a time."""
     figures["by_capacity"] = {}
     for capacity in args.sizes:
-        buffer = common.her_exp_buffer(capacity, common.random_walks(walks_for(capacity)))
+        buffer = toy_push.her_exp_buffer(capacity, toy_push.random_walks(walks_for(capacity)))
         ways: dict[str, Callable[[], object]] = {
             f"{args.batches} a call": partial(buffer.sample, BATCH, args.batches),
             "large": partial(buffer.sample, LARGE),

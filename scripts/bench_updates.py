@@ -14,7 +14,6 @@ Each thread count runs in a process of its own.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import subprocess
@@ -28,10 +27,11 @@ import common
 import numpy as np
 import stable_baselines3
 import torch
+import toy_push
+from products import by_mm, by_onednn, products, run_products
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv
-from torch import Tensor
 
 from her_exp.agents.base import GoalAgent
 from her_exp.agents.ddpg import DDPG
@@ -43,7 +43,6 @@ from her_exp.process import prepare_process
 from her_exp.types import GoalSpaces
 
 LR, GAMMA, TAU = 1e-3, 0.98, 0.05
-STATE, ACTION = 25 + 3, 4
 AGENTS = {"ddpg": DDPG, "td3": TD3, "sac": SAC}
 A_CALL = 40  # batches drawn in one call of ours, and gradient steps of one train() of the peer
 
@@ -69,75 +68,19 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-# -- the products that an update cannot do without -----------------------------------------------
-
-Product = tuple[str, int, int, int]  # kind, batch, inputs, outputs of the layer
-
-
-def products(hidden: list[int], batch: int) -> list[Product]:
-    """List the products of one update: kind and layer of each."""
-
-    def layers(sizes: list[int]) -> list[tuple[int, int]]:
-        return list(itertools.pairwise(sizes))
-
-    actor = layers([STATE, *hidden, ACTION])
-    critic = layers([STATE + ACTION, *hidden, 1])
-    # What enters a network needs no gradient, but for the action that the actor hands to the critic.
-    crossed = [(ACTION, critic[0][1]), *critic[1:]]
-    parts = [
-        ("forward", actor),  # target: next action
-        ("forward", critic),  # target: its value
-        ("forward", critic),  # value of the stored action
-        ("weight", critic),
-        ("input", critic[1:]),
-        ("forward", actor),  # the action that the policy takes now
-        ("forward", critic),  # its value
-        ("input", crossed),
-        ("weight", actor),
-        ("input", actor[1:]),
-    ]
-    return [(kind, batch, i, o) for kind, these in parts for i, o in these]
-
-
-def run_products(
-    listed: list[Product], multiply: Callable[..., Any], dtype: torch.dtype = torch.float32
-) -> Callable[[], None]:
-    """Return a function that does all of them: `multiply(a, b, out)` is a @ b."""
-    operands: list[tuple[Tensor, Tensor, Tensor]] = []
-    for kind, batch, inputs, outputs in listed:
-        shapes = ((batch, inputs), (outputs, inputs), (batch, outputs))
-        x, w, g = (torch.randn(shape).to(dtype) for shape in shapes)
-        a, b = {"forward": (x, w.t()), "input": (g, w), "weight": (g.t(), x)}[kind]
-        operands.append((a, b, torch.empty(a.shape[0], b.shape[1], dtype=dtype)))
-
-    def run() -> None:
-        for a, b, out in operands:
-            multiply(a, b, out)
-
-    return run
-
-
-def by_mm(a: Tensor, b: Tensor, out: Tensor) -> None:
-    torch.mm(a, b, out=out)
-
-
-def by_onednn(a: Tensor, b: Tensor, out: Tensor) -> None:
-    torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], "")
-
-
 # -- the two sides -------------------------------------------------------------------------------
 
 
 def our_agent(
     name: str, hidden: list[int], buffer: HindsightReplayBuffer, precision: Precision
 ) -> GoalAgent:
-    env = common.ToyPush()
+    env = toy_push.ToyPush()
     space = env.observation_space.spaces
     agent: GoalAgent = AGENTS[name](
         hidden_sizes=hidden, layer_norm=False, gamma=GAMMA, tau=TAU, actor_lr=LR, critic_lr=LR,
         precision=precision,
         spaces=GoalSpaces(space["observation"], space["desired_goal"], env.action_space),
-        reward_range=common.REWARDS, seed=np.random.SeedSequence(0),
+        reward_range=toy_push.REWARDS, seed=np.random.SeedSequence(0),
     )  # fmt: skip
     seen = buffer.sample(4096)[0]
     agent.observe(seen.observation.numpy(), seen.goal.numpy(), np.ones(len(seen.goal)), 4096)
@@ -145,9 +88,9 @@ def our_agent(
 
 
 def peer_agent(name: str, hidden: list[int], batch: int) -> Any:
-    env = DummyVecEnv([common.ToyPush] * common.LANES)
+    env = DummyVecEnv([toy_push.ToyPush] * toy_push.LANES)
     agent = getattr(stable_baselines3, name.upper())(
-        "MultiInputPolicy", env, learning_rate=LR, buffer_size=common.LANES, batch_size=batch,
+        "MultiInputPolicy", env, learning_rate=LR, buffer_size=toy_push.LANES, batch_size=batch,
         tau=TAU, gamma=GAMMA, replay_buffer_class=HerReplayBuffer, seed=0, device="cpu",
         policy_kwargs={"net_arch": hidden},
     )  # fmt: skip
@@ -156,12 +99,12 @@ def peer_agent(name: str, hidden: list[int], batch: int) -> Any:
 
 
 def peer_buffer(capacity: int) -> HerReplayBuffer:
-    env = DummyVecEnv([common.ToyPush] * common.LANES)
+    env = DummyVecEnv([toy_push.ToyPush] * toy_push.LANES)
     buffer = HerReplayBuffer(
         capacity, env.observation_space, env.action_space, env, device="cpu",
-        n_envs=common.LANES, n_sampled_goal=common.K, goal_selection_strategy="future",
+        n_envs=toy_push.LANES, n_sampled_goal=toy_push.K, goal_selection_strategy="future",
     )  # fmt: skip
-    return common.fill_sb3(buffer, common.random_walks(2500))
+    return toy_push.fill_sb3(buffer, toy_push.random_walks(2500))
 
 
 def ways(
@@ -207,7 +150,7 @@ def worker(args: argparse.Namespace) -> None:
     """Measure everything with one thread count; ends with a JSON line of ms an update."""
     (threads,) = args.threads
     prepare_process(threads)  # as training does; for both sides
-    mine = common.her_exp_buffer(args.capacity, common.random_walks(2500))
+    mine = toy_push.her_exp_buffer(args.capacity, toy_push.random_walks(2500))
     theirs = peer_buffer(args.capacity)
     result: dict[str, Any] = {"machine": common.machine(), "nets": {}}
     for net in args.nets:
