@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her_exp.buffers.storage import StepRing
+from her_exp.ranges import check_ranges
 
 Index = NDArray[np.int64]
 
@@ -117,13 +118,18 @@ Strategy = Callable[[DrawnSteps, np.random.Generator], "Index | MixedGoals"]
 
 
 class FutureActual:
-    """Half of the goals by `future`, half of them goals that were asked for anywhere in the buffer.
+    """A share of the goals by `future`, the others goals that were asked for anywhere in the buffer.
 
     What is achieved by chance may be unlike what is asked for (never in the air, say); this keeps both
-    in sight.
+    in sight. As `strategy=future_actual` the two have equal shares.
+
+    Args:
+        achieved_share: share of the goals that were achieved, in [0, 1].
     """
 
-    achieved_share = 0.5
+    def __init__(self, achieved_share: float = 0.5):
+        check_ranges("FutureActual", achieved_share=achieved_share)
+        self.achieved_share = achieved_share
 
     def __call__(self, steps: DrawnSteps, generator: np.random.Generator) -> MixedGoals:
         """Return the rows, and which of them lend their desired goal."""
