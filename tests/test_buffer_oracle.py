@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from gymnasium import spaces
 from oracle import STRATEGIES, Rig, compare, unlike_lanes
 
+from her_exp.buffers.goals import FutureActual
 from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.distance import DistanceGoal
 from her_exp.types import GoalSpaces, Step, UserError
@@ -212,13 +214,29 @@ def test_share_of_relabelled_steps(k: int, batch_size: int) -> None:
     rig.audit(batch_size=batch_size, n_batches=2, at_least=800 * batch_size)
 
 
-def test_the_normaliser_is_told_how_many_goals_are_achieved_ones() -> None:
-    """Of five drawn goals two were achieved: the others were asked for, one of them by the step itself."""
-    rig = Rig(40, k=4, strategy="future_actual", seed=3).begin().add(60)
-    assert rig.buffer.achieved_share == pytest.approx(0.4)
-    last = [rig.buffer.sample(50, 20) and rig.buffer.last for _ in range(40)]
+@pytest.mark.parametrize(
+    ("strategy", "share"),
+    [("future_actual", 0.4), *((FutureActual(p), 0.8 * p) for p in (0, 0.25, 0.8, 1))],
+)
+def test_the_normaliser_is_told_how_many_goals_are_achieved_ones(
+    strategy: Any, share: float
+) -> None:
+    """With k=4 and half of the goals asked for, two of five are achieved ones."""
+    changes = {"strategy": strategy}
+    rig = Rig(40, k=4, strategy="future_actual", seed=3, buffer_changes=changes).begin().add(60)
+    assert rig.buffer.achieved_share == pytest.approx(share)
+    last = []
+    for _ in range(40):
+        rig.check(50, 20)
+        last.append(rig.buffer.last)
     achieved = np.mean([one.relabelled & ~one.asked for one in last])
-    assert achieved == pytest.approx(0.4, abs=0.01)
+    assert achieved == pytest.approx(share, abs=0.01)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, math.nan, "half"])
+def test_a_share_that_is_none(share: Any) -> None:
+    with pytest.raises(ValueError, match=r"FutureActual: achieved_share=.* must be .*in \[0, 1\]"):
+        FutureActual(share)
 
 
 @pytest.mark.parametrize(("k", "batch_size"), [(1, 64), (4, 10), (4, 255), (8, 9), (8, 18), (2, 3)])
