@@ -79,6 +79,26 @@ def unknown_key(key: str, names: Iterable[str]) -> str:
     return f"unknown key {key}: {hint or 'python -m her_exp.train --cfg job shows all keys'}"
 
 
+def blame_experiment(text: str, overrides: Iterable[str]) -> str:
+    """Of keys that an experiment sets and another choice of their group does not take, say just that."""
+    given = dict(word.lstrip("+").partition("=")[::2] for word in overrides)
+    lines: list[str] = []
+    foreign: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        group, key = (re.findall(r"^unknown key (\w+)(\.[\w.]+): ", line) or [("", "")])[0]
+        if "experiment" in given and group in given and group + key not in given:
+            foreign.setdefault(group, []).append(group + key)
+        else:
+            lines.append(line)
+    for group, names in foreign.items():
+        choice, experiment = f"{group}={given[group]}", f"experiment={given['experiment']}"
+        lines.append(
+            f"{choice}: does not take {' and '.join(names)}, which {experiment} sets; "
+            f"leave out {choice} or {experiment}"
+        )
+    return "\n".join(lines)
+
+
 def keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
     """Walk all dotted keys of a configuration, nodes and leaves."""
     for name in cfg:

@@ -29,7 +29,7 @@ from her_exp.config import (
     plain,
     without_hydra,
 )
-from her_exp.hints import given_twice, one_line
+from her_exp.hints import blame_experiment, given_twice, one_line
 from her_exp.run_folder import check_free, lock
 from her_exp.signatures import mismatch
 from her_exp.types import UserError
@@ -118,7 +118,10 @@ def _check(args: argparse.Namespace, argv: Sequence[str], hydra: Composer) -> Pl
                 f"sweep={cfg.sweep}: names the folder of a sweep; add -m, or for one run name its "
                 "folder: hydra.run.dir=..."
             )
-        validate(without_hydra(cfg))
+        try:
+            validate(without_hydra(cfg))
+        except UserError as error:
+            raise UserError(blame_experiment(str(error), overrides)) from error
         folder = _writable(cfg, "hydra.run.dir")
         if folder.is_dir():  # Hydra would write into it before the run can refuse
             check_free(folder)

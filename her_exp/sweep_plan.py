@@ -15,7 +15,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from her_exp.config import FOLDER_LENGTH, Composer, plain, texts, without_hydra
-from her_exp.hints import unknown_key
+from her_exp.hints import blame_experiment, unknown_key
 from her_exp.ranges import complaint
 from her_exp.search_space import corners
 from her_exp.share import RAY, SLURM, check_threads, environment
@@ -120,7 +120,7 @@ def check_jobs(hydra: Composer, jobs: Sequence[Job], *, elsewhere: bool) -> list
             validate(cfg, elsewhere=elsewhere)
             configs.append(cfg)
         except UserError as error:
-            for line in str(error).splitlines():
+            for line in blame_experiment(str(error), job.overrides).splitlines():
                 wrong.setdefault(line, []).append(number)
     lines = []
     for line, numbers in wrong.items():

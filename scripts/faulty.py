@@ -31,7 +31,8 @@ class StaleTerminated(HindsightReplayBuffer):
 
 def goal_of_the_state_before(drawn: DrawnSteps, generator: np.random.Generator) -> Index:
     """`future` one state too early: goals achieved in the states t .. T-1, before the actions."""
-    return drawn.at(draw_below(generator, drawn.left))
+    # Past `at`, which refuses the first state of an episode.
+    return drawn._ring.rows_ahead(drawn._rows, draw_below(generator, drawn.left))
 
 
 class GoalsFromStateBefore(HindsightReplayBuffer):

@@ -70,6 +70,15 @@ CASES = {
     "ddpg on bits": ("agent=ddpg env=bit_flip", "agent: DDPG needs Box", "take agent=dqn"),
     "td3 on bits": ("agent=td3 env=bit_flip", "agent: TD3 needs Box", "take agent=dqn"),
     "qrdqn on a box": ("agent=qrdqn", "agent: QRDQN needs Discrete", "take agent=ddpg"),
+    "another agent than the experiment's": (
+        "experiment=bit_flip agent=sac",
+        "agent=sac: does not take agent.lr and agent.epsilon_steps, which experiment=bit_flip sets",
+        "leave out agent=sac or experiment=bit_flip",
+    ),
+    "the same in a sweep": (
+        "-m experiment=bit_flip agent=sac,dqn",
+        "job 0 (agent=sac): agent=sac: does not take agent.lr and agent.epsilon_steps",
+    ),
     "more than all critics": (
         "agent=sac agent.target_critics=3",
         "agent.target_critics=3: must be at most agent.n_critics=2",

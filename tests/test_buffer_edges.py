@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 
 from her_exp.buffers.hindsight import HindsightReplayBuffer
-from her_exp.types import GoalSpaces, Step
+from her_exp.types import GoalSpaces, Step, UserError
 
 BOX = spaces.Box(-np.inf, np.inf, (1,), np.float32)
 
@@ -98,3 +102,46 @@ def test_without_relabelling_no_strategy_is_asked() -> None:
     buffer.begin(state(0))
     buffer.add(step(0))
     assert buffer.sample(8, 2)[1].goal.shape == (8, 1)
+
+
+OUTSIDE = {
+    "beyond the episode": lambda drawn: drawn.left + 1,
+    "the first state": lambda drawn: -drawn.since,
+    "before the first state": lambda drawn: -drawn.since - 1,
+    "gone from the ring": lambda drawn: np.where(drawn.since > 3, -drawn.alive_back - 1, 1),
+    "a number, for all": lambda drawn: 5,
+}
+
+
+@pytest.mark.parametrize("offsets", OUTSIDE.values(), ids=OUTSIDE)
+def test_a_strategy_that_leaves_its_episode_is_stopped(offsets: Any) -> None:
+    buffer = make(capacity=6, strategy=lambda drawn, _: drawn.at(offsets(drawn)))
+    buffer.begin(state(0))
+    for value in range(9):
+        buffer.add(step(value, truncated=value == 8))
+    with pytest.raises(
+        UserError, match=r"buffer.strategy: offset -?\d+ from step \d of an episode"
+    ):
+        buffer.sample(100)
+
+
+@pytest.mark.parametrize("offset", [lambda d: d.left, lambda d: 1, lambda d: 1 - d.since])
+def test_the_ends_of_an_episode_may_be_asked_for(offset: Any) -> None:
+    buffer = make(strategy=lambda drawn, _: drawn.at(offset(drawn)))
+    buffer.begin(state(0))
+    for value in range(4):
+        buffer.add(step(value))
+    (batch,) = buffer.sample(200)
+    state_now, goal = batch.observation[:, 0], batch.goal[:, 0]
+    since = SimpleNamespace(since=state_now, left=4 - state_now)
+    assert torch.equal(goal[goal >= 0], (state_now + offset(since))[goal >= 0])
+    assert (goal >= 0).sum() > 100
+
+
+@pytest.mark.parametrize("shape", [0, 3, (1, 80)])
+def test_a_strategy_that_answers_for_others_is_stopped(shape: Any) -> None:
+    buffer = make(strategy=lambda drawn, _: np.zeros(shape, np.int64))
+    buffer.begin(state(0))
+    buffer.add(step(0))
+    with pytest.raises(UserError, match=r"buffer.strategy: chose rows of shape .* for 80 steps"):
+        buffer.sample(100)

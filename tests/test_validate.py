@@ -13,6 +13,7 @@ import pytest
 from her_exp import contradictions
 from her_exp.config import compose
 from her_exp.envs.make import GoalTask
+from her_exp.hints import blame_experiment
 from her_exp.ranges import RANGES, check_ranges, complaint
 from her_exp.signatures import arguments, describe, find_class, mismatch
 from her_exp.types import UserError
@@ -280,3 +281,16 @@ def test_find_class() -> None:
     }.items():
         with pytest.raises(UserError, match=re.escape(f"x={path}: {words}")):
             find_class("x", path)
+
+
+def test_what_an_experiment_sets_and_what_was_given_are_told_apart() -> None:
+    text = "unknown key agent.lr: x\nunknown key agent.epsilon_steps: y\nseed=-1: z"
+    words = ["experiment=bit_flip", "agent=sac", "agent.lr=1"]
+    assert blame_experiment(text, words).splitlines() == [
+        "unknown key agent.lr: x",
+        "seed=-1: z",
+        "agent=sac: does not take agent.epsilon_steps, which experiment=bit_flip sets; "
+        "leave out agent=sac or experiment=bit_flip",
+    ]
+    assert blame_experiment(text, words[1:]) == text
+    assert blame_experiment(text, words[::2]) == text

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from her_exp.buffers.storage import StepRing
 from her_exp.ranges import check_ranges
+from her_exp.types import UserError
 
 Index = NDArray[np.int64]
 
@@ -76,7 +77,22 @@ class DrawnSteps:
         return self._ring.filled - 1 - self.age
 
     def at(self, offset: Index) -> Index:
-        """Rows of the states `offset` steps from the drawn ones."""
+        """Rows of the states `offset` steps from the drawn ones.
+
+        Raises:
+            UserError: an offset leads out of its episode, to its first state, which no action led to,
+                or to a row that is no longer stored.
+        """
+        wrong = offset > self.left
+        if np.min(offset, initial=1) < 1:  # behind the step; seldom, and costs more to see
+            wrong |= offset < np.maximum(1 - self.since, -self.alive_back)
+        if np.any(wrong):
+            at = int(np.argmax(wrong))
+            raise UserError(
+                f"buffer.strategy: offset {np.broadcast_to(offset, wrong.shape)[at]} from step "
+                f"{self.since[at]} of an episode that has {self.left[at]} left; at most `left` leads "
+                "ahead, 1 - `since` (and -`alive_back`) back"
+            )
         return self._ring.rows_ahead(self._rows, offset)
 
     def anywhere(self, generator: np.random.Generator) -> Index:

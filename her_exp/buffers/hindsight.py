@@ -21,7 +21,7 @@ from her_exp.buffers.storage import StepRing
 from her_exp.buffers.workspace import Workspace, first_of_each
 from her_exp.distance import DistanceGoal
 from her_exp.ranges import check_ranges
-from her_exp.types import Batch, GoalFunctions, GoalSpaces, Observation, Step
+from her_exp.types import Batch, GoalFunctions, GoalSpaces, Observation, Step, UserError
 
 
 class HindsightReplayBuffer:
@@ -122,7 +122,7 @@ class HindsightReplayBuffer:
 
         Raises:
             ValueError: nothing has been stored yet.
-            UserError: a relabelled reward lies outside `reward_range`.
+            UserError: a relabelled reward lies outside `reward_range`, or the strategy leaves an episode.
         """
         n = batch_size * n_batches
         rows, left = self._draw(n)
@@ -180,7 +180,14 @@ class HindsightReplayBuffer:
 
     def _strategy_of(self, rows: Index, left: Index) -> MixedGoals:
         steps = DrawnSteps(self._ring, rows, left)
-        return as_mixed(self._strategy(steps, self._generator))
+        chosen = as_mixed(self._strategy(steps, self._generator))
+        shapes = (chosen.rows.shape, chosen.asked.shape)
+        if shapes != (rows.shape, rows.shape):
+            raise UserError(
+                f"buffer.strategy: chose rows of shape {shapes[0]} for {len(rows)} steps, and of those "
+                f"asked for {shapes[1]}; each must be ({len(rows)},)"
+            )
+        return chosen
 
     def _refused(self, rows: Index, chosen: MixedGoals) -> NDArray[np.bool_]:
         """Say which steps (b,) lose by `met_weight`: their goal is worth what it can be, before them."""
