@@ -82,6 +82,7 @@ RANGES: dict[str, Range] = {
     "k": _NOT_NEGATIVE,
     "met_weight": Range(0.001, 1),
     "achieved_share": _SHARE,
+    "until": _COUNT,
     # agent
     "hidden_sizes": _COUNT,
     "gamma": Range(0, 1, high_open=True),

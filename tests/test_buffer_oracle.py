@@ -233,6 +233,28 @@ def test_the_normaliser_is_told_how_many_goals_are_achieved_ones(
     assert achieved == pytest.approx(share, abs=0.01)
 
 
+def test_goals_that_were_asked_for_until_so_many_steps() -> None:
+    """Steps are counted as the env's are: all lanes, none that a reset took, after a resume as well."""
+    changes = {"strategy": FutureActual(0.25, until=120)}
+    rig = Rig(20, lanes=3, k=4, strategy="future_actual", seed=3, buffer_changes=changes).begin()
+    steps = 0
+    for _ in range(60):
+        steps += sum(left > 0 for left in rig.world.left)  # the others begin an episode
+        rig.add(1)
+        rig.check(50)
+        asked = rig.buffer.last.asked
+        assert rig.buffer.achieved_share == pytest.approx(0.2 if steps <= 120 else 0.8)
+        assert asked.sum() > 10 if steps <= 120 else not asked.any()
+    assert steps > 130
+    again = rig.new_buffer(seed=9)
+    again.load_state_dict(rig.buffer.state_dict())
+    assert again.achieved_share == pytest.approx(0.8)
+    older = rig.buffer.state_dict()
+    del older["ring"]["stored"]
+    again.load_state_dict(older)
+    assert again._ring.stored == again._ring.steps
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.1, math.nan, "half"])
 def test_a_share_that_is_none(share: Any) -> None:
     with pytest.raises(ValueError, match=r"FutureActual: achieved_share=.* must be .*in \[0, 1\]"):

@@ -62,6 +62,11 @@ class DrawnSteps:
         self._ring, self._rows, self.left = ring, rows, left
 
     @property
+    def stored(self) -> int:
+        """Steps ever stored, over all lanes: env steps of the run so far."""
+        return self._ring.stored
+
+    @property
     def age(self) -> Index:
         """Rows between the step and the newest row of its lane."""
         return self._ring.age(self._rows)
@@ -129,7 +134,8 @@ def as_mixed(chosen: Index | MixedGoals) -> MixedGoals:
 
 
 #: Chooses the rows whose achieved goal each drawn step gets. A user's own is any such callable; one
-#: that gives desired goals as well says in `achieved_share` how large the part of the others is.
+#: that gives desired goals as well says in `achieved_share` how large the part of the others is: a
+#: number, or a function of the steps stored so far.
 Strategy = Callable[[DrawnSteps, np.random.Generator], "Index | MixedGoals"]
 
 
@@ -137,19 +143,28 @@ class FutureActual:
     """A share of the goals by `future`, the others goals that were asked for anywhere in the buffer.
 
     What is achieved by chance may be unlike what is asked for (never in the air, say); this keeps both
-    in sight. As `strategy=future_actual` the two have equal shares.
+    in sight. As `strategy=future_actual` the two have equal shares, all the time.
 
     Args:
         achieved_share: share of the goals that were achieved, in [0, 1].
+        until: env steps after which all goals are by `future`; None: never. Once a policy achieves what
+            is asked for, goals that nothing has achieved teach little.
     """
 
-    def __init__(self, achieved_share: float = 0.5):
-        check_ranges("FutureActual", achieved_share=achieved_share)
-        self.achieved_share = achieved_share
+    def __init__(self, achieved_share: float = 0.5, until: int | None = None):
+        check_ranges("FutureActual", achieved_share=achieved_share, until=until)
+        self._share, self._until = achieved_share, until
 
-    def __call__(self, steps: DrawnSteps, generator: np.random.Generator) -> MixedGoals:
+    def achieved_share(self, stored: int) -> float:
+        """Share of goals that were achieved, when so many steps have been stored."""
+        return 1.0 if self._until is not None and stored > self._until else self._share
+
+    def __call__(self, steps: DrawnSteps, generator: np.random.Generator) -> Index | MixedGoals:
         """Return the rows, and which of them lend their desired goal."""
-        asked = generator.random(len(steps.left)) < 1.0 - self.achieved_share
+        share = self.achieved_share(steps.stored)
+        if share == 1.0:
+            return steps.at(future(generator, steps.left))
+        asked = generator.random(len(steps.left)) < 1.0 - share
         rows = steps.at(future(generator, steps.left))
         return MixedGoals(np.where(asked, steps.anywhere(generator), rows), asked)
 
