@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from her_exp.config import CONF_DIR, path_safe
 from her_exp.files import read_json
 from her_exp.hints import given_twice, keys, unknown_key
+from her_exp.no_run import check_run
 from her_exp.run_folder import RunFolder, check_free, lock
 from her_exp.trust import load_run_config, packages
 from her_exp.types import UserError
@@ -177,8 +178,7 @@ def rerun(
     source: Path, overrides: Sequence[str], trust: Sequence[str], run_dir: str | None
 ) -> tuple[DictConfig, Path]:
     """Return the config of `source` with changes, and the new folder to run it in."""
-    if not (source / "config.yaml").is_file():
-        raise UserError(f"rerun={source}: no run folder, config.yaml is missing")
+    check_run("rerun", source)
     cfg = load_run_config(source, trust)
     if run_dir and Path(run_dir).exists():
         check_free(Path(run_dir))
