@@ -37,7 +37,8 @@ SAFE = (
     "trainer.log_every", "trainer.picture", "trainer.progress", "trainer.keep_checkpoints",
     "trainer.short_checkpoints", "env.num_eval_envs", "env.timeout",
 )  # fmt: skip
-_WORDS = ("resume", "rerun", "run_dir", "trust")
+#: Words of the command line that are no settings; conf/hydra/help/ says what each does.
+WORDS = ("resume", "rerun", "run_dir", "trust")
 
 
 @dataclass
@@ -64,18 +65,18 @@ def request(argv: Sequence[str]) -> Request | None:
     rest = []
     for argument in argv:
         key, equals, value = argument.partition("=")
-        if equals and key in _WORDS:
+        if equals and key in WORDS:
             if not value:
                 raise UserError(f"{key}= names nothing; give {key}=<folder>, or leave it out")
             words[key] = value
         else:
             rest.append(argument)
-    resume, rerun, run_dir = (words.get(key) for key in _WORDS[:3])
+    resume, rerun, run_dir = (words.get(key) for key in WORDS[:3])
     if resume is None and rerun is None:
         if words:
             raise UserError(f"{next(iter(words))}= goes with resume= or rerun=")
         return None
-    if twice := given_twice(argument for argument in argv if argument.startswith(_WORDS)):
+    if twice := given_twice(argument for argument in argv if argument.startswith(WORDS)):
         raise UserError(f"{twice[0]}; give it once")
     if resume is not None and rerun is not None:
         raise UserError("give resume= or rerun=, not both")
