@@ -19,6 +19,7 @@ _SIZE, _OVER, _MARGIN = (
     3,
     26,
 )  # pixels; drawn `_OVER` times larger and shrunk, for smooth lines
+_LETTERS = 16  # pixels of the caption, less where it would not fit; a phone shrinks the picture
 _PAPER, _GRID, _INK = (252, 252, 250), (232, 233, 236), (70, 76, 90)
 _MET, _MISSED = (38, 145, 94), (214, 76, 64)
 
@@ -108,5 +109,8 @@ def _dot(canvas: ImageDraw.ImageDraw, at: tuple[float, float], radius: float, **
 
 def _finish(canvas: ImageDraw.ImageDraw, caption: str) -> NDArray[np.uint8]:
     image = canvas._image.resize((_SIZE, _SIZE), Image.Resampling.LANCZOS)
-    ImageDraw.Draw(image).text((_MARGIN, 7), caption, fill=_INK)
+    canvas, room = ImageDraw.Draw(image), _SIZE - 2 * _MARGIN
+    sizes = range(_LETTERS, 9, -1)
+    size = next((s for s in sizes if canvas.textlength(caption, font_size=s) <= room), 10)
+    canvas.text((_MARGIN, _MARGIN / 2), caption, fill=_INK, font_size=size, anchor="lm")
     return np.asarray(image, np.uint8)

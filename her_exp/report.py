@@ -5,7 +5,8 @@ python -m her_exp.report runs=outputs/sweeps/mine
   runs=FOLDER       a sweep, a run, or any folder above runs; a glob; or a list of these: runs=[a,b]
   out=FOLDER        where the page goes; default: the folder report in the first of `runs`
 
-Runs that differ in their seed only are one group. What is written: index.html (opens anywhere, without a
+Runs that differ in their seed only are one group. What is printed: a line for each group, what became of
+the runs, and last the path of the page. What is written: index.html (opens anywhere, without a
 network), its figures as PNG, its tables as CSV, and beside the folder, under aggregate/, each
 group's curve for TensorBoard. What the numbers mean: docs/report.md.
 """
@@ -29,7 +30,12 @@ _MARK = ".her_exp_report"
 
 
 def report(runs: str, out: Path | None = None) -> Path:
-    """Write the report on `runs` and return the path of its page.
+    """Write the report on `runs` and return the path of its page; see `make`."""
+    return make(runs, out)[0]
+
+
+def make(runs: str, out: Path | None = None) -> tuple[Path, list[str]]:
+    """Write the report on `runs`; returns the path of its page, and the page in a few lines.
 
     Args:
         runs: a folder, a glob, or a list of them in brackets.
@@ -40,7 +46,8 @@ def report(runs: str, out: Path | None = None) -> Path:
     """
     from her_exp.reporting.find import find, home, targets
     from her_exp.reporting.runs import read
-    from her_exp.reporting.write import write
+    from her_exp.reporting.summary import lines
+    from her_exp.reporting.write import damage, write
 
     folders = find(runs)
     target = out or home(targets(runs)[0]) / "report"
@@ -51,12 +58,12 @@ def report(runs: str, out: Path | None = None) -> Path:
             if any(target.iterdir()):
                 raise UserError(f"out={target}: holds other files; give a new or an empty folder")
             (target / _MARK).touch()
-        damage = write(found, target, runs)
+        content = write(found, target, runs)
     except OSError as error:
         raise UserError(f"out={target}: cannot be written ({error.strerror or error})") from error
-    for line in damage:
+    for line in damage(found):
         print(f"her_exp: warning: {line}", file=sys.stderr)
-    return target / "index.html"
+    return target / "index.html", lines(content)
 
 
 def command(argv: Sequence[str]) -> int:
@@ -69,7 +76,11 @@ def command(argv: Sequence[str]) -> int:
         raise UserError(
             f"a report needs {' and '.join(missing)}, not installed; pip install 'her_exp[report]'"
         )
-    print(report(options["runs"], Path(options["out"]) if options["out"] else None))
+    page, lines = make(options["runs"], Path(options["out"]) if options["out"] else None)
+    known = sys.stdout.encoding or "utf-8"
+    for line in lines:  # a terminal that does not have a sign shows ?
+        print(line.encode(known, "replace").decode(known))
+    print(page)  # last: `| tail -1`
     return 0
 
 

@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from her_exp.config import CONF_DIR, path_safe
 from her_exp.files import read_json
 from her_exp.hints import given_twice, keys, unknown_key
+from her_exp.no_run import check_run
 from her_exp.run_folder import RunFolder, check_free, lock
 from her_exp.trust import load_run_config, packages
 from her_exp.types import UserError
@@ -36,7 +37,8 @@ SAFE = (
     "trainer.log_every", "trainer.picture", "trainer.progress", "trainer.keep_checkpoints",
     "trainer.short_checkpoints", "env.num_eval_envs", "env.timeout",
 )  # fmt: skip
-_WORDS = ("resume", "rerun", "run_dir", "trust")
+#: Words of the command line that are no settings; conf/hydra/help/ says what each does.
+WORDS = ("resume", "rerun", "run_dir", "trust")
 
 
 @dataclass
@@ -63,18 +65,18 @@ def request(argv: Sequence[str]) -> Request | None:
     rest = []
     for argument in argv:
         key, equals, value = argument.partition("=")
-        if equals and key in _WORDS:
+        if equals and key in WORDS:
             if not value:
                 raise UserError(f"{key}= names nothing; give {key}=<folder>, or leave it out")
             words[key] = value
         else:
             rest.append(argument)
-    resume, rerun, run_dir = (words.get(key) for key in _WORDS[:3])
+    resume, rerun, run_dir = (words.get(key) for key in WORDS[:3])
     if resume is None and rerun is None:
         if words:
             raise UserError(f"{next(iter(words))}= goes with resume= or rerun=")
         return None
-    if twice := given_twice(argument for argument in argv if argument.startswith(_WORDS)):
+    if twice := given_twice(argument for argument in argv if argument.startswith(WORDS)):
         raise UserError(f"{twice[0]}; give it once")
     if resume is not None and rerun is not None:
         raise UserError("give resume= or rerun=, not both")
@@ -177,8 +179,7 @@ def rerun(
     source: Path, overrides: Sequence[str], trust: Sequence[str], run_dir: str | None
 ) -> tuple[DictConfig, Path]:
     """Return the config of `source` with changes, and the new folder to run it in."""
-    if not (source / "config.yaml").is_file():
-        raise UserError(f"rerun={source}: no run folder, config.yaml is missing")
+    check_run("rerun", source)
     cfg = load_run_config(source, trust)
     if run_dir and Path(run_dir).exists():
         check_free(Path(run_dir))

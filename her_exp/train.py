@@ -27,6 +27,7 @@ from omegaconf import DictConfig
 from her_exp import sweep
 from her_exp.config import CONF_DIR, CONFIG_NAME, plain, texts, without_hydra
 from her_exp.hints import one_line, reason_of
+from her_exp.no_run import check_run
 from her_exp.preflight import Plan, preflight
 from her_exp.resume import (
     Request,
@@ -184,8 +185,7 @@ def _continue(asked: Request) -> bool:
     if asked.resume == "auto" and known and status_of(folder) == "done":
         print(folder)
         return True
-    if not (folder / "config.yaml").is_file():
-        raise UserError(f"resume={folder}: no run folder, config.yaml is missing")
+    check_run("resume", folder)
     log_to(folder)
     return _end(folder, lambda: resume(folder, asked.overrides, asked.trust))
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from her_exp.no_run import check_run
 from her_exp.signatures import find_class
 from her_exp.types import UserError
 
@@ -42,9 +43,8 @@ def load_run_config(folder: Path, trust: Sequence[str] = ()) -> DictConfig:
     Raises:
         UserError: no run folder, no config, or something in it that is not trusted.
     """
+    check_run("run", folder)
     path = folder / "config.yaml"
-    if not path.is_file():
-        raise UserError(f"run={folder}: no run folder, config.yaml is missing")
     try:
         cfg = OmegaConf.load(path)
         values = OmegaConf.to_container(cfg, resolve=False)

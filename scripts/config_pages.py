@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from command_words import words_page
 from omegaconf import OmegaConf
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -177,7 +178,8 @@ def index_page() -> str:
         "A run is composed of one file of each group below, changed by the words of its command line.",
         "These pages are written from the comments in `conf/`.",
         "`python -m her_exp.train --cfg job --resolve` shows what a command line amounts to, and",
-        "`python -m her_exp.train --help` lists the choices.", "",
+        "`python -m her_exp.train --help` lists the choices. What else stands on a command line:",
+        "[words of each command](words.md).", "",
         "## Groups", "", "| group | default | |", "|---|---|---|",
     ]  # fmt: skip
     defaults = root.get("defaults")
@@ -256,5 +258,6 @@ def pages() -> dict[str, str]:
         "config/index.md": index_page(),
         "config/experiments.md": experiments_page(),
         "config/hydra.md": hydra_page(),
+        "config/words.md": words_page(),
         **{f"config/{group}.md": group_page(group, says) for group, says in _GROUPS.items()},
     }

@@ -16,7 +16,7 @@ from config_pages import pages
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Pages of the nav that need not be there.
-OPTIONAL = ("reproductions.md", "report.md")
+OPTIONAL = ("reproductions.md",)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

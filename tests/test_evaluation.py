@@ -237,3 +237,15 @@ def test_a_picture_of_met_and_missed_goals(id: str) -> None:
     assert picture.dtype == np.uint8
     assert picture.shape[2] == 3
     assert {pictures._MET, pictures._MISSED} <= colours(picture)
+
+
+@pytest.mark.parametrize("steps", [10, 1000])
+def test_the_caption_is_large_enough_for_a_phone_and_fits(steps: int) -> None:
+    """A phone shows the picture at five sixths of its size."""
+    paths = [np.linspace(0.0, 1.23456e-5, steps + 1)[:, None] * np.ones(7)] * 2
+    picture = pictures.distances(paths, [np.zeros(7)] * 2, [True, False]).astype(int)
+    red, green, blue = np.moveaxis(picture[:26], 2, 0)
+    rows, columns = np.nonzero((blue > red + 5) & (abs(green - blue) < 25) & (blue < 200))  # ink
+    assert np.ptp(rows) + 1 >= 13
+    assert columns.min() >= 24
+    assert columns.max() <= 420 - 24

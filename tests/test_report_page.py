@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from report_kit import draw, make_run, sweep
 
 for name in ("plotly", "matplotlib", "selenium"):
@@ -132,6 +135,37 @@ def test_a_phone_scrolls_wide_tables_in_their_own_box(page: Path, opened: Open) 
     )
     assert wide[0] > wide[1]
     assert wide[2] > 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_edge_is_shaded_where_more_of_a_table_lies(
+    page: Path, opened: Open, scheme: str
+) -> None:
+    chrome = opened(page, 390)
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    box = chrome.find_element("css selector", ".scroll:has(.numbers)")
+    chrome.execute_script("arguments[0].scrollIntoView({block: 'center'})", box)
+
+    def shade(left: int) -> tuple[float, float]:
+        """How far both edges are from the paper beside them, at the foot of the table."""
+        chrome.execute_script(f"arguments[0].scrollLeft = {left}", box)
+        time.sleep(0.2)
+        picture = np.asarray(Image.open(io.BytesIO(box.screenshot_as_png)).convert("L"), float)
+        bar = int(chrome.execute_script(
+            "return arguments[0].offsetHeight - arguments[0].clientHeight", box
+        ))  # fmt: skip
+        row = picture[-bar - 2]  # below the letters
+        paper = np.median(row[40:-40])
+        return abs(row[2] - paper), abs(row[-4] - paper)
+
+    begin, middle, end = shade(0), shade(200), shade(10_000)
+    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert begin[1] > 12
+    assert begin[0] < 3
+    assert min(middle) > 12
+    assert end[0] > 12
+    assert end[1] < 3
 
 
 def hover(chrome: Chrome, figure: str, trace: str) -> str:

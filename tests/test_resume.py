@@ -540,9 +540,9 @@ def test_nothing_to_go_on_from(whole: Whole, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no checkpoint yet; run it anew with rerun="):
         resume(folder)
     assert contents(folder) == before
-    with pytest.raises(UserError, match=r"no run folder, config\.yaml is missing"):
+    with pytest.raises(UserError, match=r"no run folder itself; give one below it: run$"):
         resume(tmp_path)
-    with pytest.raises(UserError, match=r"^rerun=nope: no run folder"):
+    with pytest.raises(UserError, match=r"^rerun=nope: no such folder"):
         rerun(Path("nope"), [], [], None)
 
 

@@ -14,6 +14,7 @@ from her_exp.reporting.runs import Floats, Points, Run
 
 DRAWN = 8  # groups in a figure, at most: as many as a palette tells apart
 WINDOW = 100  # episodes of a moving average
+FEW = 5  # seeds; of fewer a bootstrap interval is too narrow, and a reader is told so
 _POINTS = 20_000  # of the thin lines of a figure
 
 
@@ -107,6 +108,15 @@ def _smooth(points: Callable[[Run], Points]) -> Callable[[Run], Points]:
     return smooth
 
 
+def _window(runs: Sequence[Run], points: Callable[[Run], Points]) -> str:
+    """Say what a moving average is a mean of: a run with fewer episodes than that has none."""
+    played = [x[-1] for run in runs if len(x := points(run)[0])]
+    if played and max(played) < WINDOW:
+        return f"means over all episodes so far (no run has {WINDOW}), "
+    short = " (over all so far in runs with fewer)" if min(played, default=WINDOW) < WINDOW else ""
+    return f"moving averages over {WINDOW} episodes{short}, "
+
+
 def curve(runs: Sequence[Run], points: Callable[[Run], Points]) -> Series:
     """Return the IQM over runs of what `points` gives for each, with its bootstrap band.
 
@@ -126,6 +136,7 @@ _STEPS, _EPISODES = "env steps", "training episodes"
 _BAND = (
     "Thick: {middle} over the seeds that are done; band: its 95 % bootstrap interval. Thin: {thin}."
 )
+_NARROW = f" With fewer than {FEW} seeds the band is too narrow."
 
 
 def curves(groups: Sequence[Group]) -> list[Figure]:
@@ -148,7 +159,7 @@ def curves(groups: Sequence[Group]) -> list[Figure]:
         made.append(
             _curves(groups, tag, title, _EPISODES, label, raw, _smooth(raw),
                     "episodes of each seed, as logged", share=tag == "success",
-                    of=f"moving averages over {WINDOW} episodes, ")
+                    of=_window([run for group in groups for run in group.counted], raw))
         )  # fmt: skip
     for tag, title in (
         ("critic_loss", "Critic loss"),
@@ -184,7 +195,12 @@ def _curves(
             series.append(one)
     few = any(0 < one.n < 4 for one in series)
     middle = f"{of}IQM" + (" (the mean where there are fewer than 4)" if few else "")
-    return Figure(name, title, x, y, _BAND.format(middle=middle, thin=thin_is), series, share)
+    note = _BAND.format(middle=middle, thin=thin_is) + _narrow(series)
+    return Figure(name, title, x, y, note, series, share)
+
+
+def _narrow(series: Sequence[Series]) -> str:
+    return _NARROW if any(0 < one.n < FEW for one in series) else ""
 
 
 def _thinned(points: Points, most: int) -> Points:
@@ -210,7 +226,7 @@ def profiles(groups: Sequence[Group]) -> Figure:
             series.append(Series(group.label, color, taus, y, low, high, len(scores)))
     note = (
         "Share of the runs that are done whose success at the last step is tau or more; band: 95 %."
-    )
+    ) + _narrow(series)
     return Figure("profile", "Performance profile", "success at the last step, tau",
                   "share of runs", note, series, share=True)  # fmt: skip
 
@@ -247,11 +263,14 @@ def improvements(groups: Sequence[Group], compared: Sequence[Pair]) -> Figure:
         y, low, high = (np.array([v]) for v in (pair.value, pair.low, pair.high))
         label = f"{pair.x.label}  >  {pair.y.label}"
         n = min(len(pair.x.scores), len(pair.y.scores))
+        label += " †" if n < FEW else ""
         series.append(Series(label, color, y=y, low=low, high=high, n=n))
     note = (
         "Chance that a run of the first group ends with more success than one of the second, ties by "
         "half, with its 95 % bootstrap interval; 0.5 is no difference."
     )
+    if any(one.n < FEW for one in series):
+        note += f" † fewer than {FEW} seeds in one of the two: its interval is too narrow."
     return Figure("improvement", "Probability of improvement", "P(X > Y)", "", note, series,
                   share=True, rows=True)  # fmt: skip
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from her_exp.reporting import draw
-from her_exp.reporting.figures import Figure
+from her_exp.reporting.figures import FEW, Figure
 from her_exp.reporting.groups import Group, show
 from her_exp.reporting.markup import Html, el, table
 from her_exp.reporting.tables import Row
@@ -19,6 +19,10 @@ from her_exp.reporting.tables import Row
 _VALUES = 12  # of a setting that are listed
 _SEEDS = 8  # whose success is listed
 _NONE = "-"
+TOO_SURE = (
+    f"† fewer than {FEW} seeds: the bootstrap interval is too narrow; it has no width where all agree, "
+    "and of one seed there is none"
+)
 
 
 @dataclass
@@ -26,6 +30,7 @@ class Content:
     """What a page shows."""
 
     title: str
+    states: str  #: how many runs there are, and what became of them
     facts: Sequence[str]
     notes: Sequence[str]
     groups: Sequence[Group]
@@ -53,10 +58,25 @@ def count(value: float, unit: str = "") -> str:
     return (f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}") + unit
 
 
-def _with_interval(row: Row, key: str) -> Html:
+def spread(row: Row, key: str) -> str:
+    """Return the interval of a number in a row, in brackets, or nothing."""
     low, high = row[f"{key}_low"], row[f"{key}_high"]
-    interval = "" if math.isnan(low) else f" ({100 * low:.1f} to {100 * high:.1f})"
-    return el("span", el("b", share(row[key])), interval)
+    return "" if math.isnan(low) else f" ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def seeds_of(row: Row) -> str:
+    """Return how many seeds count, and of how many runs where that says more."""
+    return str(row["seeds"]) + (f" of {row['runs']} runs" if row["seeds"] < row["runs"] else "")
+
+
+def sure(row: Row) -> bool:
+    """Say whether a row's bootstrap interval needs no mark: of no seed there is no number to mark."""
+    return not 0 < row["seeds"] < FEW
+
+
+def _with_interval(row: Row, key: str, mark: str = "") -> Html:
+    parts = [el("b", share(row[key])), spread(row, key)]
+    return el("span", parts, [" ", el("b", mark, cls="mark")] if mark else [])
 
 
 # --- sections ----------------------------------------------------------------------------------
@@ -103,11 +123,11 @@ def _final(content: Content) -> Html:
         more = [f"… ({len(seeds)})"] if len(seeds) > _SEEDS else []
         rows.append([
             _swatch(group, content),
-            str(r["seeds"]) + (f" of {r['runs']} runs" if r["seeds"] < r["runs"] else ""),
-            _with_interval(r, "success"), _with_interval(r, "iqm"),
+            seeds_of(r), _with_interval(r, "success"), _with_interval(r, "iqm", "" if sure(r) else "†"),
             f"{r['reached_95']} of {r['seeds']}", count(r["steps_to_95"]), count(r["seconds_to_95"], " s"),
             count(r["env_steps"]), count(r["train_seconds"], " s"), ", ".join(seeds[:_SEEDS] + more),
         ])  # fmt: skip
+    marked = [] if all(map(sure, content.final)) else [el("p", f"{TOO_SURE}.", cls="few")]
     return el(
         "section", el("h2", "Final success"),
         el("p", "Success at the last step of the last evaluation of each run that is done. Pooled: all "
@@ -115,7 +135,7 @@ def _final(content: Content) -> Html:
            "where there are fewer than 4. In brackets: 95 % intervals. Steps and training seconds to "
            "95 % and of the whole run are medians over seeds; a dash where half of them never came "
            "there.", cls="lead"),
-        table(head, rows, cls="numbers"), _files("final.csv"),
+        table(head, rows, cls="numbers"), marked, _files("final.csv"),
     )  # fmt: skip
 
 
@@ -216,6 +236,8 @@ def _runs(content: Content) -> Html:
             (key, r[key])
             for key in ("command", "started", "ended", "commit", "versions", "machine")
         ]
+        went_on = _went_on(r["resumed"])
+        how[2] = ("ended", ", ".join(filter(None, [r["ended"], went_on])))
         details = el(
             "details", el("summary", "command, commit, versions, machine"),
             el("dl", [Html(el("dt", key) + el("dd", value or _NONE)) for key, value in how]),
@@ -229,6 +251,10 @@ def _runs(content: Content) -> Html:
             el("div", (el("div", line) for line in r["warnings"])) if r["warnings"] else _NONE, details,
         ])  # fmt: skip
     return el("section", el("h2", "Runs"), table(head, rows, cls="runs"), _files("runs.csv"))
+
+
+def _went_on(times: int) -> str:
+    return f"went on {'once' if times == 1 else f'{times} times'}" if times else ""
 
 
 #: All of them.

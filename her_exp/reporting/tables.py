@@ -106,7 +106,6 @@ def _listed(run: Run, label: str) -> Row:
     story = run.story
     versions, machine = story.get("versions"), story.get("machine")
     commit = str(story.get("git_commit") or "")
-    resumes = len(went_on) if isinstance(went_on := story.get("resumes"), list) else 0
     return {
         "folder": str(run.folder), "group": label, "seed": show(run.seed), "status": run.status,
         "reason": run.reason, "counted": run.counted, "success": run.success,
@@ -114,7 +113,8 @@ def _listed(run: Run, label: str) -> Row:
         "train_seconds": number(run.result, "train_seconds"),
         "command": str(story.get("command") or ""),
         "started": str(story.get("started") or ""),
-        "ended": str(story.get("ended") or "") + (f" (went on {resumes} times)" if resumes else ""),
+        "ended": str(story.get("ended") or ""),
+        "resumed": len(went_on) if isinstance(went_on := story.get("resumes"), list) else 0,
         "commit": commit + (" with changes (git.patch)" if story.get("git_changed") else ""),
         "versions": _words(versions), "machine": _words(machine),
         "warnings": [*run.problems, *run.warnings],

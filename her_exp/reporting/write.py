@@ -19,15 +19,20 @@ _TRIED = 3  # runs of a group that are searched for a picture
 _LINES = 20  # about damage, at most: what is left stands in runs.csv
 
 
-def write(runs: Sequence[Run], folder: Path, name: str) -> list[str]:
-    """Write the report on `runs` into a folder that exists; returns what is damaged, in lines."""
+def write(runs: Sequence[Run], folder: Path, name: str) -> Content:
+    """Write the report on `runs` into a folder that exists; returns what its page shows."""
     groups = group(runs)
     shown = figures.drawn(groups)
     pictures = [_picture(one) for one in shown]
     compared = figures.pairs(shown)
     content = Content(
         title=f"Report on {name}",
-        facts=_facts(runs, groups),
+        states=_states(runs),
+        facts=[
+            f"{len(groups)} group{'s' * (len(groups) != 1)}",
+            _states(runs),
+            time.strftime("%Y-%m-%d %H:%M"),
+        ],
         notes=[*_notes(runs, groups, shown), *damage(runs)],
         groups=groups,
         drawn=shown,
@@ -49,7 +54,7 @@ def write(runs: Sequence[Run], folder: Path, name: str) -> list[str]:
     temporary = folder / f".index.{os.getpid()}.tmp"
     temporary.write_bytes(page.render(content).encode(errors="replace"))
     temporary.replace(folder / "index.html")
-    return damage(runs)
+    return content
 
 
 def damage(runs: Sequence[Run]) -> list[str]:
@@ -67,14 +72,10 @@ def _picture(one: Group) -> tuple[str, str, bytes | None]:
     return one.label, "", None
 
 
-def _facts(runs: Sequence[Run], groups: Sequence[Group]) -> list[str]:
+def _states(runs: Sequence[Run]) -> str:
     states = Counter(run.status for run in runs).most_common()
-    return [
-        f"{len(groups)} group{'s' * (len(groups) != 1)}",
-        f"{len(runs)} run{'s' * (len(runs) != 1)}: "
-        + ", ".join(f"{n} {status}" for status, n in states),
-        time.strftime("%Y-%m-%d %H:%M"),
-    ]
+    counts = ", ".join(f"{n} {status}" for status, n in states)
+    return f"{len(runs)} run{'s' * (len(runs) != 1)}: {counts}"
 
 
 def _notes(runs: Sequence[Run], groups: Sequence[Group], shown: Sequence[Group]) -> list[str]:

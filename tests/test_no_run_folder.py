@@ -1,0 +1,80 @@
+"""What is said where run=, resume= or rerun= names a folder that is no run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from her_exp import evaluate, resume, train
+from her_exp.resume import Request
+from her_exp.types import UserError
+
+
+def asked_of_evaluate(folder: Path) -> None:
+    evaluate.command([f"run={folder}"])
+
+
+def asked_of_resume(folder: Path) -> None:
+    train._continue(Request(str(folder), None, None, [], []))
+
+
+def asked_of_rerun(folder: Path) -> None:
+    resume.rerun(folder, [], [], None)
+
+
+ASKED = {"run": asked_of_evaluate, "resume": asked_of_resume, "rerun": asked_of_rerun}
+
+
+@pytest.fixture(params=ASKED)
+def said(request: pytest.FixtureRequest) -> Callable[[Path], str]:
+    """What each command says of a folder, without the folder's own words."""
+
+    def say(folder: Path) -> str:
+        with pytest.raises(UserError) as caught:
+            ASKED[request.param](folder)
+        word, line = f"{request.param}={folder}: ", str(caught.value)
+        assert line.startswith(word)
+        return line.removeprefix(word)
+
+    return say
+
+
+def runs(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).mkdir(parents=True)
+        for file in ("config.yaml", "run.json"):
+            (root / name / file).touch()
+
+
+def test_a_folder_that_is_not_there(said: Callable[[Path], str], tmp_path: Path) -> None:
+    runs(tmp_path, "a")
+    assert said(tmp_path / "nowhere/ddpg") == "no such folder"
+    assert said(tmp_path / "a/run.json") == "a file, no run folder"
+
+
+def test_a_folder_above_runs_names_the_newest(said: Callable[[Path], str], tmp_path: Path) -> None:
+    runs(tmp_path / "ddpg", "2026-01", "2026-02", "2026-03", "2026-04", "2026-04/inside")
+    runs(tmp_path / ".hidden", "a")
+    line = "no run folder itself; give one below it: 2026-04, 2026-03, 2026-02, ..."
+    assert said(tmp_path / "ddpg") == line
+    runs(tmp_path / "sac", "2026-05")
+    assert said(tmp_path / "sac") == "no run folder itself; give one below it: 2026-05"
+    assert said(tmp_path).startswith(
+        "no run folder itself; give one below it: sac/2026-05, ddpg/2026-04, "
+    )
+
+
+def test_a_folder_of_something_else(said: Callable[[Path], str], tmp_path: Path) -> None:
+    (tmp_path / "b/.hydra").mkdir(parents=True)
+    (tmp_path / "b/.hydra/config.yaml").touch()
+    assert said(tmp_path) == "no run folder, config.yaml is missing"
+
+
+def test_a_disk_full_of_folders_is_not_searched_to_its_end(tmp_path: Path) -> None:
+    for number in range(2100):
+        (tmp_path / f"b{number:04}").mkdir()
+    runs(tmp_path, "a")
+    with pytest.raises(UserError, match=r"no run folder, config\.yaml is missing$"):
+        asked_of_rerun(tmp_path)
