@@ -35,6 +35,11 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def printable(text: str) -> str:
+    """Return a stranger's text without what moves a terminal's cursor."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
 def reason_of(error: BaseException) -> str:
     """Say in one line why something ended: what we say as it is, else the class of the error too."""
     text, kind = one_line(str(error)), type(error).__name__
@@ -79,14 +84,20 @@ def unknown_key(key: str, names: Iterable[str]) -> str:
     return f"unknown key {key}: {hint or 'python -m her_exp.train --cfg job shows all keys'}"
 
 
-def blame_experiment(text: str, overrides: Iterable[str]) -> str:
+def blame_experiment(text: str, overrides: Sequence[str], hydra: Composer) -> str:
     """Of keys that an experiment sets and another choice of their group does not take, say just that."""
-    given = dict(word.lstrip("+").partition("=")[::2] for word in overrides)
+    given = dict(word.partition("=")[::2] for word in overrides)
+    if "experiment" not in given or "unknown key " not in text:
+        return text
+    try:
+        without = set(keys(hydra.raw([o for o in overrides if not o.startswith("experiment=")])))
+    except UserError:
+        return text
     lines: list[str] = []
     foreign: dict[str, list[str]] = {}
     for line in text.splitlines():
         group, key = (re.findall(r"^unknown key (\w+)(\.[\w.]+): ", line) or [("", "")])[0]
-        if "experiment" in given and group in given and group + key not in given:
+        if group in given and group + key not in without:
             foreign.setdefault(group, []).append(group + key)
         else:
             lines.append(line)

@@ -121,7 +121,7 @@ def _check(args: argparse.Namespace, argv: Sequence[str], hydra: Composer) -> Pl
         try:
             validate(without_hydra(cfg))
         except UserError as error:
-            raise UserError(blame_experiment(str(error), overrides)) from error
+            raise UserError(blame_experiment(str(error), overrides, hydra)) from error
         folder = _writable(cfg, "hydra.run.dir")
         if folder.is_dir():  # Hydra would write into it before the run can refuse
             check_free(folder)

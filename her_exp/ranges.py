@@ -81,8 +81,6 @@ RANGES: dict[str, Range] = {
     "capacity": Range(2),
     "k": _NOT_NEGATIVE,
     "met_weight": Range(0.001, 1),
-    "achieved_share": _SHARE,
-    "until": _COUNT,
     # agent
     "hidden_sizes": _COUNT,
     "gamma": Range(0, 1, high_open=True),

@@ -120,7 +120,7 @@ def check_jobs(hydra: Composer, jobs: Sequence[Job], *, elsewhere: bool) -> list
             validate(cfg, elsewhere=elsewhere)
             configs.append(cfg)
         except UserError as error:
-            for line in blame_experiment(str(error), job.overrides).splitlines():
+            for line in blame_experiment(str(error), job.overrides, hydra).splitlines():
                 wrong.setdefault(line, []).append(number)
     lines = []
     for line, numbers in wrong.items():

@@ -239,13 +239,11 @@ def test_spoilt_parameters_do_not_become_a_checkpoint(
     assert_kept(folder)
 
 
-def test_a_buffer_that_does_not_say_its_share_trains(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_buffer_that_does_not_say_its_share_trains(folder: Path) -> None:
     """What the trainer can do without, a buffer of one's own need not have."""
     (folder / "checkpoints").mkdir(parents=True)
     trainer = make_trainer(compose(RUN), folder)
-    monkeypatch.delattr(type(trainer.buffer), "achieved_share")
+    del trainer.buffer.achieved_share  # type: ignore[attr-defined]
     trainer.fit()
     assert result_of(folder)["status"] == "done"
 

@@ -75,6 +75,26 @@ def test_a_folder_of_something_else(said: Callable[[Path], str], tmp_path: Path)
 def test_a_disk_full_of_folders_is_not_searched_to_its_end(tmp_path: Path) -> None:
     for number in range(2100):
         (tmp_path / f"b{number:04}").mkdir()
-    runs(tmp_path, "a")
+    runs(tmp_path, "a/below")
     with pytest.raises(UserError, match=r"no run folder, config\.yaml is missing$"):
         asked_of_rerun(tmp_path)
+
+
+def test_a_large_neighbour_hides_nothing(said: Callable[[Path], str], tmp_path: Path) -> None:
+    for number in range(2100):
+        (tmp_path / f"venv/lib/packages/p{number}").mkdir(parents=True)
+    runs(tmp_path / "outputs", "point_reach/ddpg/t1")
+    line = "no run folder itself; give one below it: outputs/point_reach/ddpg/t1"
+    assert said(tmp_path) == line
+
+
+def test_names_that_are_none(said: Callable[[Path], str], tmp_path: Path) -> None:
+    """A folder's name may hold anything, a link may lead nowhere."""
+    runs(tmp_path, "b\x1b[31m\n")
+    line = "no run folder itself; give one below it: b?[31m?"
+    assert said(tmp_path) == line
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/config.yaml").symlink_to("/nonexistent")
+    (tmp_path / "a/run.json").touch()
+    assert said(tmp_path) == line
+    assert said(tmp_path / "a") == "no run folder, config.yaml is missing"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from her_exp import contradictions
-from her_exp.config import compose
+from her_exp.config import compose, composer
 from her_exp.envs.make import GoalTask
 from her_exp.hints import blame_experiment
 from her_exp.ranges import RANGES, check_ranges, complaint
@@ -285,12 +285,25 @@ def test_find_class() -> None:
 
 def test_what_an_experiment_sets_and_what_was_given_are_told_apart() -> None:
     text = "unknown key agent.lr: x\nunknown key agent.epsilon_steps: y\nseed=-1: z"
-    words = ["experiment=bit_flip", "agent=sac", "agent.lr=1"]
-    assert blame_experiment(text, words).splitlines() == [
-        "unknown key agent.lr: x",
-        "seed=-1: z",
+    words = ["experiment=bit_flip", "agent=sac", "+agent.lr=1"]
+    told = [
         "agent=sac: does not take agent.epsilon_steps, which experiment=bit_flip sets; "
-        "leave out agent=sac or experiment=bit_flip",
+        "leave out agent=sac or experiment=bit_flip"
     ]
-    assert blame_experiment(text, words[1:]) == text
-    assert blame_experiment(text, words[::2]) == text
+    with composer() as hydra:
+        said = blame_experiment(text, words, hydra)
+        assert said.splitlines() == ["unknown key agent.lr: x", "seed=-1: z", *told]
+        given = [*words[:2], "+agent={lr: 1}"]  # the same in other words
+        assert "unknown key agent.lr" in blame_experiment(text, given[:1] + given[2:], hydra)
+        for unlike in (words[1:], words[::2], [*words, "no.such=1"]):
+            assert blame_experiment(text, unlike, hydra) == text
+
+
+def test_a_typo_in_a_file_of_ones_own_is_not_the_experiments(tmp_path: Path) -> None:
+    (tmp_path / "agent").mkdir()
+    mine = "defaults: [ddpg]\nactor_lrr: 1\n"
+    (tmp_path / "agent" / "mine.yaml").write_text(mine)
+    words = ["experiment=fetch_push", "agent=mine"]
+    text = "unknown key agent.actor_lrr: did you mean agent.actor_lr?"
+    with composer(extra_dir=str(tmp_path)) as hydra:
+        assert blame_experiment(text, words, hydra) == text

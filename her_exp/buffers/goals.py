@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her_exp.buffers.storage import StepRing
-from her_exp.ranges import check_ranges
 from her_exp.types import UserError
 
 Index = NDArray[np.int64]
@@ -62,11 +61,6 @@ class DrawnSteps:
         self._ring, self._rows, self.left = ring, rows, left
 
     @property
-    def stored(self) -> int:
-        """Steps ever stored, over all lanes: env steps of the run so far."""
-        return self._ring.stored
-
-    @property
     def age(self) -> Index:
         """Rows between the step and the newest row of its lane."""
         return self._ring.age(self._rows)
@@ -92,11 +86,11 @@ class DrawnSteps:
         if np.min(offset, initial=1) < 1:  # behind the step; seldom, and costs more to see
             wrong |= offset < np.maximum(1 - self.since, -self.alive_back)
         if np.any(wrong):
-            at = int(np.argmax(wrong))
+            at = np.unravel_index(np.argmax(wrong), wrong.shape)
             raise UserError(
                 f"buffer.strategy: offset {np.broadcast_to(offset, wrong.shape)[at]} from step "
-                f"{self.since[at]} of an episode that has {self.left[at]} left; at most `left` leads "
-                "ahead, 1 - `since` (and -`alive_back`) back"
+                f"{self.since[at[-1]]} of an episode that has {self.left[at[-1]]} left; at most `left` "
+                "leads ahead, 1 - `since` (and -`alive_back`) back"
             )
         return self._ring.rows_ahead(self._rows, offset)
 
@@ -134,37 +128,22 @@ def as_mixed(chosen: Index | MixedGoals) -> MixedGoals:
 
 
 #: Chooses the rows whose achieved goal each drawn step gets. A user's own is any such callable; one
-#: that gives desired goals as well says in `achieved_share` how large the part of the others is: a
-#: number, or a function of the steps stored so far.
+#: that gives desired goals as well says in `achieved_share` how large the part of the others is.
 Strategy = Callable[[DrawnSteps, np.random.Generator], "Index | MixedGoals"]
 
 
 class FutureActual:
-    """A share of the goals by `future`, the others goals that were asked for anywhere in the buffer.
+    """Half of the goals by `future`, half of them goals that were asked for anywhere in the buffer.
 
     What is achieved by chance may be unlike what is asked for (never in the air, say); this keeps both
-    in sight. As `strategy=future_actual` the two have equal shares, all the time.
-
-    Args:
-        achieved_share: share of the goals that were achieved, in [0, 1].
-        until: env steps after which all goals are by `future`; None: never. Once a policy achieves what
-            is asked for, goals that nothing has achieved teach little.
+    in sight.
     """
 
-    def __init__(self, achieved_share: float = 0.5, until: int | None = None):
-        check_ranges("FutureActual", achieved_share=achieved_share, until=until)
-        self._share, self._until = achieved_share, until
+    achieved_share = 0.5
 
-    def achieved_share(self, stored: int) -> float:
-        """Share of goals that were achieved, when so many steps have been stored."""
-        return 1.0 if self._until is not None and stored > self._until else self._share
-
-    def __call__(self, steps: DrawnSteps, generator: np.random.Generator) -> Index | MixedGoals:
+    def __call__(self, steps: DrawnSteps, generator: np.random.Generator) -> MixedGoals:
         """Return the rows, and which of them lend their desired goal."""
-        share = self.achieved_share(steps.stored)
-        if share == 1.0:
-            return steps.at(future(generator, steps.left))
-        asked = generator.random(len(steps.left)) < 1.0 - share
+        asked = generator.random(len(steps.left)) < 1.0 - self.achieved_share
         rows = steps.at(future(generator, steps.left))
         return MixedGoals(np.where(asked, steps.anywhere(generator), rows), asked)
 

@@ -45,6 +45,7 @@ class HindsightReplayBuffer:
 
     Attributes:
         relabel_share: k / (k + 1), the share of a batch that gets a goal of another row.
+        achieved_share: share of a batch whose goal is one that was achieved, before `met_weight` refuses.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class HindsightReplayBuffer:
             )
         self.relabel_share = k / (k + 1)
         self._strategy = STRATEGIES[strategy] if isinstance(strategy, str) else strategy
+        self.achieved_share = self.relabel_share * getattr(self._strategy, "achieved_share", 1.0)
         self._met_weight = met_weight
         self._functions, self._generator = goal_functions, generator
         self._goal_shape = spaces.goal.shape or ()
@@ -95,12 +97,6 @@ class HindsightReplayBuffer:
     def nbytes(spaces: GoalSpaces, capacity: int, num_envs: int) -> int:
         """Bytes that a buffer of this capacity takes."""
         return StepRing.nbytes(stored_fields(spaces), num_envs, capacity // num_envs)
-
-    @property
-    def achieved_share(self) -> float:
-        """Share of a batch whose goal is one that was achieved, before `met_weight` refuses."""
-        share = getattr(self._strategy, "achieved_share", 1.0)
-        return self.relabel_share * (share(self._ring.stored) if callable(share) else share)
 
     @property
     def size(self) -> int:

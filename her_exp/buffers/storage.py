@@ -97,7 +97,6 @@ class StepRing:
         self.newest = -1  # row written last
         self.filled = 0  # rows that hold something
         self.steps = 0  # steps that can be drawn, over all lanes
-        self.stored = 0  # steps ever stored, those overwritten since included
 
     @staticmethod
     def nbytes(fields: Mapping[str, tuple[int, np.dtype[Any]]], lanes: int, rows: int) -> int:
@@ -119,9 +118,7 @@ class StepRing:
         self.newest = (self.newest + 1) % self.rows
         if self.filled == self.rows:  # the oldest row is overwritten, its step is gone
             self.steps -= int(np.count_nonzero(self._left[:, self.newest]))
-        new = self.lanes - int(np.count_nonzero(starts))
-        self.steps += new
-        self.stored += new
+        self.steps += self.lanes - int(np.count_nonzero(starts))
         self.filled = min(self.filled + 1, self.rows)
         self._length = np.where(starts, 0, self._length + 1)
         self._since[:, self.newest] = self._length
@@ -196,7 +193,6 @@ class StepRing:
             "newest": self.newest,
             "filled": self.filled,
             "steps": self.steps,
-            "stored": self.stored,
         }
 
     def part(self, array: Array) -> torch.Tensor:
@@ -220,4 +216,3 @@ class StepRing:
         self._length = state["length"].numpy().copy()
         self.newest, self.filled = int(state["newest"]), int(state["filled"])
         self.steps = int(state["steps"])
-        self.stored = int(state.get("stored", self.steps))  # older checkpoints do not say

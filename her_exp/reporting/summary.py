@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from her_exp.hints import printable
 from her_exp.reporting.sections import TOO_SURE, Content, count, seeds_of, share, spread, sure
 
 _WIDEST = 60  # characters of a group's label
@@ -20,7 +21,7 @@ def lines(content: Content) -> list[str]:
         ])  # fmt: skip
     shown = _aligned(rows) if content.final else []
     shown += [] if all(map(sure, content.final)) else [TOO_SURE]
-    return [*map(_printable, [*shown, content.states])]
+    return [*map(printable, [*shown, content.states])]
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
@@ -29,8 +30,3 @@ def _aligned(rows: list[list[str]]) -> list[str]:
         "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-
-
-def _printable(line: str) -> str:
-    """A stranger's label must not move a terminal's cursor."""
-    return "".join(sign if sign.isprintable() else "?" for sign in line)
