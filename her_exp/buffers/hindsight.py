@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from her_exp.buffers import goals
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, LastDraw, MixedGoals, as_mixed
+from her_exp.buffers.rare import RareGoals
 from her_exp.buffers.steps import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps, stored_fields
 from her_exp.buffers.storage import StepRing
 from her_exp.buffers.workspace import Workspace, first_of_each
@@ -35,6 +36,8 @@ class HindsightReplayBuffer:
         met_weight: weight of relabelled steps whose goal was met before the step already, against 1 of
             all others; in [0.001, 1]. They teach to stay, of which little is left to learn where most
             steps move nothing.
+        rare_weight: weight at most of achieved goals that are often asked for and seldom achieved; at
+            least its inverse of the others (see `rare.RareGoals`). At least 1, which turns it off.
         info_keys: info fields that `compute_reward` reads; stored with each step.
         spaces: spaces of one lane.
         goal_functions: reward and termination of a batch of goals.
@@ -54,6 +57,7 @@ class HindsightReplayBuffer:
         k: float = 4,
         strategy: str | goals.Strategy = "future",
         met_weight: float = 1.0,
+        rare_weight: float = 1.0,
         info_keys: Sequence[str] = (),
         *,
         spaces: GoalSpaces,
@@ -68,6 +72,7 @@ class HindsightReplayBuffer:
             capacity=capacity,
             k=k,
             met_weight=met_weight,
+            rare_weight=rare_weight,
             num_envs=num_envs,
         )
         if capacity < 2 * num_envs:
@@ -89,6 +94,7 @@ class HindsightReplayBuffer:
         self._steps = StoredSteps(spaces, goal_functions, num_envs, rows, info_keys, reward_range)
         self._ring = self._steps.ring
         discrete = isinstance(spaces.action, gym_spaces.Discrete)
+        self._rare = RareGoals(self._ring, rare_weight) if rare_weight > 1 else None
         self._room = Workspace(self._ring, discrete, torch.device(device))
         self._last: tuple[Index, MixedGoals, int, tuple[int, int]] | None = None
         self._metrics: dict[str, float] = {}  # of the last draw before a state was loaded
@@ -167,15 +173,24 @@ class HindsightReplayBuffer:
     def _choose(self, rows: Index, left: Index, relabelled: Index) -> MixedGoals:
         """Choose the rows that lend their goals to the steps at `relabelled`; may draw those anew."""
         chosen = self._strategy_of(rows[relabelled], left[relabelled])
-        if self._met_weight == 1.0:
+        if self._met_weight == 1.0 and self._rare is None:
             return chosen
-        again = np.flatnonzero(self._refused(rows[relabelled], chosen))
-        while again.size:
-            at = relabelled[again]
-            rows[at], left[at] = self._draw(again.size)
-            other = self._strategy_of(rows[at], left[at])
-            chosen.rows[again], chosen.asked[again] = other
-            again = again[self._refused(rows[at], other)]
+        if self._rare is not None:
+            self._rare.update()
+        refused = ~self._kept(rows[relabelled], chosen)
+        for asked in (False, True):  # drawn anew among their own kind: its share stays
+            again = np.flatnonzero(refused & (chosen.asked == asked))
+            share = 1.0  # of what is drawn that is kept
+            while again.size:
+                drawn = self._draw(int(np.clip(again.size / share, 64, 65536)))
+                other = self._strategy_of(*drawn)
+                fit = np.flatnonzero(other.asked == asked)
+                fit = fit[self._kept(drawn[0][fit], MixedGoals(other.rows[fit], other.asked[fit]))]
+                share = (fit.size + 1) / (other.rows.size + 1)
+                now, again = again[: fit.size], again[fit.size :]
+                fit = fit[: now.size]
+                rows[relabelled[now]], left[relabelled[now]] = drawn[0][fit], drawn[1][fit]
+                chosen.rows[now] = other.rows[fit]
         return chosen
 
     def _strategy_of(self, rows: Index, left: Index) -> MixedGoals:
@@ -189,13 +204,21 @@ class HindsightReplayBuffer:
             )
         return chosen
 
-    def _refused(self, rows: Index, chosen: MixedGoals) -> NDArray[np.bool_]:
-        """Say which steps (b,) lose by `met_weight`: their goal is worth what it can be, before them."""
-        lost = self._generator.random(len(rows)) >= self._met_weight
-        before = self._ring.gather(torch.from_numpy(rows), "achieved_goal")
-        goal = self._steps.goals_at(chosen)
-        met = self._judge(before, goal, rows)[0] >= self._judge(goal, goal, rows)[0]
-        return np.asarray(lost & met.numpy())
+    def _kept(self, rows: Index, chosen: MixedGoals) -> NDArray[np.bool_]:
+        """Say which steps (b,) keep the goals chosen for them, by `rare_weight` and `met_weight`."""
+        kept = np.ones(len(rows), bool)
+        if self._rare is not None:
+            achieved = np.flatnonzero(~chosen.asked)
+            chances = self._rare.chances(chosen.rows[achieved])
+            kept[achieved] = self._generator.random(len(achieved)) < chances
+        lost = np.flatnonzero(kept)
+        lost = lost[self._generator.random(len(lost)) >= self._met_weight]
+        if lost.size:  # those among them whose goal was met before the step
+            before = self._ring.gather(torch.from_numpy(rows[lost]), "achieved_goal")
+            goal = self._steps.goals_at(MixedGoals(chosen.rows[lost], chosen.asked[lost]))
+            worth = self._judge(before, goal, rows[lost])[0]
+            kept[lost] = (worth < self._judge(goal, goal, rows[lost])[0]).numpy()
+        return kept
 
     def _relabel(
         self, rows: Index, chosen: MixedGoals, shape: tuple[int, int], virtual: int
@@ -270,10 +293,13 @@ class HindsightReplayBuffer:
         return self._steps.state_dict() | {
             "generator": self._generator.bit_generator.state,
             "metrics": self.metrics(),
+            "rare": None if self._rare is None else self._rare.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore `state_dict`; ValueError unless spaces, lanes and capacity are the same."""
         self._steps.load_state_dict(state)
+        if self._rare is not None and state.get("rare") is not None:
+            self._rare.load_state_dict(state["rare"])
         self._generator.bit_generator.state = state["generator"]
         self._last, self._metrics = None, dict(state["metrics"])
