@@ -20,7 +20,6 @@ from her_exp.buffers.rare import RareGoals
 from her_exp.buffers.steps import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps, stored_fields
 from her_exp.buffers.storage import StepRing
 from her_exp.buffers.workspace import Workspace, first_of_each
-from her_exp.distance import DistanceGoal
 from her_exp.ranges import check_ranges
 from her_exp.types import Batch, GoalFunctions, GoalSpaces, Observation, Step, UserError
 
@@ -88,8 +87,7 @@ class HindsightReplayBuffer:
         self._strategy = STRATEGIES[strategy] if isinstance(strategy, str) else strategy
         self.achieved_share = self.relabel_share * getattr(self._strategy, "achieved_share", 1.0)
         self._met_weight = met_weight
-        self._functions, self._generator = goal_functions, generator
-        self._goal_shape = spaces.goal.shape or ()
+        self._generator = generator
         rows = capacity // num_envs
         self._steps = StoredSteps(spaces, goal_functions, num_envs, rows, info_keys, reward_range)
         self._ring = self._steps.ring
@@ -216,8 +214,8 @@ class HindsightReplayBuffer:
         if lost.size:  # those among them whose goal was met before the step
             before = self._ring.gather(torch.from_numpy(rows[lost]), "achieved_goal")
             goal = self._steps.goals_at(MixedGoals(chosen.rows[lost], chosen.asked[lost]))
-            worth = self._judge(before, goal, rows[lost])[0]
-            kept[lost] = (worth < self._judge(goal, goal, rows[lost])[0]).numpy()
+            worth = self._steps.judge(before, goal, rows[lost])[0]
+            kept[lost] = (worth < self._steps.judge(goal, goal, rows[lost])[0]).numpy()
         return kept
 
     def _relabel(
@@ -227,7 +225,7 @@ class HindsightReplayBuffer:
         signals = first_of_each(self._room.fields["signals"], shape, virtual)
         goal = self._steps.goals_at(chosen)
         achieved = first_of_each(self._room.achieved, shape, virtual).reshape(len(goal), -1)
-        reward, terminated = self._judge(achieved, goal, rows)
+        reward, terminated = self._steps.judge(achieved, goal, rows)
         reward = reward.view(shape[0], virtual) + signals[..., EXTRA]
         if self._steps.reward_range is not None:
             self._steps.check_range(reward.numpy(), "relabelling gave")
@@ -236,24 +234,6 @@ class HindsightReplayBuffer:
         signals[..., REWARD] = reward
         signals[..., TERMINATED] = torch.maximum(
             terminated.view(shape[0], virtual), signals[..., CRASH]
-        )
-
-    def _judge(
-        self, achieved: torch.Tensor, goal: torch.Tensor, rows: Index
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reward and termination, float32 (b,), of goals (b, goal_dim)."""
-        distance: DistanceGoal | None = getattr(self._functions, "distance", None)
-        if distance is not None:
-            return distance(achieved, goal)
-        # In the env's own shape of a goal: a function may reduce over any of its axes.
-        shape = (-1, *self._goal_shape)
-        reached, asked = achieved.numpy().reshape(shape), goal.numpy().reshape(shape)
-        info = self._steps.info_at(rows)
-        reward = self._functions.reward(reached, asked, info)
-        terminated = self._functions.terminated(reached, asked, info)
-        return (
-            torch.from_numpy(np.array(reward, np.float32)),
-            torch.from_numpy(np.array(terminated, np.float32)),
         )
 
     @property
