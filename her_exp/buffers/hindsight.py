@@ -47,7 +47,7 @@ class HindsightReplayBuffer:
 
     Attributes:
         relabel_share: k / (k + 1), the share of a batch that gets a goal of another row.
-        achieved_share: share of a batch whose goal is one that was achieved, before `met_weight` refuses.
+        achieved_share: share of a batch whose goal is one that was achieved.
     """
 
     def __init__(
