@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from oracle import STRATEGIES, Goal, Oracle, Rig, State, p_value
 from test_met_weight import met
 
-from her_exp.buffers.rare import BINS
+from her_exp.buffers.rare import BINS, RareGoals
+from her_exp.buffers.storage import StepRing
+from her_exp.types import UserError
 
 Pair = tuple[State, Goal]
 MOST = 8.0
 
 
-def share_in_bin(numbers: Sequence[float], number: float, low: float, high: float) -> float:
-    """How many of `numbers` lie in the same of the bins between `low` and `high`."""
-    width = (high - low) / BINS
+def share_in_bin(numbers: Sequence[float], number: float, low: float, width: float) -> float:
+    """How many of `numbers` lie in the same of the bins from `low` on."""
 
     def bin_of(x: float) -> int | None:
-        place = (x - low) / width
-        if not 0 <= place <= BINS * (1 + 1e-9):
-            return None
-        return min(int(place), BINS - 1)  # the last bin holds its end
+        place = math.floor((x - low) / width)
+        return place if 0 <= place < BINS else None
 
     mine = bin_of(number)
     return 0.0 if mine is None else sum(bin_of(x) == mine for x in numbers) / len(numbers)
@@ -40,13 +42,12 @@ def weights(oracle: Oracle, most: float) -> dict[State, float]:
         for d in range(len(np.ravel(state.achieved))):
             achieved = [float(np.ravel(s.achieved)[d]) for s in live]
             asked = [float(np.ravel(s.desired)[d]) for s in live]
-            low, high = min(asked), max(asked)
-            least = max((max(achieved) - min(achieved)) / 100, 1e-6)
-            if high - low < least:
-                middle = (low + high) / 2
-                low, high = middle - least / 2, middle + least / 2
+            narrow = (max(achieved) - min(achieved)) / 100
+            narrow = max(narrow, 1e-6 * max(1.0, abs(max(asked))))
+            width = max((max(asked) - min(asked)) / (BINS - 1), narrow)
+            low = (min(asked) + max(asked) - width * BINS) / 2
             own = float(np.ravel(state.achieved)[d])
-            above, below = (share_in_bin(n, own, low, high) for n in (asked, achieved))
+            above, below = (share_in_bin(n, own, low, width) for n in (asked, achieved))
             weight *= min(max(above / below if below else 0.0, 1 / most), most)
         found[state] = min(max(weight, 1 / most), most)
     return found
@@ -90,40 +91,123 @@ def test_pairs_come_by_their_weight(strategy: str, met_weight: float, kind: str)
     assert p_value(chi2, len(expected) - 1) > 1e-6
 
 
-def test_rows_written_since_the_last_count_are_weighed_by_it() -> None:
-    """Between two counts the bins stand still, also while the ring is written over."""
-    rig = rig_of(capacity=60, lanes=3).add(100)
-    rig.check(10)
-    rare = rig.buffer._rare
-    for _ in range(8):
-        ratio, counted = rare._ratio.copy(), rare._counted
-        rig.add(2)
+def fresh(rig: Rig) -> RareGoals:
+    """The weights of all rows by the bins of the last count, worked out from nothing."""
+    rare, again = rig.buffer._rare, RareGoals(rig.buffer._ring, MOST)
+    again._low, again._width, again._ratio = rare._low, rare._width, rare._ratio
+    again._top = 0.0
+    again._weigh(rig.buffer._ring.filled)
+    return again
+
+
+def test_counts_stand_still_for_a_while_and_new_rows_are_weighed_by_them() -> None:
+    """Also while the ring is written over, many times, and where several rows came between two draws."""
+    rig = rig_of(capacity=1500, lanes=3, lengths=(5, 8)).add(600)
+    rare, counts, live = rig.buffer._rare, [], rig.buffer._ring.rows * 3
+    for round_ in range(120):
+        rig.add(1 + round_ % 3)
         rig.check(10)
-        if rare._counted == counted:
-            assert np.array_equal(rare._ratio, ratio)
-        kept = rare._weights.copy(), rare._top
-        rare._weigh(rig.buffer._ring.filled)
-        live = rare._newest(rig.buffer._ring.filled).reshape(-1)
-        assert np.array_equal(kept[0].reshape(-1)[live], rare._weights.reshape(-1)[live])
-        assert rare._top == kept[1] >= rare._weights.reshape(-1)[live].max()
-        assert (rare.chances(live) <= 1).all()
+        rows = rare._newest(np.arange(rig.buffer._ring.filled)).reshape(-1)
+        again = fresh(rig)
+        assert np.array_equal(rare.chances(rows) * rare._top, again.chances(rows) * again._top)
+        assert rare._top >= again._top
+        if not counts or rare._counted != counts[-1]:
+            assert rare._top == again._top
+            counts.append(rare._counted)
+    gaps = np.diff(counts)
+    assert len(gaps) > 5
+    assert (gaps > live / 40).all()
+    assert (gaps < live / 25).all()  # as new rows in the ring are, however long the run
 
 
-@pytest.mark.parametrize("steps", [3, 40])
-def test_a_restored_buffer_goes_on_with_the_same_draws(steps: int) -> None:
-    rig = rig_of(capacity=30, lanes=2, met_weight=0.3, strategy="future_actual").add(steps)
-    for _ in range(3):  # written to since it was counted
-        rig.check(20)
-        rig.add(1)
+def test_a_count_of_some_rows_is_like_one_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Episodes of one length in lock step: equal strides would meet the same steps of each."""
+    rig = rig_of(capacity=4000, lanes=2, lengths=(9,), ends=("timeout",)).add(1990)
+    rig.check(10)
+    ratio = rig.buffer._rare._ratio
+    for counted in (800, 400):  # every 5th, every 10th row
+        monkeypatch.setattr("her_exp.buffers.rare._COUNTED", counted)
+        some = RareGoals(rig.buffer._ring, MOST)
+        some._count()
+        mass = np.abs(np.log(some._ratio[:, 1:-1] / ratio[:, 1:-1]))
+        assert np.median(mass) < 0.5
+
+
+def test_neighbours_of_what_is_asked_for_are_not_outside() -> None:
+    """A box at rest stands a rounding error above or below the one height that is asked for."""
+    rng = np.random.default_rng(0)
+    ring = StepRing(
+        {"achieved_goal": (2, np.dtype(np.float32)), "desired_goal": (2, np.dtype(np.float32))},
+        ("desired_goal",), ("achieved_goal",), lanes=1, rows=2000,
+    )  # fmt: skip
+    for t in range(2000):
+        height = 0.0 if t % 100 == 0 else 0.42469 + rng.normal(0, 1e-6)
+        asked = [0.42469, 0.42469 if t % 2 else rng.uniform(0.42469, 0.87)]
+        ring.advance(
+            {"achieved_goal": np.array([[height, height]]), "desired_goal": np.array([asked])},
+            np.array([t == 0]),
+        )
+    rare = RareGoals(ring, 20)
+    rare.update()
+    rows = np.arange(2000)
+    rest = ring.gather(torch.from_numpy(rows), "achieved_goal")[:, 0].numpy() > 0.4
+    assert len(set(rare.chances(rows[rest]).tolist())) == 1
+    assert rare.chances(rows[rest])[0] > 10 * rare.chances(rows[~rest])[0]
+
+
+@pytest.mark.parametrize("kind", ["float", "int"])
+def test_a_restored_buffer_goes_on_with_the_same_draws(kind: str) -> None:
+    world = {"capacity": 900, "lanes": 3, "strategy": "future_actual", "kind": kind}
+    rig = rig_of(met_weight=0.3, **world).add(700)
+    rig.check(20)
+    rig.add(2)  # written to since it was counted
     again = rig.new_buffer(seed=99)
-    again.load_state_dict(rig.buffer.state_dict())
+    again.load_state_dict(copy.deepcopy(rig.buffer.state_dict()))
+    counted = again._rare._counted
     for _ in range(6):
         ours, theirs = rig.buffer.sample(16, 2), again.sample(16, 2)
         for one, other in zip(ours, theirs, strict=True):
             assert all(bool((a == b).all()) for a, b in zip(one, other, strict=True))
+        assert again._rare._counted == rig.buffer._rare._counted == counted
         step = rig.world.step()
         for buffer in (rig.buffer, again):
             rig.give(buffer, step)
+
+
+def test_another_weight_on_resume_counts_anew() -> None:
+    rig = rig_of(capacity=900, lanes=3).add(400)
+    rig.check(20)
+    state = rig.buffer.state_dict()
+    rig.arguments["rare_weight"] = 2.0
+    again = rig.new_buffer(seed=9)
+    again.load_state_dict(state)
+    again.sample(20)
+    assert again._rare._ratio.max() <= 2
+    state["rare"] = None  # of a run without it, or older
+    once_more = rig.new_buffer(seed=9)
+    once_more.load_state_dict(state)
+    once_more.sample(20)
+    assert once_more._rare._counted == again._rare._counted > 0
+
+
+@pytest.mark.parametrize("value", [1e12, -3e10, 0.0])
+def test_a_number_that_never_changes_weighs_nothing(value: float) -> None:
+    rig = rig_of(capacity=60)
+    ring = rig.buffer._ring
+    for name in ("achieved_goal", "desired_goal"):
+        key, start, stop = ring.fields[name]
+        ring.arrays[key][..., start:stop] = value
+    rare = RareGoals(ring, 20)
+    rare.update()
+    assert (rare.chances(np.arange(ring.filled)) == 1).all()
+
+
+def test_goals_that_are_no_numbers_end_the_run() -> None:
+    rig = rig_of(capacity=60).add(10)
+    key, start, _ = rig.buffer._ring.fields["achieved_goal"]
+    rig.buffer._ring.arrays[key][0, 3, start] = np.nan
+    with pytest.raises(UserError, match=r"rare_weight: a stored achieved_goal is no finite number"):
+        rig.buffer.sample(10)
 
 
 def test_one_leaves_the_stream_of_draws_as_it_was() -> None:

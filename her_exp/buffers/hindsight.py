@@ -92,6 +92,7 @@ class HindsightReplayBuffer:
         self._steps = StoredSteps(spaces, goal_functions, num_envs, rows, info_keys, reward_range)
         self._ring = self._steps.ring
         discrete = isinstance(spaces.action, gym_spaces.Discrete)
+        self._by_future = strategy in ("future", "future_actual")
         self._rare = RareGoals(self._ring, rare_weight) if rare_weight > 1 else None
         self._room = Workspace(self._ring, discrete, torch.device(device))
         self._last: tuple[Index, MixedGoals, int, tuple[int, int]] | None = None
@@ -180,16 +181,25 @@ class HindsightReplayBuffer:
             again = np.flatnonzero(refused & (chosen.asked == asked))
             share = 1.0  # of what is drawn that is kept
             while again.size:
-                drawn = self._draw(int(np.clip(again.size / share, 64, 65536)))
-                other = self._strategy_of(*drawn)
-                fit = np.flatnonzero(other.asked == asked)
-                fit = fit[self._kept(drawn[0][fit], MixedGoals(other.rows[fit], other.asked[fit]))]
-                share = (fit.size + 1) / (other.rows.size + 1)
-                now, again = again[: fit.size], again[fit.size :]
-                fit = fit[: now.size]
-                rows[relabelled[now]], left[relabelled[now]] = drawn[0][fit], drawn[1][fit]
-                chosen.rows[now] = other.rows[fit]
+                n = int(np.clip(again.size / share, 64, 65536))
+                drawn, goals = self._propose(n, asked)
+                share = len(drawn) / n or share / 2
+                now, again = again[: len(drawn)], again[len(drawn) :]
+                rows[relabelled[now]] = drawn[: len(now)]
+                chosen.rows[now] = goals[: len(now)]
         return chosen
+
+    def _propose(self, n: int, asked: bool) -> tuple[Index, Index]:
+        """Draw `n` pairs anew; returns rows of steps and of goals of those that are kept and `asked`."""
+        if self._rare is not None and self._by_future and not asked:
+            rows, goals = self._rare.draw_ahead(self._generator, n)
+            chosen = MixedGoals(goals, np.zeros(n, bool))
+            kept = ~self._lost(rows, chosen)
+        else:
+            rows, left = self._draw(n)
+            chosen = self._strategy_of(rows, left)
+            kept = (chosen.asked == asked) & self._kept(rows, chosen)
+        return rows[kept], chosen.rows[kept]
 
     def _strategy_of(self, rows: Index, left: Index) -> MixedGoals:
         steps = DrawnSteps(self._ring, rows, left)
@@ -204,19 +214,22 @@ class HindsightReplayBuffer:
 
     def _kept(self, rows: Index, chosen: MixedGoals) -> NDArray[np.bool_]:
         """Say which steps (b,) keep the goals chosen for them, by `rare_weight` and `met_weight`."""
-        kept = np.ones(len(rows), bool)
+        kept = ~self._lost(rows, chosen)
         if self._rare is not None:
-            achieved = np.flatnonzero(~chosen.asked)
-            chances = self._rare.chances(chosen.rows[achieved])
-            kept[achieved] = self._generator.random(len(achieved)) < chances
-        lost = np.flatnonzero(kept)
-        lost = lost[self._generator.random(len(lost)) >= self._met_weight]
-        if lost.size:  # those among them whose goal was met before the step
-            before = self._ring.gather(torch.from_numpy(rows[lost]), "achieved_goal")
-            goal = self._steps.goals_at(MixedGoals(chosen.rows[lost], chosen.asked[lost]))
-            worth = self._steps.judge(before, goal, rows[lost])[0]
-            kept[lost] = (worth < self._steps.judge(goal, goal, rows[lost])[0]).numpy()
+            chances = self._rare.chances(chosen.rows)
+            kept &= chosen.asked | (self._generator.random(len(rows)) < chances)
         return kept
+
+    def _lost(self, rows: Index, chosen: MixedGoals) -> NDArray[np.bool_]:
+        """Say which steps (b,) lose the goals chosen for them, met before them, by `met_weight`."""
+        lost = self._generator.random(len(rows)) >= self._met_weight
+        at = np.flatnonzero(lost)
+        if at.size:
+            before = self._ring.gather(torch.from_numpy(rows[at]), "achieved_goal")
+            goal = self._steps.goals_at(MixedGoals(chosen.rows[at], chosen.asked[at]))
+            worth = self._steps.judge(before, goal, rows[at])[0]
+            lost[at] = (worth >= self._steps.judge(goal, goal, rows[at])[0]).numpy()
+        return lost
 
     def _relabel(
         self, rows: Index, chosen: MixedGoals, shape: tuple[int, int], virtual: int
