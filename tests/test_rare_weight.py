@@ -120,33 +120,42 @@ def test_counts_stand_still_for_a_while_and_new_rows_are_weighed_by_them() -> No
     assert (gaps < live / 25).all()  # as new rows in the ring are, however long the run
 
 
-def test_a_count_of_some_rows_is_like_one_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Episodes of one length in lock step: equal strides would meet the same steps of each."""
-    rig = rig_of(capacity=4000, lanes=2, lengths=(9,), ends=("timeout",)).add(1990)
-    rig.check(10)
-    ratio = rig.buffer._rare._ratio
-    for counted in (800, 400):  # every 5th, every 10th row
-        monkeypatch.setattr("her_exp.buffers.rare._COUNTED", counted)
-        some = RareGoals(rig.buffer._ring, MOST)
-        some._count()
-        mass = np.abs(np.log(some._ratio[:, 1:-1] / ratio[:, 1:-1]))
-        assert np.median(mass) < 0.5
+def ring_of(rows: list[tuple[float, float]]) -> StepRing:
+    """One lane of rows, each with a number achieved and a number asked for."""
+    one = (1, np.dtype(np.float32))
+    fields = {"achieved_goal": one, "desired_goal": one}
+    ring = StepRing(fields, ("desired_goal",), ("achieved_goal",), lanes=1, rows=len(rows))
+    for number, (achieved, asked) in enumerate(rows):
+        state = {"achieved_goal": np.array([[achieved]]), "desired_goal": np.array([[asked]])}
+        ring.advance(state, np.array([number % 10 == 0]))
+    return ring
 
 
-def test_neighbours_of_what_is_asked_for_are_not_outside() -> None:
+@pytest.mark.parametrize("counted", [800, 400, 200])  # every 5th, 10th, 20th row
+def test_a_count_of_some_rows_is_like_one_of_all(
+    counted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Episodes of ten rows, whose goals tell how far they are: equal strides would meet few of them."""
+    monkeypatch.setattr("her_exp.buffers.rare._COUNTED", counted)
+    asked = np.random.default_rng(0).integers(10, size=400)
+    ring = ring_of([(n % 10, asked[n // 10]) for n in range(4000)])
+    rare = RareGoals(ring, 20)
+    rare.update()
+    chances = rare.chances(np.arange(4000))
+    assert chances.min() > chances.max() / 4
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [lambda n, rng: 0.42469, lambda n, rng: 0.42469 if n % 2 else rng.uniform(0.42469, 0.87)],
+    ids=["one height", "half of them above it"],
+)
+def test_neighbours_of_what_is_asked_for_are_not_outside(asked: Any) -> None:
     """A box at rest stands a rounding error above or below the one height that is asked for."""
     rng = np.random.default_rng(0)
-    ring = StepRing(
-        {"achieved_goal": (2, np.dtype(np.float32)), "desired_goal": (2, np.dtype(np.float32))},
-        ("desired_goal",), ("achieved_goal",), lanes=1, rows=2000,
-    )  # fmt: skip
-    for t in range(2000):
-        height = 0.0 if t % 100 == 0 else 0.42469 + rng.normal(0, 1e-6)
-        asked = [0.42469, 0.42469 if t % 2 else rng.uniform(0.42469, 0.87)]
-        ring.advance(
-            {"achieved_goal": np.array([[height, height]]), "desired_goal": np.array([asked])},
-            np.array([t == 0]),
-        )
+    heights = 0.42469 + rng.normal(0, 1e-6, 2000)
+    heights[::100] = 0.0  # on the floor
+    ring = ring_of([(height, asked(n, rng)) for n, height in enumerate(heights)])
     rare = RareGoals(ring, 20)
     rare.update()
     rows = np.arange(2000)
