@@ -81,6 +81,7 @@ RANGES: dict[str, Range] = {
     "capacity": Range(2),
     "k": _NOT_NEGATIVE,
     "met_weight": Range(0.001, 1),
+    "rare_weight": Range(1, 100),
     # agent
     "hidden_sizes": _COUNT,
     "gamma": Range(0, 1, high_open=True),

@@ -24,16 +24,22 @@ def met(oracle: Oracle, state: State, goal: Goal) -> bool:
 
 
 def chances(oracle: Oracle, weight: float) -> dict[Pair, float]:
-    """The chance of each relabelled pair: that of a plain draw, times `weight` where it is met."""
-    table: dict[Pair, float] = {}
+    """The chance of each relabelled pair: that of a plain draw, times `weight` where it is met.
+
+    Half of the goals are asked for, where any are.
+    """
+    tables: dict[bool, dict[Pair, float]] = {}
     for state in oracle.drawable():
         goals = oracle.allowed_goals(state)
         kinds = Counter(asked for _, asked in goals)
         for goal in goals:
-            plain = 1.0 / len(kinds) / kinds[goal[1]]  # half are asked for, where any are
-            table[state, goal] = plain * (weight if met(oracle, state, goal) else 1.0)
-    total = sum(table.values())
-    return {pair: chance / total for pair, chance in table.items()}
+            chance = (weight if met(oracle, state, goal) else 1.0) / kinds[goal[1]]
+            tables.setdefault(goal[1], {})[state, goal] = chance
+    return {
+        pair: chance / sum(table.values()) / len(tables)
+        for table in tables.values()
+        for pair, chance in table.items()
+    }
 
 
 def rig_of(weight: float, **world: Any) -> Rig:

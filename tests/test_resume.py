@@ -32,6 +32,7 @@ from her_exp.types import UserError
 # --- the matrix: an agent or an env joins by a line ---------------------------------------------
 
 _SUBSET = ["agent.n_critics=3", "agent.target_critics=2", "agent.policy_every=2"]
+_RARE = ["buffer.rare_weight=9", "buffer.met_weight=0.2", "buffer.strategy=future_actual"]
 #: Agents, with the kind of actions that they take.
 AGENTS: dict[str, tuple[str, list[str]]] = {
     "ddpg": ("box", ["agent=ddpg", "agent.random_steps=100"]),
@@ -39,6 +40,7 @@ AGENTS: dict[str, tuple[str, list[str]]] = {
     "sac": ("box", ["agent=sac", "agent.random_steps=100"]),
     "redq": ("box", ["agent=sac", "agent.random_steps=100", *_SUBSET]),
     "tqc": ("box", ["agent=tqc", "agent.random_steps=100", "agent.n_quantiles=5"]),
+    "ddpg_rare": ("box", ["agent=ddpg", "agent.random_steps=100", *_RARE]),
     "ddpg_bfloat16": ("box", ["agent=ddpg", "agent.precision=bfloat16"]),
     "dqn": ("discrete", ["agent=dqn", "agent.epsilon_steps=300"]),
     "qrdqn": ("discrete", ["agent=qrdqn", "agent.epsilon_steps=300", "agent.dueling=true"]),

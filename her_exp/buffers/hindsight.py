@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from her_exp.buffers import goals
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, LastDraw, MixedGoals, as_mixed
+from her_exp.buffers.rare import RareGoals
 from her_exp.buffers.steps import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps, stored_fields
 from her_exp.buffers.storage import StepRing
 from her_exp.buffers.workspace import Workspace, first_of_each
-from her_exp.distance import DistanceGoal
 from her_exp.ranges import check_ranges
 from her_exp.types import Batch, GoalFunctions, GoalSpaces, Observation, Step, UserError
 
@@ -35,6 +35,8 @@ class HindsightReplayBuffer:
         met_weight: weight of relabelled steps whose goal was met before the step already, against 1 of
             all others; in [0.001, 1]. They teach to stay, of which little is left to learn where most
             steps move nothing.
+        rare_weight: weight at most of achieved goals that are often asked for and seldom achieved; at
+            least its inverse of the others (see `rare.RareGoals`). At least 1, which turns it off.
         info_keys: info fields that `compute_reward` reads; stored with each step.
         spaces: spaces of one lane.
         goal_functions: reward and termination of a batch of goals.
@@ -45,7 +47,7 @@ class HindsightReplayBuffer:
 
     Attributes:
         relabel_share: k / (k + 1), the share of a batch that gets a goal of another row.
-        achieved_share: share of a batch whose goal is one that was achieved, before `met_weight` refuses.
+        achieved_share: share of a batch whose goal is one that was achieved.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class HindsightReplayBuffer:
         k: float = 4,
         strategy: str | goals.Strategy = "future",
         met_weight: float = 1.0,
+        rare_weight: float = 1.0,
         info_keys: Sequence[str] = (),
         *,
         spaces: GoalSpaces,
@@ -68,6 +71,7 @@ class HindsightReplayBuffer:
             capacity=capacity,
             k=k,
             met_weight=met_weight,
+            rare_weight=rare_weight,
             num_envs=num_envs,
         )
         if capacity < 2 * num_envs:
@@ -83,12 +87,13 @@ class HindsightReplayBuffer:
         self._strategy = STRATEGIES[strategy] if isinstance(strategy, str) else strategy
         self.achieved_share = self.relabel_share * getattr(self._strategy, "achieved_share", 1.0)
         self._met_weight = met_weight
-        self._functions, self._generator = goal_functions, generator
-        self._goal_shape = spaces.goal.shape or ()
+        self._generator = generator
         rows = capacity // num_envs
         self._steps = StoredSteps(spaces, goal_functions, num_envs, rows, info_keys, reward_range)
         self._ring = self._steps.ring
         discrete = isinstance(spaces.action, gym_spaces.Discrete)
+        self._by_future = strategy in ("future", "future_actual")
+        self._rare = RareGoals(self._ring, rare_weight) if rare_weight > 1 else None
         self._room = Workspace(self._ring, discrete, torch.device(device))
         self._last: tuple[Index, MixedGoals, int, tuple[int, int]] | None = None
         self._metrics: dict[str, float] = {}  # of the last draw before a state was loaded
@@ -167,16 +172,34 @@ class HindsightReplayBuffer:
     def _choose(self, rows: Index, left: Index, relabelled: Index) -> MixedGoals:
         """Choose the rows that lend their goals to the steps at `relabelled`; may draw those anew."""
         chosen = self._strategy_of(rows[relabelled], left[relabelled])
-        if self._met_weight == 1.0:
+        if self._met_weight == 1.0 and self._rare is None:
             return chosen
-        again = np.flatnonzero(self._refused(rows[relabelled], chosen))
-        while again.size:
-            at = relabelled[again]
-            rows[at], left[at] = self._draw(again.size)
-            other = self._strategy_of(rows[at], left[at])
-            chosen.rows[again], chosen.asked[again] = other
-            again = again[self._refused(rows[at], other)]
+        if self._rare is not None:
+            self._rare.update()
+        refused = ~self._kept(rows[relabelled], chosen)
+        for asked in (False, True):  # drawn anew among their own kind: its share stays
+            again = np.flatnonzero(refused & (chosen.asked == asked))
+            share = 1.0  # of what is drawn that is kept
+            while again.size:
+                n = int(np.clip(again.size / share, 64, 65536))
+                drawn, goals = self._propose(n, asked)
+                share = len(drawn) / n or share / 2
+                now, again = again[: len(drawn)], again[len(drawn) :]
+                rows[relabelled[now]] = drawn[: len(now)]
+                chosen.rows[now] = goals[: len(now)]
         return chosen
+
+    def _propose(self, n: int, asked: bool) -> tuple[Index, Index]:
+        """Draw `n` pairs anew; returns rows of steps and of goals of those that are kept and `asked`."""
+        if self._rare is not None and self._by_future and not asked:
+            rows, goals = self._rare.draw_ahead(self._generator, n)
+            chosen = MixedGoals(goals, np.zeros(n, bool))
+            kept = ~self._lost(rows, chosen)
+        else:
+            rows, left = self._draw(n)
+            chosen = self._strategy_of(rows, left)
+            kept = (chosen.asked == asked) & self._kept(rows, chosen)
+        return rows[kept], chosen.rows[kept]
 
     def _strategy_of(self, rows: Index, left: Index) -> MixedGoals:
         steps = DrawnSteps(self._ring, rows, left)
@@ -189,13 +212,24 @@ class HindsightReplayBuffer:
             )
         return chosen
 
-    def _refused(self, rows: Index, chosen: MixedGoals) -> NDArray[np.bool_]:
-        """Say which steps (b,) lose by `met_weight`: their goal is worth what it can be, before them."""
+    def _kept(self, rows: Index, chosen: MixedGoals) -> NDArray[np.bool_]:
+        """Say which steps (b,) keep the goals chosen for them, by `rare_weight` and `met_weight`."""
+        kept = ~self._lost(rows, chosen)
+        if self._rare is not None:
+            chances = self._rare.chances(chosen.rows)
+            kept &= chosen.asked | (self._generator.random(len(rows)) < chances)
+        return kept
+
+    def _lost(self, rows: Index, chosen: MixedGoals) -> NDArray[np.bool_]:
+        """Say which steps (b,) lose the goals chosen for them, met before them, by `met_weight`."""
         lost = self._generator.random(len(rows)) >= self._met_weight
-        before = self._ring.gather(torch.from_numpy(rows), "achieved_goal")
-        goal = self._steps.goals_at(chosen)
-        met = self._judge(before, goal, rows)[0] >= self._judge(goal, goal, rows)[0]
-        return np.asarray(lost & met.numpy())
+        at = np.flatnonzero(lost)
+        if at.size:
+            before = self._ring.gather(torch.from_numpy(rows[at]), "achieved_goal")
+            goal = self._steps.goals_at(MixedGoals(chosen.rows[at], chosen.asked[at]))
+            worth = self._steps.judge(before, goal, rows[at])[0]
+            lost[at] = (worth >= self._steps.judge(goal, goal, rows[at])[0]).numpy()
+        return lost
 
     def _relabel(
         self, rows: Index, chosen: MixedGoals, shape: tuple[int, int], virtual: int
@@ -204,7 +238,7 @@ class HindsightReplayBuffer:
         signals = first_of_each(self._room.fields["signals"], shape, virtual)
         goal = self._steps.goals_at(chosen)
         achieved = first_of_each(self._room.achieved, shape, virtual).reshape(len(goal), -1)
-        reward, terminated = self._judge(achieved, goal, rows)
+        reward, terminated = self._steps.judge(achieved, goal, rows)
         reward = reward.view(shape[0], virtual) + signals[..., EXTRA]
         if self._steps.reward_range is not None:
             self._steps.check_range(reward.numpy(), "relabelling gave")
@@ -213,24 +247,6 @@ class HindsightReplayBuffer:
         signals[..., REWARD] = reward
         signals[..., TERMINATED] = torch.maximum(
             terminated.view(shape[0], virtual), signals[..., CRASH]
-        )
-
-    def _judge(
-        self, achieved: torch.Tensor, goal: torch.Tensor, rows: Index
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reward and termination, float32 (b,), of goals (b, goal_dim)."""
-        distance: DistanceGoal | None = getattr(self._functions, "distance", None)
-        if distance is not None:
-            return distance(achieved, goal)
-        # In the env's own shape of a goal: a function may reduce over any of its axes.
-        shape = (-1, *self._goal_shape)
-        reached, asked = achieved.numpy().reshape(shape), goal.numpy().reshape(shape)
-        info = self._steps.info_at(rows)
-        reward = self._functions.reward(reached, asked, info)
-        terminated = self._functions.terminated(reached, asked, info)
-        return (
-            torch.from_numpy(np.array(reward, np.float32)),
-            torch.from_numpy(np.array(terminated, np.float32)),
         )
 
     @property
@@ -270,10 +286,13 @@ class HindsightReplayBuffer:
         return self._steps.state_dict() | {
             "generator": self._generator.bit_generator.state,
             "metrics": self.metrics(),
+            "rare": None if self._rare is None else self._rare.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore `state_dict`; ValueError unless spaces, lanes and capacity are the same."""
         self._steps.load_state_dict(state)
+        if self._rare is not None and state.get("rare") is not None:
+            self._rare.load_state_dict(state["rare"])
         self._generator.bit_generator.state = state["generator"]
         self._last, self._metrics = None, dict(state["metrics"])

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from gymnasium import spaces as gym_spaces
 
-from her_exp.buffers.goals import MixedGoals
+from her_exp.buffers.goals import Index, MixedGoals
 from her_exp.buffers.storage import StepRing, stored_dtype
+from her_exp.distance import DistanceGoal
 from her_exp.types import Array, GoalFunctions, GoalSpaces, Observation, Step, UserError
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class StoredSteps:
         self.info_keys = tuple(info_keys)
         self.reward_range = reward_range
         self._functions = functions
+        self._goal_shape = spaces.goal.shape or ()
 
     def begin(self, observation: Observation) -> None:
         """Start new episodes in all lanes; episodes still open are closed as they are."""
@@ -159,6 +161,24 @@ class StoredSteps:
     def info_at(self, rows: Array) -> dict[str, Array]:
         """Return the info fields stored with the steps at `rows` (b,), each (b, ...)."""
         return {key: value.reshape(-1, *value.shape[2:])[rows] for key, value in self.info.items()}
+
+    def judge(
+        self, achieved: torch.Tensor, goal: torch.Tensor, rows: Index
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reward and termination, float32 (b,), of goals (b, goal_dim)."""
+        distance: DistanceGoal | None = getattr(self._functions, "distance", None)
+        if distance is not None:
+            return distance(achieved, goal)
+        # In the env's own shape of a goal: a function may reduce over any of its axes.
+        shape = (-1, *self._goal_shape)
+        reached, asked = achieved.numpy().reshape(shape), goal.numpy().reshape(shape)
+        info = self.info_at(rows)
+        reward = self._functions.reward(reached, asked, info)
+        terminated = self._functions.terminated(reached, asked, info)
+        return (
+            torch.from_numpy(np.array(reward, np.float32)),
+            torch.from_numpy(np.array(terminated, np.float32)),
+        )
 
     def check_range(self, reward: Array, who: str) -> None:
         """Raise UserError if a reward lies outside the declared range, or is no number."""

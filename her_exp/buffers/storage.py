@@ -97,6 +97,8 @@ class StepRing:
         self.newest = -1  # row written last
         self.filled = 0  # rows that hold something
         self.steps = 0  # steps that can be drawn, over all lanes
+        self.stored = 0  # steps ever stored, those overwritten since included
+        self.written = 0  # rows ever written in a lane
 
     @staticmethod
     def nbytes(fields: Mapping[str, tuple[int, np.dtype[Any]]], lanes: int, rows: int) -> int:
@@ -118,7 +120,10 @@ class StepRing:
         self.newest = (self.newest + 1) % self.rows
         if self.filled == self.rows:  # the oldest row is overwritten, its step is gone
             self.steps -= int(np.count_nonzero(self._left[:, self.newest]))
-        self.steps += self.lanes - int(np.count_nonzero(starts))
+        new = self.lanes - int(np.count_nonzero(starts))
+        self.steps += new
+        self.stored += new
+        self.written += 1
         self.filled = min(self.filled + 1, self.rows)
         self._length = np.where(starts, 0, self._length + 1)
         self._since[:, self.newest] = self._length
@@ -193,6 +198,8 @@ class StepRing:
             "newest": self.newest,
             "filled": self.filled,
             "steps": self.steps,
+            "stored": self.stored,
+            "written": self.written,
         }
 
     def part(self, array: Array) -> torch.Tensor:
@@ -216,3 +223,5 @@ class StepRing:
         self._length = state["length"].numpy().copy()
         self.newest, self.filled = int(state["newest"]), int(state["filled"])
         self.steps = int(state["steps"])
+        self.stored = int(state.get("stored", self.steps))  # older checkpoints do not say
+        self.written = int(state.get("written", self.filled))
