@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 #: What a line that is a command begins with.
-PROGRAMS = r"(?:python3?|pip|make|tensorboard|her-\w+|ray|\w+/bin/\w+) "
+PROGRAMS = r"(?:PYTHONPATH=scripts )?(?:python3?|pip|make|tensorboard|her-\w+|ray|\w+/bin/\w+) "
 #: What stands before words that are overrides alone.
 OURS = ["python", "-m", "her_exp.train"]
 _OVERRIDE = re.compile(r"[+~]{0,2}[\w./]+=\S+")

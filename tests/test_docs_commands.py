@@ -115,6 +115,11 @@ class Reader:
         if command.text in EXEMPT or (alone and command.text in TRIED):
             return
         TRIED.add(command.text)
+        if words[0] == "PYTHONPATH=scripts":
+            with pytest.MonkeyPatch.context() as here:
+                here.syspath_prepend(ROOT / "scripts")
+                self.obey(Command(command.page, words[1:], command.said))
+            return
         if words[:2] == ["python", "-m"] and words[2].startswith("her_exp."):
             self.ours(words[2].removeprefix("her_exp."), words[3:], command)
         elif words[:3] == ["python", "-m", "pytest"]:
