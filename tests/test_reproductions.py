@@ -136,7 +136,7 @@ def test_goals_from_the_state_before_are_future_one_state_early(
         goals = ring.gather(torch.from_numpy(rows[relabelled] + offset), "achieved_goal")
         assert (batch.goal[torch.from_numpy(relabelled)] == goals).all()
         after = ring.gather(torch.from_numpy(rows[relabelled] + 1), "achieved_goal")
-        reward, terminated = given.buffer._judge(after.clone(), goals, rows[relabelled])
+        reward, terminated = given.buffer._steps.judge(after.clone(), goals, rows[relabelled])
         assert (batch.reward[torch.from_numpy(relabelled)] == reward).all()
         assert (batch.terminated[torch.from_numpy(relabelled)] == terminated).all()
     longest = max(left for left, _ in offsets[HindsightReplayBuffer])
