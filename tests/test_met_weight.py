@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,13 @@ def met(oracle: Oracle, state: State, goal: Goal) -> bool:
     return bool(before >= reached)
 
 
-def chances(oracle: Oracle, weight: float) -> dict[Pair, float]:
+def chances(
+    oracle: Oracle, weight: float, of_achieved: Mapping[State, float] | None = None
+) -> dict[Pair, float]:
     """The chance of each relabelled pair: that of a plain draw, times `weight` where it is met.
 
-    Half of the goals are asked for, where any are.
+    Times the weight of the goal, too, where achieved goals have one. Half of the goals are asked for,
+    where any are.
     """
     tables: dict[bool, dict[Pair, float]] = {}
     for state in oracle.drawable():
@@ -34,12 +38,21 @@ def chances(oracle: Oracle, weight: float) -> dict[Pair, float]:
         kinds = Counter(asked for _, asked in goals)
         for goal in goals:
             chance = (weight if met(oracle, state, goal) else 1.0) / kinds[goal[1]]
+            if of_achieved is not None and not goal[1]:
+                chance *= of_achieved[goal[0]]
             tables.setdefault(goal[1], {})[state, goal] = chance
     return {
         pair: chance / sum(table.values()) / len(tables)
         for table in tables.values()
         for pair, chance in table.items()
     }
+
+
+def assert_drawn_by(expected: Mapping[Pair, float], seen: Counter[Pair]) -> None:
+    assert seen.keys() <= expected.keys()
+    n = sum(seen.values())
+    chi2 = sum((seen[pair] - n * p) ** 2 / (n * p) for pair, p in expected.items())
+    assert p_value(chi2, len(expected) - 1) > 1e-6
 
 
 def rig_of(weight: float, **world: Any) -> Rig:
@@ -61,9 +74,7 @@ def test_pairs_come_by_their_weight(strategy: str, weight: float, kind: str) -> 
                 own[state] += 1
             else:
                 seen[state, goal] += 1
-    n = sum(seen.values())
-    chi2 = sum((seen[pair] - n * p) ** 2 / (n * p) for pair, p in expected.items())
-    assert p_value(chi2, len(expected) - 1) > 1e-6
+    assert_drawn_by(expected, seen)
     # Steps that keep their own goal are drawn as ever.
     states, n = rig.oracle.drawable(), sum(own.values())
     chi2 = sum((own[s] - n / len(states)) ** 2 / (n / len(states)) for s in states)

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from oracle import STRATEGIES, Goal, Oracle, Rig, State, p_value
-from test_met_weight import met
+from oracle import STRATEGIES, Oracle, Rig, State
+from test_met_weight import Pair, assert_drawn_by, chances
 
-from her_exp.buffers.rare import BINS, RareGoals
+from her_exp.buffers.rare import BINS, RareGoals, _rows_at
 from her_exp.buffers.storage import StepRing
 from her_exp.types import UserError
 
-Pair = tuple[State, Goal]
 MOST = 8.0
 
 
@@ -53,24 +52,6 @@ def weights(oracle: Oracle, most: float) -> dict[State, float]:
     return found
 
 
-def chances(oracle: Oracle, most: float, met_weight: float) -> dict[Pair, float]:
-    """The chance of each relabelled pair; goals achieved and asked for keep their shares."""
-    weight = weights(oracle, most)
-    tables: dict[bool, dict[Pair, float]] = {}
-    for state in oracle.drawable():
-        goals = oracle.allowed_goals(state)
-        kinds = Counter(asked for _, asked in goals)
-        for goal in goals:
-            plain = (1.0 if goal[1] else weight[goal[0]]) / kinds[goal[1]]
-            plain *= met_weight if met(oracle, state, goal) else 1.0
-            tables.setdefault(goal[1], {})[state, goal] = plain
-    return {
-        pair: chance / sum(table.values()) / len(tables)
-        for table in tables.values()
-        for pair, chance in table.items()
-    }
-
-
 def rig_of(most: float = MOST, met_weight: float = 1.0, **world: Any) -> Rig:
     changes = {"rare_weight": most, "met_weight": met_weight}
     return Rig(buffer_changes=changes, **world).begin()
@@ -80,15 +61,13 @@ def rig_of(most: float = MOST, met_weight: float = 1.0, **world: Any) -> Rig:
 @pytest.mark.parametrize(("met_weight", "kind"), [(1.0, "float"), (0.2, "float"), (0.5, "int")])
 def test_pairs_come_by_their_weight(strategy: str, met_weight: float, kind: str) -> None:
     rig = rig_of(MOST, met_weight, capacity=20, lanes=2, strategy=strategy, kind=kind).add(30)
-    expected = chances(rig.oracle, MOST, met_weight)
-    assert len(set(weights(rig.oracle, MOST).values())) > 1
+    by_rarity = weights(rig.oracle, MOST)
+    assert len(set(by_rarity.values())) > 1
+    expected = chances(rig.oracle, met_weight, by_rarity)
     seen: Counter[Pair] = Counter()
     while sum(seen.values()) < 40 * len(expected):
         seen.update((s, goal) for s, goal in rig.check(64, 20) if goal is not None)
-    assert seen.keys() <= expected.keys()
-    n = sum(seen.values())
-    chi2 = sum((seen[pair] - n * p) ** 2 / (n * p) for pair, p in expected.items())
-    assert p_value(chi2, len(expected) - 1) > 1e-6
+    assert_drawn_by(expected, seen)
 
 
 def fresh(rig: Rig) -> RareGoals:
@@ -107,7 +86,7 @@ def test_counts_stand_still_for_a_while_and_new_rows_are_weighed_by_them() -> No
     for round_ in range(120):
         rig.add(1 + round_ % 3)
         rig.check(10)
-        rows = rare._newest(np.arange(rig.buffer._ring.filled)).reshape(-1)
+        rows = _rows_at(rig.buffer._ring, np.arange(rig.buffer._ring.filled))
         again = fresh(rig)
         assert np.array_equal(rare.chances(rows) * rare._top, again.chances(rows) * again._top)
         assert rare._top >= again._top
@@ -231,3 +210,18 @@ def test_one_leaves_the_stream_of_draws_as_it_was() -> None:
 def test_what_is_no_weight_is_refused(weight: float) -> None:
     with pytest.raises(ValueError, match="rare_weight"):
         rig_of(weight)
+
+
+def test_a_buffer_that_was_used_draws_from_what_is_restored() -> None:
+    states = []
+    for seed in (3, 4):
+        rig = rig_of(capacity=300, lanes=2, seed=seed, lengths=(4,), ends=("timeout",)).add(100)
+        rig.check(10)
+        states.append(copy.deepcopy(rig.buffer.state_dict()))
+    used, new = rig.new_buffer(seed=9), rig.new_buffer(seed=9)
+    used.load_state_dict(states[0])
+    used.sample(20)
+    for buffer in (used, new):
+        buffer.load_state_dict(states[1])
+    for one, other in zip(used.sample(50)[0], new.sample(50)[0], strict=True):
+        assert bool((one == other).all())

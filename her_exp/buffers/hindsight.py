@@ -176,7 +176,7 @@ class HindsightReplayBuffer:
             return chosen
         if self._rare is not None:
             self._rare.update()
-        refused = ~self._kept(rows[relabelled], chosen)
+        refused = self._refused(rows[relabelled], chosen)
         for asked in (False, True):  # drawn anew among their own kind: its share stays
             again = np.flatnonzero(refused & (chosen.asked == asked))
             share = 1.0  # of what is drawn that is kept
@@ -198,7 +198,7 @@ class HindsightReplayBuffer:
         else:
             rows, left = self._draw(n)
             chosen = self._strategy_of(rows, left)
-            kept = (chosen.asked == asked) & self._kept(rows, chosen)
+            kept = (chosen.asked == asked) & ~self._refused(rows, chosen)
         return rows[kept], chosen.rows[kept]
 
     def _strategy_of(self, rows: Index, left: Index) -> MixedGoals:
@@ -212,13 +212,13 @@ class HindsightReplayBuffer:
             )
         return chosen
 
-    def _kept(self, rows: Index, chosen: MixedGoals) -> NDArray[np.bool_]:
-        """Say which steps (b,) keep the goals chosen for them, by `rare_weight` and `met_weight`."""
-        kept = ~self._lost(rows, chosen)
+    def _refused(self, rows: Index, chosen: MixedGoals) -> NDArray[np.bool_]:
+        """Say which steps (b,) lose the goals chosen for them, by `met_weight` or `rare_weight`."""
+        refused = self._lost(rows, chosen)
         if self._rare is not None:
             chances = self._rare.chances(chosen.rows)
-            kept &= chosen.asked | (self._generator.random(len(rows)) < chances)
-        return kept
+            refused |= ~chosen.asked & (self._generator.random(len(rows)) >= chances)
+        return refused
 
     def _lost(self, rows: Index, chosen: MixedGoals) -> NDArray[np.bool_]:
         """Say which steps (b,) lose the goals chosen for them, met before them, by `met_weight`."""

@@ -32,7 +32,7 @@ class _Ahead(NamedTuple):
     @classmethod
     def of(cls, ring: StepRing, weights: NDArray[np.float32]) -> _Ahead:
         age = np.arange(ring.filled)[::-1]
-        rows = ring.rows_back(age[None, :], np.arange(ring.lanes)[:, None]).reshape(-1)
+        rows = _rows_at(ring, age)
         left = ring.left(rows, np.tile(age, ring.lanes)).astype(np.int64)
         goals = np.cumsum(weights.reshape(-1)[rows], dtype=np.float64)
         ahead = goals[np.arange(len(rows)) + left] - goals
@@ -45,6 +45,11 @@ class _Ahead(NamedTuple):
         aim = sums[0] + generator.random(n) * (sums[1] - sums[0])
         goal = np.searchsorted(self.goals, aim, side="right")
         return self.rows[at], self.rows[np.clip(goal, at + 1, at + left)]
+
+
+def _rows_at(ring: StepRing, ages: Index) -> Index:
+    """Flat rows, lane by lane, so many rows before the newest ones."""
+    return ring.rows_back(ages[None, :], np.arange(ring.lanes)[:, None]).reshape(-1)
 
 
 class RareGoals:
@@ -64,9 +69,8 @@ class RareGoals:
     def __init__(self, ring: StepRing, most: float):
         self._ring, self._most = ring, most
         self._weights = np.ones((ring.lanes, ring.stride), np.float32)
-        self._low = self._width = np.zeros(
-            0
-        )  # (goal_dim,) where the first bin begins, how wide it is
+        # (goal_dim,) where the first bin begins, how wide it is
+        self._low = self._width = np.zeros(0)
         self._ratio = np.zeros((0, BINS + 2))  # (goal_dim, bins), the first and the last: outside
         self._counted = 0  # steps stored when the bins were counted last
         self._weighed = 0  # rows of a lane written when they were weighed last
@@ -107,7 +111,7 @@ class RareGoals:
         ages = np.arange(0, ring.filled, every)
         # Episodes may be of one length: equal strides would meet the same few of their steps.
         ages = np.minimum(ages + np.arange(len(ages)) * 2654435761 // 128 % every, ring.filled - 1)
-        rows = self._newest(ages).reshape(-1)
+        rows = _rows_at(ring, ages)
         achieved, asked = self._goals(rows, "achieved_goal"), self._goals(rows, "desired_goal")
         low, high = asked.min(0), asked.max(0)
         # What is asked for may be one number but for rounding (a height): its bin holds its neighbours.
@@ -125,7 +129,7 @@ class RareGoals:
 
     def _weigh(self, newest: int) -> None:
         """Weigh the goals of the `newest` rows of each lane."""
-        rows = self._newest(np.arange(newest)).reshape(-1)
+        rows = _rows_at(self._ring, np.arange(newest))
         logs, bound = np.log(self._ratio), np.log(self._most)  # a product of many could overflow
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
@@ -134,10 +138,6 @@ class RareGoals:
             self._weights.reshape(-1)[some] = weights
         self._top = max(self._top, float(self._weights.reshape(-1)[rows].max()))
         self._weighed = self._ring.written
-
-    def _newest(self, ages: Index) -> Index:
-        """Flat rows (lanes, ages) so many rows before the newest ones."""
-        return self._ring.rows_back(ages[None, :], np.arange(self._ring.lanes)[:, None])
 
     def _goals(self, rows: Index, name: str) -> Floats:
         goals = self._ring.gather(torch.from_numpy(rows), name).numpy().astype(np.float64)
@@ -162,6 +162,7 @@ class RareGoals:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore `state_dict`; the ring is restored already. What another `most` made counts nothing."""
+        self._ahead = None
         if state["most"] != self._most:
             return
         self._low, self._width, self._ratio = (
