@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
+
+# The asserts of kits tell what was compared, as those of tests do.
+pytest.register_assert_rewrite(*(path.stem for path in Path(__file__).parent.glob("*_kit.py")))
 
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -45,6 +49,15 @@ def tiny() -> list[str]:
         "trainer.total_steps=300", "trainer.learning_starts=100", "trainer.batch_size=32",
         "trainer.eval_every=150", "trainer.eval_episodes=4", "agent.hidden_sizes=[16]",
     ]  # fmt: skip
+
+
+@pytest.fixture
+def torch_as_before() -> Iterator[None]:
+    """A run sets threads and the treatment of tiny numbers for its whole process, which is ours."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
 
 
 class LaneEnv(VectorEnv[Any, Any, Any]):

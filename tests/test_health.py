@@ -20,7 +20,7 @@ import torch
 from agents_kit import sac, tqc
 from broken_envs import Line
 from omegaconf import OmegaConf
-from test_resume import checkpoints, differences, last_state, numbers
+from runs_kit import checkpoints, differences, last_state, numbers
 
 from her_exp.agents.sac import SAC
 from her_exp.build import make_trainer

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_resume import checkpoints, differences, numbers
+from runs_kit import checkpoints, differences, numbers
 
 from her_exp.checkpoint import load
 

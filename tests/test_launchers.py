@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from fake_slurm import NAMES
+from runs_kit import checkpoints, numbers
 from test_kill import Nursery
-from test_resume import checkpoints, numbers
 from test_sweep_again import TINY, status, words
 
 #: Long enough to be met in the middle.

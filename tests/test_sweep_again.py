@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from runs_kit import checkpoints, numbers
 from test_kill import TOOLS, Nursery
-from test_resume import checkpoints, numbers
 
 TINY = [
     "trainer.total_steps=300", "trainer.learning_starts=60", "trainer.batch_size=16",
