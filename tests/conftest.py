@@ -14,6 +14,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
+from nursery import Nursery
 
 # The asserts of kits tell what was compared, as those of tests do.
 pytest.register_assert_rewrite(*(path.stem for path in Path(__file__).parent.glob("*_kit.py")))
@@ -58,6 +59,21 @@ def torch_as_before() -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    """Where the commands of a file are born."""
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
+@pytest.fixture
+def cwd(tmp_path: Path) -> Path:
+    """Where a command of the nursery runs; it writes `out` and `err` beside this folder."""
+    (tmp_path / "cwd").mkdir()
+    return tmp_path / "cwd"
 
 
 class LaneEnv(VectorEnv[Any, Any, Any]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +45,7 @@ def numbers(folder: Path) -> list[tuple[int, str, str]]:
     assert rows[0] == ["env_steps", "tag", "value"]
     assert all(len(row) == 3 for row in rows)
     return [(int(step), tag, text) for step, tag, text in rows[1:] if tag[:5] != "time/"]
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "result.json").read_text())

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from docs_pages import OURS, PAGES, ROOT, Command, commands, files, name_of, programs
-from test_kill import Nursery
+from nursery import Nursery
 
 from her_exp.preflight import preflight
 

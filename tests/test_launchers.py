@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fake_slurm import NAMES
+from nursery import Nursery
 from runs_kit import checkpoints, numbers
-from test_kill import Nursery
 from test_sweep_again import TINY, status, words
 
 #: Long enough to be met in the middle.
@@ -33,19 +33,6 @@ class Broken(DDPG):
         if noise_std == 0.3:
             raise RuntimeError("too noisy")
 """
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
-
-
-@pytest.fixture
-def cwd(tmp_path: Path) -> Path:
-    (tmp_path / "cwd").mkdir()
-    return tmp_path / "cwd"
 
 
 @pytest.fixture(scope="module")

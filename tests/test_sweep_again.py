@@ -7,12 +7,12 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from nursery import Nursery
+from plants import TOOLS
 from runs_kit import checkpoints, numbers
-from test_kill import TOOLS, Nursery
 
 TINY = [
     "trainer.total_steps=300", "trainer.learning_starts=60", "trainer.batch_size=16",
@@ -37,19 +37,6 @@ def spoil(trainer):
 around(Trainer, "_collect", before=spoil)
 """
 )
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
-
-
-@pytest.fixture
-def cwd(tmp_path: Path) -> Path:
-    (tmp_path / "cwd").mkdir()
-    return tmp_path / "cwd"
 
 
 @pytest.fixture(scope="module")
