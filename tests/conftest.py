@@ -61,6 +61,13 @@ def torch_as_before() -> Iterator[None]:
     torch.set_flush_denormal(False)
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a run goes; we stand beside it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "run"
+
+
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
     """Where the commands of a file are born."""
