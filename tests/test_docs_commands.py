@@ -38,8 +38,8 @@ BEFORE = {
         "env.n_bits=6",
     ],
 }
-#: Composed and checked only. Launchers and searches run in test_launchers.py, the envs in
-#: test_robotics.py, test_pool.py and test_parking.py.
+#: Composed and checked only. Launchers and searches run in test_launchers.py and test_optuna.py,
+#: the envs in test_robotics.py, test_pool.py and test_parking.py.
 CHECKED_ONLY = (
     "hydra/launcher=",
     "hydra/sweeper=",
