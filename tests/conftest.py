@@ -62,6 +62,12 @@ def torch_as_before() -> Iterator[None]:
 
 
 @pytest.fixture
+def no_png(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take most of a report's time, and most tests do not look at them."""
+    monkeypatch.setattr("her_exp.reporting.draw.to_png", lambda figure, path: None)
+
+
+@pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a run goes; we stand beside it."""
     monkeypatch.chdir(tmp_path)
