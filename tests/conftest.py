@@ -61,6 +61,15 @@ def torch_as_before() -> Iterator[None]:
     torch.set_flush_denormal(False)
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks as small as those of tests are slower on several."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def no_png(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take most of a report's time, and most tests do not look at them."""
