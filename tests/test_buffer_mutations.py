@@ -16,7 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from oracle import STRATEGIES, FloatGoals, Rig, State, audit, unlike_lanes
+from oracle import STRATEGIES, State
+from oracle_audit import audit
+from oracle_rig import Rig, unlike_lanes
+from oracle_world import FloatGoals
 
 from her_exp.types import Batch, Step
 
