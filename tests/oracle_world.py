@@ -15,6 +15,9 @@ from gymnasium import spaces
 
 from her_exp.types import GoalSpaces, Observation, Step
 
+#: Of worlds: `World.kind`.
+KINDS = ("float", "int", "bytes")
+
 
 class FloatGoals:
     """Goals of two floats; reward and end depend on the order of the arguments and on `info`."""
