@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from gymnasium import spaces
 from torch import nn
@@ -81,6 +82,9 @@ def dueling(seed: int = 0, **settings: Any) -> DQN:
 #: Makers of agents for Discrete actions; the others are for a Box.
 ON_DISCRETE = (dqn, dueling, qrdqn)
 
+BOTH = pytest.mark.parametrize("make", [ddpg, dqn])
+ALL = pytest.mark.parametrize("make", [ddpg, dqn, td3, sac, redq, tqc, dueling, qrdqn])
+
 
 def batches(make: Any, n: int = 1, size: int = 32, seed: int = 0) -> list[Batch]:
     rng = np.random.default_rng(seed)
@@ -135,6 +139,17 @@ def equal(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray):
         return np.array_equal(one, other)
     return bool(one == other)
+
+
+def networks(agent: Any) -> dict[str, tuple[list[Any], list[Any]]]:
+    return {
+        name: (
+            [p.detach().clone() for p in learner.network.parameters()],
+            [p.detach().clone() for p in learner.target.parameters()],
+        )
+        for name, learner in agent.learners.items()
+        if learner.target is not None
+    }
 
 
 def plain_copy(network: nn.Module, layer_norm: bool) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""A goal env that goes wrong on demand, for `test_health.py`."""
+"""A goal env that goes wrong on demand, for the tests of a run's health."""
 
 from __future__ import annotations
 

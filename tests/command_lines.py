@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
+import wrong_settings  # noqa: F401  (enters its kinds, the first in the order of WRONG)
+import wrong_writing  # noqa: F401  (enters its kinds)
 from config_tree import Base, good_value, tree
 from wrong_words import DONE, EITHER, VALUES, WRONG
 

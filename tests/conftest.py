@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
+from nursery import Nursery
+
+# The asserts of kits tell what was compared, as those of tests do.
+pytest.register_assert_rewrite(*(path.stem for path in Path(__file__).parent.glob("*_kit.py")))
 
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -45,6 +50,52 @@ def tiny() -> list[str]:
         "trainer.total_steps=300", "trainer.learning_starts=100", "trainer.batch_size=32",
         "trainer.eval_every=150", "trainer.eval_episodes=4", "agent.hidden_sizes=[16]",
     ]  # fmt: skip
+
+
+@pytest.fixture
+def torch_as_before() -> Iterator[None]:
+    """A run sets threads and the treatment of tiny numbers for its whole process, which is ours."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks as small as those of tests are slower on several."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def no_png(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take most of a report's time, and most tests do not look at them."""
+    monkeypatch.setattr("her_exp.reporting.draw.to_png", lambda figure, path: None)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a run goes; we stand beside it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "run"
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    """Where the commands of a file are born."""
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
+@pytest.fixture
+def cwd(tmp_path: Path) -> Path:
+    """Where a command of the nursery runs; it writes `out` and `err` beside this folder."""
+    (tmp_path / "cwd").mkdir()
+    return tmp_path / "cwd"
 
 
 class LaneEnv(VectorEnv[Any, Any, Any]):

@@ -20,6 +20,10 @@ from her_exp.config import compose
 from her_exp.evaluation import wilson_interval
 
 Rows = Sequence[tuple[int, str, float]]
+FIGURES = {
+    "success_steps", "success_seconds", "return", "success", "final_distance", "critic_loss",
+    "actor_loss", "q_mean", "improvement", "profile",
+}  # fmt: skip
 
 
 @cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +21,8 @@ from her_exp.evaluate import evaluate_run
 from her_exp.train import train
 from her_exp.validate import validate
 
+pytestmark = pytest.mark.usefixtures("torch_as_before")
+
 POINT = ["env=point_reach", "env.max_steps=10", "env.num_envs=4"]
 
 
@@ -31,15 +32,6 @@ def short(tiny: list[str]) -> list[str]:
         *tiny, "trainer.total_steps=200", "trainer.eval_every=150", "trainer.log_every=50",
         "trainer.updates_per_step=0.5", "trainer.learn_every=8",
     ]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def torch_as_before() -> Iterator[None]:
-    """A run sets threads and the treatment of tiny numbers for its whole process, which is ours."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
 
 
 def run(folder: Path, overrides: list[str]) -> dict[str, list[float]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from docs_pages import OURS, PAGES, ROOT, Command, commands, files, name_of, programs
-from test_kill import Nursery
+from nursery import Nursery
 
 from her_exp.preflight import preflight
 
@@ -38,8 +38,8 @@ BEFORE = {
         "env.n_bits=6",
     ],
 }
-#: Composed and checked only. Launchers and searches run in test_launchers.py, the envs in
-#: test_robotics.py, test_pool.py and test_parking.py.
+#: Composed and checked only. Launchers and searches run in test_launchers.py and test_optuna.py,
+#: the envs in test_robotics.py, test_pool.py and test_parking.py.
 CHECKED_ONLY = (
     "hydra/launcher=",
     "hydra/sweeper=",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from docs_pages import ROOT
+from nursery import Nursery
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_kill import Nursery
 
 PAGE = (ROOT / "docs/tensorboard.md").read_text()
 NAMED = dict(re.findall(r"^\| `(\w+/\w+)` \| (.+) \|$", PAGE, re.MULTILINE))

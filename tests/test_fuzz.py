@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from command_lines import Line, lines
 from config_tree import tree
-from test_kill import Nursery
+from nursery import Nursery
 from wrong_words import DONE, WRONG
 
 #: Far more than any line needs: the machine may be busy.

@@ -1,32 +1,17 @@
-"""EnvPool's lanes play the same tasks as Gymnasium-Robotics, and repeat them under a seed."""
+"""EnvPool's lanes play the same tasks as Gymnasium-Robotics, step by step."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.envs.registration import EnvSpec
-from omegaconf import OmegaConf
+from pool_kit import closed_at_end, needs_envpool, task
 
-from her_exp import contradictions
-from her_exp.config import compose
 from her_exp.envs import pool
-from her_exp.envs.make import GoalTask, choose_backend
-from her_exp.evaluate import evaluate_run
-from her_exp.resume import resume
-from her_exp.train import train
-from her_exp.types import KEYS, UserError
-
-INSTALLED = all(find_spec(name) for name in ("envpool", "gymnasium_robotics"))
-needs_envpool = pytest.mark.skipif(not INSTALLED, reason="needs the extra: pip install '.[fast]'")
+from her_exp.envs.make import GoalTask
+from her_exp.types import KEYS
 
 IDS = [
     *(f"Fetch{task}-v4" for task in ("Reach", "Push", "Slide", "PickAndPlace", "PushDense")),
@@ -39,18 +24,10 @@ MORE = [
 ]  # fmt: skip
 
 
-@cache
-def task(id: str, num_envs: int = 8, **kwargs: Any) -> GoalTask:
-    return GoalTask(id, imports=["gymnasium_robotics"], num_envs=num_envs, **kwargs)
-
-
 @pytest.fixture
 def made() -> Iterator[list[Any]]:
-    """Envs to be closed at the end."""
-    envs: list[Any] = []
-    yield envs
-    for env in envs:
-        env.close()
+    with closed_at_end() as envs:
+        yield envs
 
 
 def towards(observation: dict[str, Any], noise: Any) -> Any:
@@ -61,9 +38,6 @@ def towards(observation: dict[str, Any], noise: Any) -> Any:
     action = noise.copy()
     action[:, : gap.shape[1]] = np.clip(8.0 * gap + 0.3 * action[:, : gap.shape[1]], -1.0, 1.0)
     return action
-
-
-# --- the same task ------------------------------------------------------------------------------
 
 
 def compare(id: str, steps: int, made: list[Any]) -> dict[str, Any]:
@@ -216,176 +190,3 @@ def test_success_at_the_time_limit_terminates_where_success_ends_episodes(made: 
         at_limit += int((terminated & truncated).sum())
         ended = terminated | truncated
     assert at_limit > 0
-
-
-# --- seeds --------------------------------------------------------------------------------------
-
-
-def play(env: Any, steps: int = 60, seed: int | None = 5, lanes: int | None = None) -> list[Any]:
-    rng = np.random.default_rng(0)
-    actions = rng.uniform(-1.0, 1.0, (steps, 8, *(env.single_action_space.shape or ())))
-    out = [env.reset(seed=seed)[0]]
-    for action in actions:
-        observation, reward, *_ = env.step(action[: env.num_envs])
-        out.append(observation | {"reward": reward})
-    return [{key: value[:lanes].tobytes() for key, value in one.items()} for one in out]
-
-
-@needs_envpool
-@pytest.mark.parametrize("id", ["FetchPush-v4", "HandManipulateEgg-v1", "PointMaze_UMaze-v3"])
-def test_a_seed_repeats_every_bit_on_any_number_of_threads_and_lanes(id: str, made: Any) -> None:
-    made += [
-        task(id, 4, num_threads=1).make(),
-        task(id, 4, num_threads=3).make(),
-        task(id, 2).make(),
-    ]
-    one, three, two = made
-    first = play(one)
-    assert play(three) == first
-    assert play(two) == play(one, lanes=2)
-    assert play(one) == first  # after other episodes, in the same env
-    assert play(one, seed=6)[0] != first[0]
-
-
-@needs_envpool
-def test_lanes_differ_and_a_reset_without_seed_goes_on(made: Any) -> None:
-    env = task("FetchReach-v4", 4).make()
-    made.append(env)
-    first = env.reset(seed=0)[0]["desired_goal"]
-    assert len({goal.tobytes() for goal in first}) == 4
-    second = env.reset()[0]["desired_goal"]
-    assert not (first == second).any()
-    env.reset(seed=0)
-    assert (env.reset()[0]["desired_goal"] == second).all()
-    assert (env.reset(seed=[3, 0, 7, 1])[0]["desired_goal"][1] == first[0]).all()
-    with pytest.raises(ValueError, match="2 seeds were given for 4 lanes"):
-        env.reset(seed=[1, 2])
-    with pytest.raises(ValueError, match="options"):
-        env.reset(options={"reset_mask": np.ones(4, bool)})
-
-
-@needs_envpool
-def test_what_a_step_returned_never_changes_later(made: Any) -> None:
-    env = task("FetchReach-v4", 4).make()
-    made.append(env)
-    kept = [env.reset(seed=0)[0]]
-    kept += [env.step(np.ones((4, 4)))[0] for _ in range(60)]
-    copies = [{key: value.copy() for key, value in one.items()} for one in kept]
-    for _ in range(200):
-        env.step(-np.ones((4, 4)))
-    env.reset(seed=1)
-    assert all((a[key] == b[key]).all() for a, b in zip(kept, copies, strict=True) for key in KEYS)
-
-
-@needs_envpool
-def test_threads_are_at_most_one_a_lane_and_one_a_core(
-    made: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
-    read = Path.read_text
-
-    def limited(path: Path, *args: Any, **kwargs: Any) -> str:  # a container of three cores
-        return "300000 100000" if path.name == "cpu.max" else read(path, *args, **kwargs)
-
-    monkeypatch.setattr(Path, "read_text", limited)
-    for threads, wanted in ((None, 3), (2, 2), (64, 4)):
-        env = task("FetchReach-v4", 4, num_threads=threads).make()
-        made.append(env)
-        env.reset(seed=0)
-        assert env._pool.config["num_threads"] == wanted  # type: ignore[attr-defined]
-
-
-@needs_envpool
-def test_steps_before_a_reset_and_actions_of_another_shape_are_refused(made: Any) -> None:
-    env = task("FetchReach-v4", 4).make()
-    made.append(env)
-    with pytest.raises(gym.error.ResetNeeded):
-        env.step(np.zeros((4, 4)))
-    env.reset(seed=0)
-    with pytest.raises(ValueError, match=r"\(3, 4\), expected \(4, 4\)"):
-        env.step(np.zeros((3, 4)))
-
-
-# --- which backend ------------------------------------------------------------------------------
-
-
-@needs_envpool
-@pytest.mark.parametrize(
-    ("id", "kwargs", "wanted"),
-    [
-        ("FetchReach-v4", {}, "envpool"),
-        ("FetchReach-v4", {"max_episode_steps": 20, "reward_type": "dense"}, "envpool"),
-        ("PointMaze_UMaze-v3", {"continuing_task": False}, "envpool"),
-        ("PointMaze_UMaze-v3", {"reset_target": True}, "sync"),
-        ("AntMaze_UMaze-v4", {}, "sync"),
-        ("her_exp/PointReach-v0", {}, "native"),
-        ("Pendulum-v1", {}, "sync"),
-    ],
-)
-def test_auto_takes_it_where_it_has_the_task(id: str, kwargs: Any, wanted: str) -> None:
-    assert GoalTask(id, imports=["gymnasium_robotics"], **kwargs).backend == wanted
-
-
-@needs_envpool
-def test_what_it_cannot_play_is_refused_in_one_line() -> None:
-    for id, kwargs, words in (
-        ("AntMaze_UMaze-v4", {}, "EnvPool has no AntMaze_UMaze-v4, only Fetch, "),
-        ("Pendulum-v1", {}, "EnvPool has no Pendulum-v1, only Fetch, "),
-        ("PointMaze_UMaze-v3", {"reset_target": True}, "does not take reset_target"),
-        ("FetchReach-v4", {"max_episode_steps": -1}, "needs a time limit"),
-    ):
-        with pytest.raises(UserError, match=words) as refused:
-            GoalTask(id, imports=["gymnasium_robotics"], backend="envpool", **kwargs)
-        assert str(refused.value).startswith("env.backend=envpool: ")
-        assert str(refused.value).endswith("or take env.backend=sync")
-        assert "\n" not in str(refused.value)
-    with pytest.raises(UserError, match="does not draw"):
-        task("FetchReach-v4").make(render_mode="rgb_array")
-
-
-def uninstall(patch: pytest.MonkeyPatch) -> None:
-    """As on a machine where it is not installed."""
-    patch.setitem(sys.modules, "envpool", None)
-    pool.not_installed.cache_clear()
-    contradictions._envs.clear()
-
-
-@needs_envpool
-def test_a_run_notes_its_choice_and_only_goes_on_with_it(
-    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["env=gym", "env.id=FetchReach-v4", "env.imports=[gymnasium_robotics]", *tiny]
-    words += ["env.num_envs=2", "env.num_eval_envs=2", "+env.max_episode_steps=10"]
-    train(compose(words), tmp_path, words)
-    assert OmegaConf.load(tmp_path / "config.yaml").env.backend == "envpool"
-    trust = ["gymnasium_robotics"]
-    first = evaluate_run(tmp_path, 4, trust=trust)
-    assert evaluate_run(tmp_path, 4, trust=trust) == first  # the same goals
-    with pytest.MonkeyPatch.context() as patch:
-        uninstall(patch)
-        with pytest.raises(UserError, match=r"^env\.backend=envpool: EnvPool is not installed"):
-            resume(tmp_path, ["trainer.total_steps=400"], trust)
-        capsys.readouterr()
-        assert evaluate_run(tmp_path, 4, trust=trust)["episodes"] == 4
-        assert "EnvPool is not installed" in capsys.readouterr().err
-    pool.not_installed.cache_clear()
-
-
-ROBOTICS_SPEC = EnvSpec("FetchReach-v4", entry_point="gymnasium_robotics.envs:Fetch")
-
-
-def test_without_envpool_auto_is_sync_and_envpool_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    uninstall(monkeypatch)
-    assert choose_backend("auto", ROBOTICS_SPEC, {}) == "sync"
-    with pytest.raises(
-        UserError, match=r"envpool: EnvPool is not installed; .*'her_exp\[fast\]'; or"
-    ):
-        choose_backend("envpool", ROBOTICS_SPEC, {})
-    pool.not_installed.cache_clear()
-
-
-def test_a_task_of_the_same_name_from_elsewhere_is_another_one() -> None:
-    spec = EnvSpec("FetchReach-v4", entry_point="my_lab.envs:Fetch")
-    assert choose_backend("auto", spec, {}) == "sync"

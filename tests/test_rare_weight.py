@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from oracle import STRATEGIES, Oracle, Rig, State
+from oracle import STRATEGIES, Oracle, State
+from oracle_rig import Rig
 from test_met_weight import Pair, assert_drawn_by, chances
 
 from her_exp.buffers.rare import BINS, RareGoals, _rows_at

@@ -18,10 +18,7 @@ from her_exp.report import report  # noqa: E402
 from her_exp.reporting.events import last_picture  # noqa: E402
 from her_exp.reporting.runs import read  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def no_png(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("her_exp.reporting.draw.to_png", lambda figure, path: None)
+pytestmark = pytest.mark.usefixtures("no_png")
 
 
 def events_of(folder: Path) -> EventAccumulator:

@@ -17,13 +17,9 @@ for name in ("plotly", "matplotlib"):
 
 from her_exp.report import command, report  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("no_png")
+
 TOO_SURE = "† fewer than 5 seeds"
-
-
-@pytest.fixture(autouse=True)
-def no_png(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures take most of a report's time, and no test here looks at them."""
-    monkeypatch.setattr("her_exp.reporting.draw.to_png", lambda figure, path: None)
 
 
 def cells(page: str) -> dict[str, list[str]]:

@@ -1,12 +1,9 @@
-"""What a sweep's job may take of the machine, and what a search may vary: no process is started."""
+"""What a sweep's job may take of the machine: no process of a job is started."""
 
 from __future__ import annotations
 
-import json
 import os
-import pickle
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -15,14 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from her_exp import memory, share, sweep, sweep_plan
+from her_exp import memory, share, sweep_plan
 from her_exp.config import CONF_DIR
 from her_exp.preflight import preflight
-from her_exp.run_folder import lock
-from her_exp.search_space import Choice, Interval, corners, dimensions
-from her_exp.signals import SignalWatch, Stopped
 from her_exp.types import UserError
 from hydra_plugins.her_exp.ray_launcher import RayLauncher
 
@@ -256,86 +249,3 @@ def test_values_of_a_sampler_are_checked(word: str, line: str, here: Path) -> No
     with pytest.raises(UserError) as refused:
         preflight([*words, word])
     assert str(refused.value) == line
-
-
-# --- what becomes of jobs ----------------------------------------------------------------------
-
-
-def test_the_last_word_of_a_job_counts() -> None:
-    notes = [
-        sweep.Note("stopped", "a", ""), sweep.Note("done", "b", ""), sweep.Note("failed", "c", ""),
-        sweep.Note("resumed", "a", ""), sweep.Note("skipped", "b", ""), sweep.Note("skipped", "d", ""),
-    ]  # fmt: skip
-    last = {note.folder: note.what for note in sweep.latest(notes)}
-    assert last == {"a": "resumed", "b": "done", "c": "failed", "d": "skipped"}
-
-
-def test_jobs_that_left_no_word(tmp_path: Path) -> None:
-    for name, status in (("a", "running"), ("b", "running"), ("c", "done"), ("d", "running")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "run.lock").touch()
-        (tmp_path / name / "result.json").write_text(json.dumps({"status": status}))
-    with lock(tmp_path / "b"):
-        found = sweep.silent(tmp_path, [sweep.Note("stopped", str(tmp_path / "d"), "")])
-    assert {Path(n.folder).name: n.what for n in found} == {"a": "killed", "b": "running"}
-    assert sweep.table(found, jobs=5)[-1] == "1 killed, 1 running, 3 not begun"
-    assert sweep.table([]) == []
-
-
-def test_a_stop_travels_between_processes() -> None:
-    stop = pickle.loads(pickle.dumps(Stopped(signal.SIGTERM)))
-    assert (stop.code, str(stop)) == (143, "stopped by SIGTERM")
-
-
-def test_under_submitit_its_own_signal_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
-    got: list[int] = []
-    before = {n: signal.signal(n, lambda n, _: got.append(n)) for n in (15, signal.SIGUSR2)}
-    try:
-        with SignalWatch() as watch:
-            os.kill(os.getpid(), signal.SIGTERM)  # Slurm sends it first
-            assert watch.received is None
-            os.kill(os.getpid(), signal.SIGUSR2)
-            assert watch.received == signal.SIGUSR2
-        assert got == [signal.SIGTERM]
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-# --- what a search varies ----------------------------------------------------------------------
-
-
-def parsed(*overrides: str) -> Any:
-    return OverridesParser.create().parse_overrides(list(overrides))
-
-
-def test_dimensions_of_a_search() -> None:
-    space = dimensions(
-        parsed(
-            "a=1,2", "b=choice([8,8],[16])", "c=interval(0.1,1)", "d=tag(log,int(interval(1,64)))",
-            "e=range(1,8,3)", "f=range(0.0,1.0,0.25)", "g=7", "+h=int(interval(2,3))", "i=range(3)",
-        )
-    )  # fmt: skip
-    assert space == {
-        "a": Choice(["1", "2"]),
-        "b": Choice(["[8,8]", "[16]"]),
-        "c": Interval(0.1, 1),
-        "d": Interval(1, 64, log=True),
-        "e": Interval(1, 7, step=3),
-        "f": Interval(0.0, 0.75, step=0.25),
-        "+h": Interval(2, 3),
-        "i": Interval(0, 2, step=1),
-    }
-    whole = {key: isinstance(d, Interval) and isinstance(d.low, int) for key, d in space.items()}
-    assert [key for key, yes in whole.items() if yes] == ["d", "e", "+h", "i"]
-
-
-def test_each_end_of_a_search_is_a_job() -> None:
-    jobs = list(corners(parsed("a=1,2,3", "x=7", "b=interval(0.5,0.9)")))
-    assert jobs == [
-        (["a=1", "x=7", "b=0.5"], "a=1 b=0.5"),
-        (["a=2", "x=7", "b=0.5"], "a=2"),
-        (["a=3", "x=7", "b=0.5"], "a=3"),
-        (["a=1", "x=7", "b=0.9"], "b=0.9"),
-    ]

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_kill import TOOLS, Nursery
-from test_resume import checkpoints, numbers
+from nursery import Nursery
+from plants import TOOLS
+from runs_kit import checkpoints, numbers
+from sweeps_kit import TINY, job, status, words
 
-TINY = [
-    "trainer.total_steps=300", "trainer.learning_starts=60", "trainer.batch_size=16",
-    "trainer.updates_per_step=0.2", "trainer.eval_every=130", "trainer.eval_episodes=2",
-    "trainer.checkpoint_every=100",
-    "trainer.short_checkpoints=true", "trainer.picture=false", "agent.hidden_sizes=[8]",
-    "env.max_steps=10",
-]  # fmt: skip
 SWEEP = ["-m", *TINY, "seed=0,1,2", "sweep=grid"]
 
 #: seed 1 fails while it learns, seed 2 is killed after its second checkpoint.
@@ -40,19 +33,6 @@ around(Trainer, "_collect", before=spoil)
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
-
-
-@pytest.fixture
-def cwd(tmp_path: Path) -> Path:
-    (tmp_path / "cwd").mkdir()
-    return tmp_path / "cwd"
-
-
-@pytest.fixture(scope="module")
 def whole(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sweep that went well; its folder."""
     root = tmp_path_factory.mktemp("whole")
@@ -60,28 +40,11 @@ def whole(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "cwd" / "outputs" / "sweeps" / "grid"
 
 
-def words(cwd: Path, name: str = "err") -> str:
-    """What was printed since the last call."""
-    path = cwd.parent / name
-    text = path.read_text()
-    path.write_text("")
-    return text
-
-
 def table(text: str) -> dict[str, str]:
     """From the last lines on stderr: seed to what became of its job."""
     kinds = "done|skipped|resumed|stopped|failed"
     rows = re.findall(rf"^({kinds}) +\S*seed=(\d)\S*  ", text, re.M)
     return {seed: kind for kind, seed in rows}
-
-
-def job(folder: Path, seed: int) -> Path:
-    (path,) = folder.glob(f"*seed={seed}*")
-    return path
-
-
-def status(folder: Path) -> str:
-    return str(json.loads((folder / "result.json").read_text())["status"])
 
 
 def test_a_sweep_run_again(nursery: Nursery, whole: Path, cwd: Path) -> None:

@@ -3,144 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import pickle
-import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from trust_kit import EVIL, WAYS, Payload, Way, by_resume, made_run, plant, refuse, strangers
 
-from her_exp import evaluate
-from her_exp.config import compose
-from her_exp.resume import request, rerun, resume
-from her_exp.train import _continue, train
 from her_exp.trust import check_trust, load_run_config
 from her_exp.types import UserError
 
-TINY = [
-    "trainer.total_steps=120", "trainer.learning_starts=40", "trainer.batch_size=8",
-    "trainer.updates_per_step=0.1", "trainer.eval_every=null", "trainer.eval_episodes=2",
-    "trainer.checkpoint_every=50",
-    "trainer.short_checkpoints=true", "trainer.picture=false", "agent.hidden_sizes=[8]",
-    "env.max_steps=5", "buffer.capacity=160",
-]  # fmt: skip
-
-#: A module whose import is the harm, and that has an env and a class as well.
-EVIL = """
-import gymnasium, os, pathlib
-pathlib.Path(os.environ["CANARY"]).touch()
-from her_exp.envs.point_reach import PointReachEnv, PointReachVectorEnv
-gymnasium.register("X-v0", PointReachEnv, vector_entry_point=PointReachVectorEnv)
-
-class Thing:
-    def __init__(self, **settings):
-        pass
-"""
-#: A package that a user has good reason to trust.
-OURS = """
-import gymnasium
-import numpy as np
-from her_exp.agents.ddpg import DDPG
-from her_exp.envs.point_reach import PointReachEnv, PointReachVectorEnv
-gymnasium.register("mine/Reach-v0", PointReachEnv, vector_entry_point=PointReachVectorEnv)
-
-class MyDDPG(DDPG):
-    pass
-
-class Newest:
-    def __init__(self, offset: int = 1):
-        self.offset = offset
-
-    def __call__(self, steps, generator):
-        return steps.at(np.minimum(self.offset, steps.left))
-"""
-
-
-@pytest.fixture(autouse=True)
-def torch_as_before() -> Iterator[None]:
-    """A run sets threads and the treatment of tiny numbers for its whole process, which is ours."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
+pytestmark = pytest.mark.usefixtures("torch_as_before")
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("good") / "run"
-    train(compose(TINY), folder, TINY)
-    return folder
+    return made_run(tmp_path_factory.mktemp("good") / "run")
 
 
 @pytest.fixture
 def run(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
-    """A run folder as if it were a stranger's, stopped half-way, and the canary to watch.
-
-    The stranger's modules are there to be imported: what keeps them out is us.
-    """
-    folder, modules, canary = tmp_path / "run", tmp_path / "modules", tmp_path / "canary"
-    shutil.copytree(good, folder)
-    sorted((folder / "checkpoints").glob("state_*.pt"))[-1].unlink()
-    (folder / "result.json").write_text('{"status": "stopped"}')
-    modules.mkdir()
-    (modules / "evilmod.py").write_text(EVIL)
-    (modules / "ourmod.py").write_text(OURS)
-    monkeypatch.syspath_prepend(str(modules))
-    monkeypatch.setenv("CANARY", str(canary))
-    monkeypatch.chdir(tmp_path)
-    yield folder, canary
-    for name in ("evilmod", "ourmod"):
-        sys.modules.pop(name, None)
-    for name in ("X-v0", "mine/Reach-v0"):
-        gymnasium.registry.pop(name, None)
-
-
-def by_evaluate(folder: Path, *trust: str) -> None:
-    evaluate.command([f"run={folder}", "episodes=2", f"trust=[{','.join(trust)}]"])
-
-
-def by_resume(folder: Path, *trust: str) -> None:
-    resume(folder, [], trust)
-
-
-def by_rerun(folder: Path, *trust: str) -> None:
-    cfg, new = rerun(folder, [], trust, None)
-    train(cfg, new)
-
-
-Way = Callable[..., None]
-WAYS = pytest.mark.parametrize("way", [by_evaluate, by_resume, by_rerun])
-
-
-def refuse(way: Way, folder: Path, canary: Path, words: str = "") -> None:
-    """Nothing of the stranger's ran, and one line says what is wrong."""
-    outside = {
-        p for p in folder.parent.rglob("*") if folder not in p.parents and "__pyc" not in str(p)
-    }
-    with pytest.raises(UserError) as refused:
-        way(folder)
-    assert not canary.exists()
-    now = {p for p in folder.parent.rglob("*") if folder not in p.parents and "__pyc" not in str(p)}
-    assert now == outside  # no folder was made for it
-    line = str(refused.value)
-    assert "\n" not in line
-    assert len(line) < 400
-    assert words in line
-
-
-def plant(folder: Path, changes: dict[str, Any]) -> None:
-    cfg = OmegaConf.load(folder / "config.yaml")
-    for key, value in changes.items():
-        OmegaConf.update(cfg, key, value, force_add=True, merge=False)
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
+    with strangers(good, tmp_path, monkeypatch) as run:
+        yield run
 
 
 @WAYS
@@ -257,16 +145,6 @@ def test_planted_in_the_config(route: str, way: Way, run: tuple[Path, Path]) -> 
     assert "evilmod" not in sys.modules
 
 
-class Payload:
-    """Runs a command when it is unpickled."""
-
-    def __init__(self, canary: Path):
-        self.canary = canary
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (f"touch {self.canary}",)
-
-
 #: Some of those above are stopped by Hydra or Gymnasium as well; these are not.
 LIVE = [
     "gymnasium.make", "imports", "a class of the stranger's", "a nested node",
@@ -301,124 +179,6 @@ def test_hydras_own_files_are_never_read(way: Way, run: tuple[Path, Path]) -> No
     (folder / ".hydra" / "config.yaml").unlink()
     if way is not by_resume:  # which is done now
         way(folder)
-
-
-PICKLES: dict[str, Callable[[Any, Path], None]] = {
-    "torch": lambda payload, path: torch.save(payload, path),
-    "torch, the old format": lambda payload, path: torch.save(
-        payload, path, _use_new_zipfile_serialization=False
-    ),
-    "pickle": lambda payload, path: path.write_bytes(pickle.dumps(payload)),
-}
-
-
-@pytest.mark.parametrize("kind", PICKLES)
-@pytest.mark.parametrize("inside", [True, False])
-def test_a_pickled_checkpoint(kind: str, inside: bool, run: tuple[Path, Path]) -> None:
-    folder, canary = run
-    for way, name in ((by_evaluate, "last.pt"), (by_resume, "state_000000000999.pt")):
-        payload: Any = Payload(canary)
-        if inside:
-            payload = {"agent": {"inputs": payload}, "buffer": payload, "about": {}}
-        PICKLES[kind](payload, folder / "checkpoints" / name)
-        refuse(way, folder, canary, f"{name} cannot be read as a checkpoint")
-
-
-@pytest.mark.parametrize("content", [{}, [], 7, {"record": {}}, {"agent": 1, "about": 2}])
-def test_a_checkpoint_of_something_else(content: Any, run: tuple[Path, Path]) -> None:
-    """Plain data that is no state of a run: one line as well, no traceback."""
-    folder, canary = run
-    for way, name in ((by_evaluate, "last.pt"), (by_resume, "state_000000000999.pt")):
-        torch.save(content, folder / "checkpoints" / name)
-        refuse(way, folder, canary, name)
-
-
-@WAYS
-@pytest.mark.parametrize(
-    "text", ["{", "- 1\n- 2\n", "7", "a: !!python/object/apply:os.system ['touch @']\n", "\x00"]
-)
-def test_a_config_that_is_none(text: str, way: Way, run: tuple[Path, Path]) -> None:
-    folder, canary = run
-    (folder / "config.yaml").write_text(text.replace("@", str(canary)))
-    refuse(way, folder, canary)
-
-
-@WAYS
-@pytest.mark.parametrize("part", ["env", "agent", "trainer", "seed", None])
-def test_a_config_that_lacks_a_part(part: str | None, way: Way, run: tuple[Path, Path]) -> None:
-    folder, _ = run
-    cfg = OmegaConf.load(folder / "config.yaml")
-    for key in [part] if part else list(cfg):
-        del cfg[key]
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
-    with pytest.raises(UserError):
-        way(folder)
-
-
-# --- names --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "..", "a/../../x", ".hidden", "-rf"])
-def test_a_name_that_climbs_out(name: str, run: tuple[Path, Path]) -> None:
-    folder, _ = run
-    plant(folder, {"env.name": name})
-    cfg, new = rerun(folder, [], [], None)
-    assert new.resolve().parent.parent.parent == (Path.cwd() / "outputs")
-    assert not new.parent.parent.name.startswith((".", "-"))
-    train(cfg, new)
-    made = {path.name for path in Path.cwd().iterdir()}
-    assert made <= {"run", "modules", "outputs"}
-    by_evaluate(folder)
-    by_resume(folder)
-    assert {path.name for path in Path.cwd().iterdir()} == made
-
-
-@pytest.mark.parametrize("checkpoint", ["../../x", "/etc/passwd", "state_000000000050", "last.pt"])
-def test_a_checkpoints_name_that_climbs_out(checkpoint: str, run: tuple[Path, Path]) -> None:
-    folder, canary = run
-    torch.save(Payload(canary), folder.parent / "x.pt")
-    with pytest.raises(UserError, match="give last or best"):
-        evaluate.command([f"run={folder}", f"checkpoint={checkpoint}"])
-    assert not canary.exists()
-
-
-@pytest.fixture
-def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The command sets up logging for its whole process, which is ours."""
-    handlers: list[logging.Handler] = []
-    level = logging.root.level
-    monkeypatch.setattr(logging.root, "handlers", handlers)
-    yield
-    for handler in handlers:
-        handler.close()
-    logging.root.setLevel(level)
-
-
-@pytest.mark.usefixtures("own_logging")
-def test_a_folder_that_is_no_run_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A typing error in `resume=` writes nothing, neither there nor elsewhere."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "photos").mkdir()
-    for words in (["resume=photos"], ["rerun=photos"], ["resume=nowhere"], ["rerun=nowhere"]):
-        asked = request(words)
-        assert asked is not None
-        with pytest.raises((UserError, SystemExit)):
-            _continue(asked)
-    assert [p.name for p in tmp_path.rglob("*")] == ["photos"]
-
-
-@pytest.mark.usefixtures("own_logging")
-def test_a_rerun_into_a_folder_that_is_taken(run: tuple[Path, Path]) -> None:
-    folder, _ = run
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    asked = request([f"rerun={folder}", f"run_dir={folder}"])
-    assert asked is not None
-    with pytest.raises((UserError, SystemExit)):
-        _continue(asked)
-    now = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert now == before
 
 
 # --- trust --------------------------------------------------------------------------------------

@@ -1,12 +1,10 @@
-"""Values against ranges, types and signatures; fields against one another."""
+"""Values against ranges, fields against one another, and what is said of all that is wrong."""
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -15,7 +13,6 @@ from her_exp.config import compose, composer
 from her_exp.envs.make import GoalTask
 from her_exp.hints import blame_experiment
 from her_exp.ranges import RANGES, check_ranges, complaint
-from her_exp.signatures import arguments, describe, find_class, mismatch
 from her_exp.types import UserError
 from her_exp.validate import validate
 
@@ -208,79 +205,7 @@ def test_every_range_has_words() -> None:
         check_ranges("Someone", kk=1)
 
 
-# --- signatures --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("annotation", "good", "bad"),
-    [
-        (int, [1, -1], [1.0, True, "1", None, [1]]),
-        (float, [1, 1.5], [True, "1", None]),
-        (bool, [True], [1, "true"]),
-        (str, ["a"], [1, None]),
-        (int | None, [1, None], ["a", 1.5]),
-        (Sequence[int], [[1], []], [["a"], 1, "ab", [1.5]]),
-        (list[str], [["a"]], [[1]]),
-        (Iterable[float], [[1, 2.5]], [3]),
-        (tuple[float, float], [[1, 2]], [[1], [1, 2, 3]]),
-        (tuple[int, ...], [[1, 2, 3]], [["a"]]),
-        (Literal["a", "b"], ["a"], ["c", 1]),
-        (dict[str, int], [{"a": 1}], [[1]]),
-        (Path, ["a/b"], [3]),
-        (Any, [1, "a", None], []),
-        (UserError, [{"_target_": "x"}, "a"], []),
-    ],
-)
-def test_types(annotation: Any, good: list[Any], bad: list[Any]) -> None:
-    for value in good:
-        assert mismatch(value, annotation) is None, value
-    for value in bad:
-        assert mismatch(value, annotation) is not None, value
-
-
-def test_type_messages() -> None:
-    assert mismatch(1e5, int) == "must be an integer; write 100000"
-    assert mismatch("futur", Literal["past", "future"]) == (
-        "must be one of past, future; did you mean future?"
-    )
-    assert describe(int | None) == "an integer or null"
-    assert describe(tuple[float, float] | None) == "a list of 2 values or null"
-
-
-class Base:
-    def __init__(self, depth: int, width: int = 3):
-        pass
-
-
-class Child(Base):
-    def __init__(self, name: str, *, size: float = 1.0, **kwargs: Any):
-        super().__init__(**kwargs)
-
-
-class Hungry:
-    def __init__(self, name: str, **kwargs: Any):
-        pass
-
-
-def test_arguments_follow_kwargs_to_the_bases() -> None:
-    child = arguments(Child)
-    assert child.types == {"name": str, "size": float, "depth": int, "width": int}
-    assert child.required == {"name"}
-    assert not child.open
-    assert arguments(Hungry).open
-    assert not arguments(Base).open
-    assert arguments(inspect.signature).types["follow_wrapped"] is Any
-
-
-def test_find_class() -> None:
-    assert find_class("x", "pathlib.Path") is Path
-    for path, words in {
-        "pathlib": "must be a class, this is a module",
-        "pathlib.Pat": "pathlib has no Pat; did you mean Path?",
-        "a b": "must be package.module.Class",
-    }.items():
-        with pytest.raises(UserError, match=re.escape(f"x={path}: {words}")):
-            find_class("x", path)
+# --- experiments -------------------------------------------------------------------------------
 
 
 def test_what_an_experiment_sets_and_what_was_given_are_told_apart() -> None:

@@ -1,0 +1,30 @@
+"""Tasks as EnvPool plays them, where it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from her_exp.envs.make import GoalTask
+
+INSTALLED = all(find_spec(name) for name in ("envpool", "gymnasium_robotics"))
+needs_envpool = pytest.mark.skipif(not INSTALLED, reason="needs the extra: pip install '.[fast]'")
+
+
+@cache
+def task(id: str, num_envs: int = 8, **kwargs: Any) -> GoalTask:
+    return GoalTask(id, imports=["gymnasium_robotics"], num_envs=num_envs, **kwargs)
+
+
+@contextmanager
+def closed_at_end() -> Iterator[list[Any]]:
+    """Envs to be closed at the end."""
+    envs: list[Any] = []
+    yield envs
+    for env in envs:
+        env.close()
