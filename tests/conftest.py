@@ -52,9 +52,12 @@ def tiny() -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def torch_as_before() -> Iterator[None]:
-    """A run sets threads and the treatment of tiny numbers for its whole process, which is ours."""
+    """A run sets threads and the treatment of tiny numbers for its whole process, which is ours.
+
+    For every test: what the next one of a process is depends on how fast the others were.
+    """
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)

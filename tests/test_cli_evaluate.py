@@ -22,8 +22,6 @@ from her_exp.evaluation import wilson_interval
 from her_exp.train import train
 from her_exp.types import UserError
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, run_cli: Any, tiny: list[str]) -> Iterator[Lab]:

@@ -31,8 +31,6 @@ from her_exp.checkpoint import load_policy
 from her_exp.config import compose
 from her_exp.evaluation import wilson_interval
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 

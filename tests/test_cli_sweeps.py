@@ -21,8 +21,6 @@ from cli_kit import Lab, by_tag, equal, policy_of, rows_of
 from omegaconf import OmegaConf
 from runs_kit import result_of
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, run_cli: Any, tiny: list[str]) -> Iterator[Lab]:

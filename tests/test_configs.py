@@ -21,8 +21,6 @@ from her_exp.evaluate import evaluate_run
 from her_exp.train import train
 from her_exp.validate import validate
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
 POINT = ["env=point_reach", "env.max_steps=10", "env.num_envs=4"]
 
 

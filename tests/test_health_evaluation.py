@@ -16,8 +16,6 @@ from her_exp.resume import resume
 from her_exp.signals import Stopped
 from her_exp.train import train
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
 GIVEN_UP = {
     # A native env is saved as it is, wherever the evaluation falls. Evaluations take 10 steps each:
     # at 30, 60, 90, 120 (where a checkpoint is due as well) and at the end, again after each stop.

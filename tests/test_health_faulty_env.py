@@ -20,8 +20,6 @@ from her_exp.rollout import Rollout
 from her_exp.train import train
 from her_exp.types import EnvFailed, UserError
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
 
 @pytest.fixture
 def start(folder: Path) -> Iterator[Start]:

@@ -22,8 +22,6 @@ from her_exp.train import train
 from her_exp.types import EnvFailed, UserError
 from her_exp.validate import validate
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
 
 @pytest.fixture
 def start(folder: Path) -> Iterator[Start]:

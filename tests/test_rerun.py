@@ -16,8 +16,6 @@ from her_exp.run_folder import RunFolder
 from her_exp.train import train
 from her_exp.types import UserError
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:

@@ -21,8 +21,6 @@ from her_exp.signals import SignalWatch, Stopped
 from her_exp.train import train
 from her_exp.trainer import Trainer
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:

@@ -17,8 +17,6 @@ from trust_kit import EVIL, WAYS, Payload, Way, by_resume, made_run, plant, refu
 from her_exp.trust import check_trust, load_run_config
 from her_exp.types import UserError
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -18,8 +18,6 @@ from her_exp.resume import request, rerun
 from her_exp.train import _continue, train
 from her_exp.types import UserError
 
-pytestmark = pytest.mark.usefixtures("torch_as_before")
-
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -87,7 +87,7 @@ def refusal(*overrides: str) -> str:
         ("trainer='a\nb'", "trainer=a b: no such trainer"),
         ("agent.ga\nmma=1", "agent.ga mma=1: the key cannot be read"),
         ("+agent.cool_steps=3", "unknown key agent.cool_steps: agent takes action_l2, "),
-        ("env=gym env.id=FetchReach-v4", "no id is near it"),
+        ("env=gym env.id=Qwyzzyx-v4", "no id is near it"),
         ("env=gym env.id=PointReach-v7", "did you mean her_exp/PointReach-v0? A package"),
     ],
 )
