@@ -169,9 +169,7 @@ class Grid:
     def about(self, runs: Iterable[Run]) -> str:
         """Return what was run, where, and what it took: a paragraph of the page."""
         runs = list(runs)
-        commands = [["python", *s.command(self.args.seeds, self.args.jobs)] for s in self.sweeps]
-        for command in commands:  # the doubles lie beside this file
-            command[:0] = ["PYTHONPATH=scripts"] * any("faulty." in word for word in command)
+        commands = [self._shown(sweep) for sweep in self.sweeps]
         told = [run.story for run in runs]
         commits = sorted({str(s["git_commit"])[:9] + "+" * s["git_changed"] for s in told})
         machines = sorted(
@@ -185,9 +183,15 @@ class Grid:
             f"{', '.join(commits)}. Success: the last policy on {self.args.episodes} goals that training "
             "never saw.",
             *(f"**Missing**: {line}" for line in self.missing),
-            "\n".join(f"    {shlex.join(command)}" for command in commands),
+            "\n".join(f"    {command}" for command in commands),
         ]  # fmt: skip
         return "\n\n".join(lines)
+
+    def _shown(self, sweep: Sweep) -> str:
+        """Return the command line of a sweep, to be typed at the top of the project."""
+        words = sweep.command(self.args.seeds, self.args.jobs)
+        doubles = any("faulty." in word for word in words)  # they lie beside this file
+        return ("PYTHONPATH=scripts " if doubles else "") + shlex.join(["python", *words])
 
 
 def _done(pattern: str) -> Path | None:

@@ -59,7 +59,7 @@ TASKS = {
     "fetch_push_k0": Task(
         ["experiment=fetch_push", "threads=1", "buffer.k=0"], range(1), note="control"
     ),
-    "fetch_pick_and_place": Task(["experiment=fetch_pick_and_place", "threads=1"], range(3), "0.9"),
+    "fetch_pick_and_place": Task(["experiment=fetch_pick_and_place", "threads=1"], range(3)),
     "point_maze": Task(["experiment=point_maze", "threads=1"], range(3)),
     # docs/agents.md
     **{f"point_reach_{agent}": Task([f"agent={agent}"], range(3)) for agent in BOX_AGENTS},

@@ -196,6 +196,12 @@ class Reference:
         std = torch.tensor(np.concatenate([seen.std(0), goal_std]), dtype=torch.float32)
         return ((torch.cat([observation, goal], 1) - mean) / std).clamp(-5.0, 5.0)
 
+    def states(self, batch: Batch) -> tuple[Any, Any]:
+        """What the networks see before and after the steps of a batch."""
+        observations = (batch.observation, batch.next_observation)
+        before, after = (self.normalise(observation, batch.goal) for observation in observations)
+        return before, after
+
     def step(self, name: str, loss: Any) -> None:
         """A step of the network of this name, or of several together: `critic` of critic.0, critic.1."""
         names = [n for n in self.net if n.partition(".")[0] == name]

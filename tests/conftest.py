@@ -16,8 +16,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from nursery import Nursery
 
-# The asserts of kits tell what was compared, as those of tests do.
-pytest.register_assert_rewrite(*(path.stem for path in Path(__file__).parent.glob("*_kit.py")))
+# Fixtures of several files lie in their kit; as plugins, kits have their asserts tell what was compared.
+pytest_plugins = [path.stem for path in Path(__file__).parent.glob("*_kit.py")]
 
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -86,9 +86,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "run"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
-    """Where the commands of a file are born."""
+    """Where the commands of many tests are born."""
     nursery = Nursery()
     yield nursery
     nursery.close()

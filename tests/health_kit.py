@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +94,9 @@ class Command:
         return str(result["reason"])
 
 
-@contextmanager
-def commands(folder: Path) -> Iterator[Start]:
-    """Start the real command with these words; what is left of it ends with the block."""
+@pytest.fixture
+def start(folder: Path) -> Iterator[Start]:
+    """Start the real command with these words; what is left of it ends with the test."""
     started: list[Command] = []
 
     def begin(*words: str) -> Command:

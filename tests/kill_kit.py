@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from nursery import Nursery
 from runs_kit import checkpoints, differences, numbers, result_of
 
@@ -20,8 +21,10 @@ RUN = [
 AUTO = ["resume=auto", "run_dir=run", *RUN]
 
 
-def never_killed(nursery: Nursery, root: Path) -> Path:
+@pytest.fixture(scope="session")
+def never_killed(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that was never killed."""
+    root = tmp_path_factory.mktemp("never_killed")
     assert nursery.run(AUTO, root / "cwd") == 0, (root / "err").read_text()
     return root / "cwd" / "run"
 

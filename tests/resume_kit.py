@@ -105,11 +105,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-Whole = Callable[[str, str], Path]
+NeverStopped = Callable[[str, str], Path]
 
 
-def never_stopped(root: Path) -> Whole:
-    """Runs that never stopped, each made once, below `root`."""
+@pytest.fixture(scope="session")
+def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> NeverStopped:
+    """Runs that never stopped, of this agent and env, each made once."""
+    root = tmp_path_factory.mktemp("never_stopped")
     done: dict[str, Path] = {}
 
     def make(agent: str, env: str) -> Path:

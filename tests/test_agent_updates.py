@@ -62,8 +62,7 @@ def test_ddpg_updates_equal_the_reference(
     for batch in batches(ddpg, 4):
         metrics = agent.update(batch)
         net, target = reference.net, reference.target
-        state = reference.normalise(batch.observation, batch.goal)
-        after = reference.normalise(batch.next_observation, batch.goal)
+        state, after = reference.states(batch)
         action = (batch.action - torch.from_numpy(MIDDLE)) / torch.from_numpy(HALF)
         with torch.no_grad():
             y = reference.y(batch, q(target["critic"], after, torch.tanh(target["actor"](after))))
@@ -111,8 +110,7 @@ def test_dqn_updates_equal_the_reference(changes: dict[str, Any], double: bool) 
     for batch in batches(dqn, 4):
         metrics = agent.update(batch)
         net, target = reference.net["q"], reference.target["q"]
-        state = reference.normalise(batch.observation, batch.goal)
-        after = reference.normalise(batch.next_observation, batch.goal)
+        state, after = reference.states(batch)
         rows = torch.arange(len(batch.action))
         with torch.no_grad():
             values = target(after)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from health_kit import RUN, Start, StopsInEvaluation, commands
+from health_kit import RUN, Start, StopsInEvaluation
 from omegaconf import OmegaConf
 from runs_kit import checkpoints
 
@@ -17,12 +16,6 @@ from her_exp.signals import Stopped
 from her_exp.train import train
 from her_exp.types import UserError
 from her_exp.validate import validate
-
-
-@pytest.fixture
-def start(folder: Path) -> Iterator[Start]:
-    with commands(folder) as begin:
-        yield begin
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from health_kit import RUN, Start, assert_kept, commands
+from health_kit import RUN, Start, assert_kept
 from runs_kit import differences, last_state, numbers, result_of
 
 from her_exp.config import compose
@@ -19,12 +18,6 @@ from her_exp.resume import resume
 from her_exp.rollout import Rollout
 from her_exp.train import train
 from her_exp.types import EnvFailed, UserError
-
-
-@pytest.fixture
-def start(folder: Path) -> Iterator[Start]:
-    with commands(folder) as begin:
-        yield begin
 
 
 class Given:

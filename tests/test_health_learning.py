@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from agents_kit import sac, tqc
-from health_kit import RUN, Start, assert_kept, commands, finite
+from health_kit import RUN, Start, assert_kept, finite
 from runs_kit import checkpoints, result_of
 
 from her_exp.agents.sac import SAC
@@ -21,13 +21,6 @@ from her_exp.health import LearningCheck, check_agent
 from her_exp.train import train
 from her_exp.trainer import Trainer
 from her_exp.types import UserError
-
-
-@pytest.fixture
-def start(folder: Path) -> Iterator[Start]:
-    with commands(folder) as begin:
-        yield begin
-
 
 WILD = ["agent.clip_targets=false", "agent.layer_norm=false", "agent.tau=1"]
 DIVERGED = {

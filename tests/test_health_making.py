@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from broken_envs import Line
-from health_kit import RUN, Start, commands
+from health_kit import RUN, Start
 
 from her_exp.build import make_trainer
 from her_exp.config import compose
 from her_exp.envs.make import GoalTask
 from her_exp.train import train
 from her_exp.validate import validate
-
-
-@pytest.fixture
-def start(folder: Path) -> Iterator[Start]:
-    with commands(folder) as begin:
-        yield begin
 
 
 class Closed:

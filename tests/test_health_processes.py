@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from health_kit import RUN, Start, assert_kept, commands
+from health_kit import RUN, Start, assert_kept
 from runs_kit import checkpoints, differences, last_state, numbers, result_of
 
 from her_exp.checkpoint import load
@@ -21,12 +20,6 @@ from her_exp.resume import resume
 from her_exp.train import train
 from her_exp.types import EnvFailed, UserError
 from her_exp.validate import validate
-
-
-@pytest.fixture
-def start(folder: Path) -> Iterator[Start]:
-    with commands(folder) as begin:
-        yield begin
 
 
 def test_a_worker_that_is_killed(folder: Path, start: Start) -> None:

@@ -9,17 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kill_kit import AUTO, assert_ends_as, err, never_killed
+from kill_kit import AUTO, assert_ends_as, err
 from nursery import Nursery
 from plants import PLANTS, TOOLS
 from runs_kit import checkpoints, result_of
 
 from her_exp.checkpoint import load
-
-
-@pytest.fixture(scope="module")
-def whole(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return never_killed(nursery, tmp_path_factory.mktemp("whole"))
 
 
 def clear_line(text: str) -> str:
@@ -29,7 +24,9 @@ def clear_line(text: str) -> str:
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_a_file_that_may_not_grow(again: bool, nursery: Nursery, whole: Path, cwd: Path) -> None:
+def test_a_file_that_may_not_grow(
+    again: bool, nursery: Nursery, never_killed: Path, cwd: Path
+) -> None:
     """A limit of the file size sets in between two checkpoints."""
     argv = AUTO
     if again:
@@ -63,7 +60,7 @@ her_exp.checkpoint.Checkpoints.save = padded
     for path in checkpoints(cwd / "run"):
         load(path)
     assert nursery.run(["resume=run"], cwd) == 0, err(cwd)
-    assert_ends_as(whole, cwd / "run")
+    assert_ends_as(never_killed, cwd / "run")
 
 
 @pytest.fixture
@@ -78,7 +75,7 @@ def small_disk(cwd: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("room", [0, 12, 24, 40])
 def test_a_disk_full_of_other_things(
-    room: int, nursery: Nursery, whole: Path, cwd: Path, small_disk: Path
+    room: int, nursery: Nursery, never_killed: Path, cwd: Path, small_disk: Path
 ) -> None:
     """The disk fills up in the middle of the run: `room` kB later a write fails, whichever it is."""
     plant = (
@@ -101,7 +98,7 @@ around(her_exp.trainer.Trainer, "_collect", before=fill)
         load(path)
     (small_disk / "ballast").unlink()
     assert nursery.run(["resume=run"], cwd) == 0, err(cwd)
-    assert_ends_as(whole, small_disk)
+    assert_ends_as(never_killed, small_disk)
     line = clear_line(said)
     assert "No space left" in line or "cannot be written" in line
 

@@ -13,16 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from kill_kit import AUTO, assert_ends_as, cpu_seconds, err, never_killed
+from kill_kit import AUTO, assert_ends_as, cpu_seconds, err
 from nursery import Nursery
 from plants import PLANTS, TOOLS
 from runs_kit import checkpoints
-
-
-@pytest.fixture(scope="module")
-def whole(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return never_killed(nursery, tmp_path_factory.mktemp("whole"))
-
 
 # --- kill -9 at random moments ------------------------------------------------------------------
 
@@ -37,8 +31,8 @@ def kill_at(pid: int, moment: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def length(nursery: Nursery, whole: Path, tmp_path_factory: pytest.TempPathFactory) -> float:
-    """CPU seconds of the whole command, in the nursery."""
+def length(nursery: Nursery, never_killed: Path, tmp_path_factory: pytest.TempPathFactory) -> float:
+    """CPU seconds of the never_killed command, in the nursery."""
     cwd = tmp_path_factory.mktemp("length") / "cwd"
     child = nursery.start(AUTO, cwd)
     seconds = used = 0.0
@@ -51,7 +45,7 @@ def length(nursery: Nursery, whole: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_at_random_moments(
-    seed: int, nursery: Nursery, whole: Path, length: float, cwd: Path
+    seed: int, nursery: Nursery, never_killed: Path, length: float, cwd: Path
 ) -> None:
     """Killed two times, also while it goes on after the first."""
     moments = random.Random(seed)
@@ -63,14 +57,14 @@ def test_killed_at_random_moments(
     assert codes[0] == -signal.SIGKILL
     assert set(codes) <= {-signal.SIGKILL, 0}
     assert nursery.run(AUTO, cwd) == 0, err(cwd)
-    assert_ends_as(whole, cwd / "run")
+    assert_ends_as(never_killed, cwd / "run")
     assert os.listdir(cwd) == ["run"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 def test_the_real_command_killed_at_a_random_moment(
-    seed: int, whole: Path, length: float, cwd: Path
+    seed: int, never_killed: Path, length: float, cwd: Path
 ) -> None:
     command = [sys.executable, "-m", "her_exp.train", *AUTO]
     with (cwd.parent / "err").open("w") as log:
@@ -80,7 +74,7 @@ def test_the_real_command_killed_at_a_random_moment(
         assert process.wait() in (-signal.SIGKILL, 0)
         done = subprocess.run(command, cwd=cwd, stdout=log, stderr=log, check=False)
     assert done.returncode == 0, err(cwd)
-    assert_ends_as(whole, cwd / "run")
+    assert_ends_as(never_killed, cwd / "run")
     assert os.listdir(cwd) == ["run"]
 
 
@@ -88,17 +82,19 @@ def test_the_real_command_killed_at_a_random_moment(
 
 
 @pytest.mark.parametrize("plant", PLANTS)
-def test_killed_at_a_planted_moment(plant: str, nursery: Nursery, whole: Path, cwd: Path) -> None:
+def test_killed_at_a_planted_moment(
+    plant: str, nursery: Nursery, never_killed: Path, cwd: Path
+) -> None:
     code = TOOLS + PLANTS[plant]
     assert nursery.run(AUTO, cwd, code) == -signal.SIGKILL, err(cwd)
     assert nursery.run(AUTO, cwd) == 0, err(cwd)
-    assert_ends_as(whole, cwd / "run")
+    assert_ends_as(never_killed, cwd / "run")
     assert os.listdir(cwd) == ["run"]
 
 
 @pytest.mark.parametrize("plant", ["before the state's rename", "in the middle of the third state"])
 def test_killed_again_while_it_goes_on(
-    plant: str, nursery: Nursery, whole: Path, cwd: Path
+    plant: str, nursery: Nursery, never_killed: Path, cwd: Path
 ) -> None:
     code = (TOOLS + PLANTS[plant]).replace("at(2)", "at(1)").replace(", 3)", ", 1)")
     for turn in range(3):
@@ -107,12 +103,14 @@ def test_killed_again_while_it_goes_on(
             assert checkpoints(cwd / "run") == []
             code = TOOLS + PLANTS[plant].replace(", 3)", ", 2)")
     assert nursery.run(AUTO, cwd) == 0, err(cwd)
-    assert_ends_as(whole, cwd / "run")
+    assert_ends_as(never_killed, cwd / "run")
 
 
-def test_auto_starts_goes_on_and_knows_the_end(nursery: Nursery, whole: Path, cwd: Path) -> None:
+def test_auto_starts_goes_on_and_knows_the_end(
+    nursery: Nursery, never_killed: Path, cwd: Path
+) -> None:
     """The same words three times; with the folder done they only say where it is."""
-    shutil.copytree(whole, cwd / "run")
+    shutil.copytree(never_killed, cwd / "run")
     before = {p: p.read_bytes() for p in (cwd / "run").rglob("*") if p.is_file()}
     assert nursery.run(AUTO, cwd) == 0
     assert (cwd.parent / "out").read_text() == "run\n"

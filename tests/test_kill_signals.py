@@ -14,17 +14,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from kill_kit import AUTO, assert_ends_as, cpu_seconds, err, never_killed
+from kill_kit import AUTO, assert_ends_as, cpu_seconds, err
 from nursery import Nursery
 from plants import PLANTS, TOOLS
 from runs_kit import checkpoints, result_of
 
 from her_exp.checkpoint import load
-
-
-@pytest.fixture(scope="module")
-def whole(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return never_killed(nursery, tmp_path_factory.mktemp("whole"))
 
 
 def wait_for(ready: Callable[[], bool], pid: int) -> None:
@@ -42,7 +37,7 @@ def runs_for(folder: Path, rows: int) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
 def test_a_signal_leaves_a_checkpoint_of_that_moment(
-    number: signal.Signals, nursery: Nursery, whole: Path, cwd: Path
+    number: signal.Signals, nursery: Nursery, never_killed: Path, cwd: Path
 ) -> None:
     child = nursery.start(AUTO, cwd)
     wait_for(runs_for(cwd / "run", 1), child.pid)
@@ -61,7 +56,7 @@ def test_a_signal_leaves_a_checkpoint_of_that_moment(
     child = nursery.start(["resume=run"], cwd)
     wait_for(lambda: '"resumes"' in (cwd / "run" / "run.json").read_text(), child.pid)
     assert child.wait() == 0, err(cwd)
-    assert_ends_as(whole, cwd / "run")
+    assert_ends_as(never_killed, cwd / "run")
     (note,) = json.loads((cwd / "run" / "run.json").read_text())["resumes"]
     assert note["env_steps"] == result["env_steps"]
 

@@ -99,8 +99,7 @@ def test_updates_equal_the_reference(
     for batch in batches(make, 4):
         metrics = agent.update(batch)
         net, target = reference.net["q"], reference.target["q"]
-        state = reference.normalise(batch.observation, batch.goal)
-        after = reference.normalise(batch.next_observation, batch.goal)
+        state, after = reference.states(batch)
         rows = torch.arange(len(batch.action))
         with torch.no_grad():
             values = grid(target, after)

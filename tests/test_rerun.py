@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from resume_kit import Whole, assert_same_run, contents, never_stopped, words
+from resume_kit import NeverStopped, assert_same_run, contents, words
 from runs_kit import numbers
 
 from her_exp import resume as resuming
@@ -17,16 +17,11 @@ from her_exp.train import train
 from her_exp.types import UserError
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    return never_stopped(tmp_path_factory.mktemp("whole"))
-
-
 def test_rerun_is_the_same_experiment_elsewhere(
-    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    never_stopped: NeverStopped, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    source = whole("ddpg", "nav2d")
+    source = never_stopped("ddpg", "nav2d")
     before = contents(source)
     cfg, folder = rerun(source, [], [], None)
     assert folder.parts[:3] == ("outputs", "nav2d", "ddpg")

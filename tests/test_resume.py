@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
-from resume_kit import CASES, ENVS, NATIVE, Whole, assert_same_run, killed_at, never_stopped, words
+from resume_kit import CASES, ENVS, NATIVE, NeverStopped, assert_same_run, killed_at, words
 from runs_kit import checkpoints, differences, last_state, numbers
 
 from her_exp import trainer as trainer_module
@@ -20,12 +20,6 @@ from her_exp.resume import resume
 from her_exp.signals import SignalWatch, Stopped
 from her_exp.train import train
 from her_exp.trainer import Trainer
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    return never_stopped(tmp_path_factory.mktemp("whole"))
-
 
 # --- stop + resume = never stopped --------------------------------------------------------------
 
@@ -39,8 +33,10 @@ def test_states_that_differ_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(("agent", "env"), CASES)
-def test_resumed_at_a_checkpoint(agent: str, env: str, whole: Whole, tmp_path: Path) -> None:
-    source = whole(agent, env)
+def test_resumed_at_a_checkpoint(
+    agent: str, env: str, never_stopped: NeverStopped, tmp_path: Path
+) -> None:
+    source = never_stopped(agent, env)
     kinds = [torch.load(path, weights_only=True)["envs"]["kind"] for path in checkpoints(source)]
     assert kinds == ["barrier", "barrier", "exact" if ENVS[env][1] else "cut"]
     assert torch.load(checkpoints(source)[0], weights_only=True)["record"]["updates"] > 0
@@ -52,16 +48,16 @@ def test_resumed_at_a_checkpoint(agent: str, env: str, whole: Whole, tmp_path: P
 
 @pytest.mark.parametrize(("agent", "env"), [("ddpg", "point_reach"), ("ddpg", "sync_reach")])
 def test_killed_between_the_last_checkpoint_and_the_word_done(
-    agent: str, env: str, whole: Whole, tmp_path: Path
+    agent: str, env: str, never_stopped: NeverStopped, tmp_path: Path
 ) -> None:
-    folder = killed_at(whole(agent, env), 2, tmp_path / "run")
+    folder = killed_at(never_stopped(agent, env), 2, tmp_path / "run")
     resume(folder)
-    assert_same_run(whole(agent, env), folder)
+    assert_same_run(never_stopped(agent, env), folder)
 
 
-def test_a_run_that_differs_is_seen_to_differ(whole: Whole, tmp_path: Path) -> None:
+def test_a_run_that_differs_is_seen_to_differ(never_stopped: NeverStopped, tmp_path: Path) -> None:
     """The comparison itself: another barrier, or one draw more, and the numbers are others."""
-    source = whole("ddpg", "point_reach")
+    source = never_stopped("ddpg", "point_reach")
     overrides = words("ddpg", "point_reach", "trainer.checkpoint_every=200")
     train(compose(overrides), tmp_path / "other", overrides)
     assert numbers(source) != numbers(tmp_path / "other")
@@ -85,9 +81,9 @@ WATCHING = {
 @pytest.mark.parametrize("watching", WATCHING)
 @pytest.mark.parametrize(("agent", "env"), [("ddpg", "point_reach"), ("dqn", "sync_flip")])
 def test_watching_otherwise_after_a_resume(
-    watching: str, agent: str, env: str, whole: Whole, tmp_path: Path
+    watching: str, agent: str, env: str, never_stopped: NeverStopped, tmp_path: Path
 ) -> None:
-    source = whole(agent, env)
+    source = never_stopped(agent, env)
     folder = killed_at(source, 0, tmp_path / "run")
     resume(folder, WATCHING[watching])
     states = [last_state(path) for path in (source, folder)]
@@ -176,9 +172,9 @@ def run_with_stops(folder: Path, overrides: list[str], stops: Stops, at: Sequenc
 
 @pytest.mark.parametrize(("agent", "env"), NATIVE)
 def test_a_stop_at_any_moment_is_exact(
-    agent: str, env: str, whole: Whole, stops: Stops, tmp_path: Path
+    agent: str, env: str, never_stopped: NeverStopped, stops: Stops, tmp_path: Path
 ) -> None:
-    source = whole(agent, env)
+    source = never_stopped(agent, env)
     lanes = OmegaConf.load(source / "config.yaml").env.num_envs
     # The first step; an episode's last step and the autoreset step after it; a barrier's step (150
     # transitions) and the one after it; one in the middle.
@@ -203,10 +199,10 @@ def test_an_env_that_cannot_be_saved_starts_its_episodes_again(
 
 
 def test_a_stop_at_a_barrier_is_exact_for_any_env(
-    whole: Whole, stops: Stops, tmp_path: Path
+    never_stopped: NeverStopped, stops: Stops, tmp_path: Path
 ) -> None:
     """The envs were reset there a moment ago: there is nothing that could not be saved."""
-    source = whole("ddpg", "sync_reach")
+    source = never_stopped("ddpg", "sync_reach")
     steps = torch.load(checkpoints(source)[0], weights_only=True)["record"]["env_steps"]
     # Both lanes reset together after 10 steps: a step in 11 is no transition.
     turn = steps // 2 + (steps // 2 - 1) // 10
@@ -218,10 +214,10 @@ def test_a_stop_at_a_barrier_is_exact_for_any_env(
 
 @pytest.mark.parametrize("env", ["point_reach", "sync_reach"])
 def test_a_longer_run_equals_one_that_was_long_from_the_start(
-    env: str, whole: Whole, tmp_path: Path
+    env: str, never_stopped: NeverStopped, tmp_path: Path
 ) -> None:
     """`trainer.total_steps` may change. For envs that cannot be saved: from a barrier at the end."""
-    source = whole("ddpg", env)
+    source = never_stopped("ddpg", env)
     end = torch.load(checkpoints(source)[1], weights_only=True)["record"]["env_steps"]
     overrides = words("ddpg", env, f"trainer.total_steps={end}")
     folder = tmp_path / "run"

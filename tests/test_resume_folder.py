@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from resume_kit import Whole, contents, killed_at, never_stopped
+from resume_kit import NeverStopped, contents, killed_at
 from runs_kit import checkpoints, numbers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -19,11 +19,6 @@ from her_exp.config import compose
 from her_exp.resume import SAFE, rerun, resume
 from her_exp.run_folder import RunFolder
 from her_exp.types import UserError
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    return never_stopped(tmp_path_factory.mktemp("whole"))
 
 
 def next_second() -> None:
@@ -34,8 +29,8 @@ def next_second() -> None:
         time.sleep(0.01)
 
 
-def test_one_series_over_all_event_files(whole: Whole, tmp_path: Path) -> None:
-    source = whole("ddpg", "point_reach")
+def test_one_series_over_all_event_files(never_stopped: NeverStopped, tmp_path: Path) -> None:
+    source = never_stopped("ddpg", "point_reach")
     folder = killed_at(source, 0, tmp_path / "run")
     for number in (1, 2):
         next_second()
@@ -68,8 +63,8 @@ def test_one_series_over_all_event_files(whole: Whole, tmp_path: Path) -> None:
     assert [image.step for image in events.Images("eval/paths")] == evaluations
 
 
-def test_what_was_asked_first_stays(whole: Whole, tmp_path: Path) -> None:
-    source = whole("ddpg", "point_reach")
+def test_what_was_asked_first_stays(never_stopped: NeverStopped, tmp_path: Path) -> None:
+    source = never_stopped("ddpg", "point_reach")
     folder = killed_at(source, 1, tmp_path / "run")
     before = {path.name for path in folder.iterdir()}
     resume(folder, ["trainer.total_steps=480", "trainer.log_every=50"])
@@ -94,9 +89,9 @@ def test_what_was_asked_first_stays(whole: Whole, tmp_path: Path) -> None:
 
 
 def test_other_versions_are_one_line(
-    whole: Whole, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    never_stopped: NeverStopped, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = killed_at(whole("ddpg", "point_reach"), 1, tmp_path / "run")
+    folder = killed_at(never_stopped("ddpg", "point_reach"), 1, tmp_path / "run")
     story = json.loads((folder / "run.json").read_text())
     for name in ("gymnasium-robotics", "mujoco", "envpool"):
         assert story["versions"][name] == (version(name) if find_spec(IMPORTS[name]) else None)
@@ -130,9 +125,9 @@ IMPORTS = {"gymnasium-robotics": "gymnasium_robotics", "mujoco": "mujoco", "envp
     ],
 )
 def test_a_change_that_makes_it_another_experiment(
-    change: str, line: str, whole: Whole, tmp_path: Path
+    change: str, line: str, never_stopped: NeverStopped, tmp_path: Path
 ) -> None:
-    folder = killed_at(whole("ddpg", "point_reach"), 1, tmp_path / "run")
+    folder = killed_at(never_stopped("ddpg", "point_reach"), 1, tmp_path / "run")
     before = contents(folder)
     with pytest.raises(UserError) as refused:
         resume(folder, [change])
@@ -147,9 +142,9 @@ def test_what_may_change_is_known_and_safe() -> None:
     assert "trainer.checkpoint_every" not in SAFE
 
 
-def test_a_done_run(whole: Whole, tmp_path: Path) -> None:
+def test_a_done_run(never_stopped: NeverStopped, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    shutil.copytree(whole("ddpg", "point_reach"), folder)
+    shutil.copytree(never_stopped("ddpg", "point_reach"), folder)
     before = contents(folder)
     with pytest.raises(
         UserError, match=r"done after 40\d env steps; give trainer.total_steps=<more>"
@@ -160,8 +155,8 @@ def test_a_done_run(whole: Whole, tmp_path: Path) -> None:
     assert json.loads((folder / "result.json").read_text())["env_steps"] == 440
 
 
-def test_nothing_to_go_on_from(whole: Whole, tmp_path: Path) -> None:
-    folder = killed_at(whole("ddpg", "point_reach"), 0, tmp_path / "run")
+def test_nothing_to_go_on_from(never_stopped: NeverStopped, tmp_path: Path) -> None:
+    folder = killed_at(never_stopped("ddpg", "point_reach"), 0, tmp_path / "run")
     checkpoints(folder)[0].unlink()
     before = contents(folder)
     with pytest.raises(UserError, match="no checkpoint yet; run it anew with rerun="):
@@ -173,8 +168,8 @@ def test_nothing_to_go_on_from(whole: Whole, tmp_path: Path) -> None:
         rerun(Path("nope"), [], [], None)
 
 
-def test_a_broken_checkpoint_is_one_line(whole: Whole, tmp_path: Path) -> None:
-    folder = killed_at(whole("ddpg", "point_reach"), 0, tmp_path / "run")
+def test_a_broken_checkpoint_is_one_line(never_stopped: NeverStopped, tmp_path: Path) -> None:
+    folder = killed_at(never_stopped("ddpg", "point_reach"), 0, tmp_path / "run")
     path = checkpoints(folder)[0]
     whole_file = path.read_bytes()
     path.write_bytes(whole_file[: len(whole_file) // 2])
@@ -185,8 +180,8 @@ def test_a_broken_checkpoint_is_one_line(whole: Whole, tmp_path: Path) -> None:
     resume(folder)
 
 
-def test_one_writer_at_a_time(whole: Whole, tmp_path: Path) -> None:
-    folder = killed_at(whole("ddpg", "point_reach"), 1, tmp_path / "run")
+def test_one_writer_at_a_time(never_stopped: NeverStopped, tmp_path: Path) -> None:
+    folder = killed_at(never_stopped("ddpg", "point_reach"), 1, tmp_path / "run")
     before = contents(folder)
     with (
         RunFolder(folder, resume=True),

@@ -72,8 +72,7 @@ def test_soft_updates_equal_the_reference(
     for number, batch in enumerate(batches(make, 4)):
         metrics = agent.update(batch)
         net, target, alpha = reference.net, reference.target, log_alpha.exp().detach()
-        state = reference.normalise(batch.observation, batch.goal)
-        after = reference.normalise(batch.next_observation, batch.goal)
+        state, after = reference.states(batch)
         with torch.no_grad():
             action, log_prob = drawn(net["actor"](after), script.again())
             asked = [names[i] for i in which[number] or range(len(names))]

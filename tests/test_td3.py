@@ -54,8 +54,7 @@ def test_td3_updates_equal_the_reference(changes: dict[str, Any], more: dict[str
     for number, batch in enumerate(batches(td3, 5)):
         metrics = agent.update(batch)
         net, target = reference.net, reference.target
-        state = reference.normalise(batch.observation, batch.goal)
-        after = reference.normalise(batch.next_observation, batch.goal)
+        state, after = reference.states(batch)
         with torch.no_grad():
             noise = (0.2 * script.again()).clamp(-0.5, 0.5)
             next_action = (torch.tanh(target["actor"](after)) + noise).clamp(-1, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +11,15 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from trust_kit import EVIL, WAYS, Payload, Way, by_resume, made_run, plant, refuse, strangers
+from trust_kit import EVIL, WAYS, Payload, Way, by_resume, plant, refuse
 
 from her_exp.trust import check_trust, load_run_config
 from her_exp.types import UserError
 
 
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_run(tmp_path_factory.mktemp("good") / "run")
-
-
-@pytest.fixture
-def run(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
-    with strangers(good, tmp_path, monkeypatch) as run:
-        yield run
-
-
 @WAYS
-def test_an_honest_run_of_somebody_else(way: Way, run: tuple[Path, Path]) -> None:
-    way(run[0])
+def test_an_honest_run_of_somebody_else(way: Way, stranger_run: tuple[Path, Path]) -> None:
+    way(stranger_run[0])
 
 
 # `@` stands for the path of the canary.
@@ -136,8 +124,8 @@ def plant_all(folder: Path, canary: Path, route: str) -> None:
 
 @WAYS
 @pytest.mark.parametrize("route", ROUTES)
-def test_planted_in_the_config(route: str, way: Way, run: tuple[Path, Path]) -> None:
-    folder, canary = run
+def test_planted_in_the_config(route: str, way: Way, stranger_run: tuple[Path, Path]) -> None:
+    folder, canary = stranger_run
     plant_all(folder, canary, route)
     refuse(way, folder, canary, ROUTES[route][1])
     assert "evilmod" not in sys.modules
@@ -154,9 +142,9 @@ LIVE = [
 
 @pytest.mark.filterwarnings("ignore:unclosed file", "ignore:Exception ignored")
 @pytest.mark.parametrize("route", LIVE)
-def test_the_routes_would_do_harm(route: str, run: tuple[Path, Path]) -> None:
+def test_the_routes_would_do_harm(route: str, stranger_run: tuple[Path, Path]) -> None:
     """The plants are live: made without a look at them, each leaves the canary."""
-    folder, canary = run
+    folder, canary = stranger_run
     plant_all(folder, canary, route)
     group = next(iter(ROUTES[route][0])).partition(".")[0]
     with contextlib.suppress(Exception):
@@ -165,8 +153,8 @@ def test_the_routes_would_do_harm(route: str, run: tuple[Path, Path]) -> None:
 
 
 @WAYS
-def test_hydras_own_files_are_never_read(way: Way, run: tuple[Path, Path]) -> None:
-    folder, canary = run
+def test_hydras_own_files_are_never_read(way: Way, stranger_run: tuple[Path, Path]) -> None:
+    folder, canary = stranger_run
     (folder / ".hydra").mkdir()
     evil = f"hydra:\n  callbacks:\n    x: {{_target_: os.system, command: touch {canary}}}\n"
     for name in ("hydra.yaml", "config.yaml", "overrides.yaml"):
@@ -183,8 +171,8 @@ def test_hydras_own_files_are_never_read(way: Way, run: tuple[Path, Path]) -> No
 
 
 @WAYS
-def test_what_is_trusted_runs(way: Way, run: tuple[Path, Path]) -> None:
-    folder, canary = run
+def test_what_is_trusted_runs(way: Way, stranger_run: tuple[Path, Path]) -> None:
+    folder, canary = stranger_run
     changes: dict[str, Any] = {
         "agent._target_": "ourmod.MyDDPG", "env.imports": ["ourmod"], "env.id": "mine/Reach-v0",
         "buffer.strategy": {"_target_": "ourmod.Newest", "offset": 1},
@@ -209,7 +197,7 @@ def test_trust_is_of_whole_names() -> None:
     check_trust({"agent": {"_target_": "torch.nn.ReLU"}})
 
 
-def test_only_its_own_config_is_looked_at(run: tuple[Path, Path]) -> None:
-    folder, _ = run
+def test_only_its_own_config_is_looked_at(stranger_run: tuple[Path, Path]) -> None:
+    folder, _ = stranger_run
     cfg = load_run_config(folder)
     assert cfg == OmegaConf.load(folder / "config.yaml")

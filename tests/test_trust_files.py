@@ -11,24 +11,12 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
-from trust_kit import WAYS, Payload, Way, by_evaluate, by_resume, made_run, plant, refuse, strangers
+from trust_kit import WAYS, Payload, Way, by_evaluate, by_resume, plant, refuse
 
 from her_exp import evaluate
 from her_exp.resume import request, rerun
 from her_exp.train import _continue, train
 from her_exp.types import UserError
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_run(tmp_path_factory.mktemp("good") / "run")
-
-
-@pytest.fixture
-def run(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
-    with strangers(good, tmp_path, monkeypatch) as run:
-        yield run
-
 
 PICKLES: dict[str, Callable[[Any, Path], None]] = {
     "torch": lambda payload, path: torch.save(payload, path),
@@ -41,8 +29,8 @@ PICKLES: dict[str, Callable[[Any, Path], None]] = {
 
 @pytest.mark.parametrize("kind", PICKLES)
 @pytest.mark.parametrize("inside", [True, False])
-def test_a_pickled_checkpoint(kind: str, inside: bool, run: tuple[Path, Path]) -> None:
-    folder, canary = run
+def test_a_pickled_checkpoint(kind: str, inside: bool, stranger_run: tuple[Path, Path]) -> None:
+    folder, canary = stranger_run
     for way, name in ((by_evaluate, "last.pt"), (by_resume, "state_000000000999.pt")):
         payload: Any = Payload(canary)
         if inside:
@@ -52,9 +40,9 @@ def test_a_pickled_checkpoint(kind: str, inside: bool, run: tuple[Path, Path]) -
 
 
 @pytest.mark.parametrize("content", [{}, [], 7, {"record": {}}, {"agent": 1, "about": 2}])
-def test_a_checkpoint_of_something_else(content: Any, run: tuple[Path, Path]) -> None:
+def test_a_checkpoint_of_something_else(content: Any, stranger_run: tuple[Path, Path]) -> None:
     """Plain data that is no state of a run: one line as well, no traceback."""
-    folder, canary = run
+    folder, canary = stranger_run
     for way, name in ((by_evaluate, "last.pt"), (by_resume, "state_000000000999.pt")):
         torch.save(content, folder / "checkpoints" / name)
         refuse(way, folder, canary, name)
@@ -64,16 +52,18 @@ def test_a_checkpoint_of_something_else(content: Any, run: tuple[Path, Path]) ->
 @pytest.mark.parametrize(
     "text", ["{", "- 1\n- 2\n", "7", "a: !!python/object/apply:os.system ['touch @']\n", "\x00"]
 )
-def test_a_config_that_is_none(text: str, way: Way, run: tuple[Path, Path]) -> None:
-    folder, canary = run
+def test_a_config_that_is_none(text: str, way: Way, stranger_run: tuple[Path, Path]) -> None:
+    folder, canary = stranger_run
     (folder / "config.yaml").write_text(text.replace("@", str(canary)))
     refuse(way, folder, canary)
 
 
 @WAYS
 @pytest.mark.parametrize("part", ["env", "agent", "trainer", "seed", None])
-def test_a_config_that_lacks_a_part(part: str | None, way: Way, run: tuple[Path, Path]) -> None:
-    folder, _ = run
+def test_a_config_that_lacks_a_part(
+    part: str | None, way: Way, stranger_run: tuple[Path, Path]
+) -> None:
+    folder, _ = stranger_run
     cfg = OmegaConf.load(folder / "config.yaml")
     for key in [part] if part else list(cfg):
         del cfg[key]
@@ -86,8 +76,8 @@ def test_a_config_that_lacks_a_part(part: str | None, way: Way, run: tuple[Path,
 
 
 @pytest.mark.parametrize("name", ["../../x", "/tmp/x", "..", "a/../../x", ".hidden", "-rf"])
-def test_a_name_that_climbs_out(name: str, run: tuple[Path, Path]) -> None:
-    folder, _ = run
+def test_a_name_that_climbs_out(name: str, stranger_run: tuple[Path, Path]) -> None:
+    folder, _ = stranger_run
     plant(folder, {"env.name": name})
     cfg, new = rerun(folder, [], [], None)
     assert new.resolve().parent.parent.parent == (Path.cwd() / "outputs")
@@ -101,8 +91,10 @@ def test_a_name_that_climbs_out(name: str, run: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.parametrize("checkpoint", ["../../x", "/etc/passwd", "state_000000000050", "last.pt"])
-def test_a_checkpoints_name_that_climbs_out(checkpoint: str, run: tuple[Path, Path]) -> None:
-    folder, canary = run
+def test_a_checkpoints_name_that_climbs_out(
+    checkpoint: str, stranger_run: tuple[Path, Path]
+) -> None:
+    folder, canary = stranger_run
     torch.save(Payload(canary), folder.parent / "x.pt")
     with pytest.raises(UserError, match="give last or best"):
         evaluate.command([f"run={folder}", f"checkpoint={checkpoint}"])
@@ -137,8 +129,8 @@ def test_a_folder_that_is_no_run_is_left_alone(
 
 
 @pytest.mark.usefixtures("own_logging")
-def test_a_rerun_into_a_folder_that_is_taken(run: tuple[Path, Path]) -> None:
-    folder, _ = run
+def test_a_rerun_into_a_folder_that_is_taken(stranger_run: tuple[Path, Path]) -> None:
+    folder, _ = stranger_run
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     asked = request([f"rerun={folder}", f"run_dir={folder}"])
     assert asked is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import sys
@@ -59,13 +58,16 @@ class Newest:
 """
 
 
-def made_run(folder: Path) -> Path:
+@pytest.fixture(scope="session")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder that nobody has touched."""
+    folder = tmp_path_factory.mktemp("good") / "run"
     train(compose(TINY), folder, TINY)
     return folder
 
 
-@contextlib.contextmanager
-def strangers(
+@pytest.fixture
+def stranger_run(
     good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Path, Path]]:
     """A run folder as if it were a stranger's, stopped half-way, and the canary to watch.
