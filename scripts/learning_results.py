@@ -156,6 +156,7 @@ def run_task(name: str, task: Task, out: Path, episodes: int) -> dict[str, Any]:
         "env_steps": [r["env_steps"] for r in results],
         "episodes": [r["episodes"] for r in results],
         "train_seconds": [r["train_seconds"] for r in results],
+        "wall_seconds": [r["wall_seconds"] for r in results],
     }
     if optima:
         row["optimum"] = float(np.mean(optima))
