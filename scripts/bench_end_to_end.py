@@ -3,11 +3,14 @@
 python scripts/bench_end_to_end.py                   # needs the extras robotics (or fast) and bench
 python scripts/bench_end_to_end.py --tasks reach --agents sac --seeds 0 1 2
 
-The same agent, network, batch size, updates for each env step, learning rates, gamma, tau, k and
-exploration noise, one thread each, in processes of their own: ours, theirs, ours, ... Seconds are those
-of training: start-up and evaluation are left out on both sides. FetchReach is judged every 500 steps on
-100 goals, success at the last step; the first evaluation at 95 % counts. What stays different: ours
-normalises its inputs and, where EnvPool is installed, steps the env there; theirs steps 8 envs in turn.
+The same agent, network, batch size, updates for each env step, learning rates, gamma, tau, k, exploration
+noise and first temperature, no clipping of targets, one thread each, in processes of their own: ours, theirs,
+ours, ... Seconds are those of training: start-up and evaluation are left out on both sides. FetchReach is
+judged every 500 steps on 100 goals, success at the last step; the first evaluation at 95 % counts. What
+stays different: ours normalises its inputs and, where EnvPool is installed, steps the env there; theirs
+steps 8 envs in turn and shows its networks the achieved goal a second time. On FetchReach theirs is also
+run with its own defaults (one env, an update a step), on FetchPush ours with `env.backend=sync`, which
+steps the same 8 envs in turn.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from typing import Any
 import common
 
 LANES, EVERY, EPISODES = 8, 500, 100
+ENTROPY = 0.1  # SAC's first temperature; their 1 would drown rewards of -1 a step
 TASKS: dict[str, dict[str, Any]] = {
     "reach": {
         "id": "FetchReach-v4", "env": "fetch_reach", "steps": 6000, "net": [64, 64, 64], "batch": 256,
@@ -36,14 +40,22 @@ TASKS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """`updates`: for each step of all 8 lanes."""
+OURS = {"her_exp": "auto", "her_exp, sync": "sync"}
+"""Our sides, with their `env.backend`."""
+PEER = "stable-baselines3"
+SIDES = {
+    "reach": ["her_exp", PEER, f"{PEER}, its defaults"],
+    "push": ["her_exp", "her_exp, sync", PEER],
+}
 
 
-def ours(task: str, agent: str, seed: int, folder: Path) -> dict[str, Any]:
+def ours(task: str, agent: str, seed: int, backend: str, folder: Path) -> dict[str, Any]:
     """Train with `her_exp.train`; returns its figures."""
     it = TASKS[task]
     evaluate = EVERY if task == "reach" else it["steps"]
     words = {
-        "env": it["env"], "env.num_envs": LANES, "agent": agent, "threads": 1, "buffer.capacity": 1_000_000,
+        "env": it["env"], "env.num_envs": LANES, "env.backend": backend, "agent": agent, "threads": 1,
+        "buffer.capacity": 1_000_000,
         "agent.hidden_sizes": it["net"], "agent.layer_norm": False, "agent.actor_lr": it["lr"],
         "agent.critic_lr": it["lr"], "agent.tau": 0.05, "agent.target_every": 1,
         "agent.random_steps": it["starts"], "agent.random_action": 0.0,
@@ -54,7 +66,9 @@ def ours(task: str, agent: str, seed: int, folder: Path) -> dict[str, Any]:
         "trainer.checkpoint_every": None, "trainer.log_every": 1000,
     }  # fmt: skip
     if agent == "ddpg":
-        words["agent.noise_std"] = 0.2
+        words |= {"agent.noise_std": 0.2, "agent.clip_targets": False}
+    else:
+        words |= {"agent.entropy_start": ENTROPY, "agent.entropy_lr": it["lr"]}
     if task == "reach":
         words["trainer.stop_at"] = 0.95
     said = [f"{k}={'null' if v is None else v}".replace(" ", "") for k, v in words.items()]
@@ -66,7 +80,7 @@ def ours(task: str, agent: str, seed: int, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def peers(task: str, agent: str, seed: int) -> dict[str, Any]:
+def peers(who: str, task: str, agent: str, seed: int) -> dict[str, Any]:
     """Train with stable-baselines3 in this process; returns its figures."""
     import gymnasium as gym
     import gymnasium_robotics
@@ -80,18 +94,24 @@ def peers(task: str, agent: str, seed: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     gym.register_envs(gymnasium_robotics)
     it = TASKS[task]
-    env = make_vec_env(it["id"], n_envs=LANES, seed=seed)
+    env = make_vec_env(it["id"], n_envs=LANES if who == PEER else 1, seed=seed)
     judge = make_vec_env(it["id"], n_envs=LANES, seed=seed + 10_000)
     width = env.action_space.shape[0]
     noise = NormalActionNoise(np.zeros(width), np.full(width, 0.2))
+    settings: dict[str, Any] = {
+        "learning_rate": it["lr"], "buffer_size": 1_000_000, "learning_starts": it["starts"],
+        "batch_size": it["batch"], "tau": 0.05, "gamma": 0.98, "train_freq": 1,
+        "gradient_steps": it["updates"],
+        "replay_buffer_kwargs": {"n_sampled_goal": 4, "goal_selection_strategy": "future"},
+        "policy_kwargs": {"net_arch": it["net"], "n_critics": 1 if agent == "ddpg" else 2},
+    }  # fmt: skip
+    if agent == "ddpg":
+        settings["action_noise"] = VectorizedActionNoise(noise, LANES)
+    else:
+        settings["ent_coef"] = f"auto_{ENTROPY}"
     model = {"ddpg": DDPG, "sac": SAC}[agent](
-        "MultiInputPolicy", env, learning_rate=it["lr"], buffer_size=1_000_000,
-        learning_starts=it["starts"], batch_size=it["batch"], tau=0.05, gamma=0.98,
-        train_freq=1, gradient_steps=it["updates"], seed=seed,
-        action_noise=VectorizedActionNoise(noise, LANES) if agent == "ddpg" else None,
-        replay_buffer_class=HerReplayBuffer,
-        replay_buffer_kwargs={"n_sampled_goal": 4, "goal_selection_strategy": "future"},
-        policy_kwargs={"net_arch": it["net"], "n_critics": 1 if agent == "ddpg" else 2},
+        "MultiInputPolicy", env, seed=seed, replay_buffer_class=HerReplayBuffer,
+        **(settings if who == PEER else {}),
     )  # fmt: skip
 
     class Judge(BaseCallback):
@@ -133,9 +153,12 @@ def peers(task: str, agent: str, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def apart(task: str, agent: str, seed: int) -> dict[str, Any]:
-    """Run `peers` in a process of its own."""
-    words = [sys.executable, __file__, "--worker", task, agent, str(seed)]
+def of(who: str, task: str, agent: str, seed: int) -> dict[str, Any]:
+    """Train one of the sides in a process of its own; returns its figures."""
+    if who in OURS:
+        with tempfile.TemporaryDirectory() as folder:
+            return ours(task, agent, seed, OURS[who], Path(folder) / "run")
+    words = [sys.executable, __file__, "--worker", who, task, agent, str(seed)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -143,29 +166,39 @@ def apart(task: str, agent: str, seed: int) -> dict[str, Any]:
     return figures
 
 
-def tell(task: str, agent: str, runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Print the table of one task and agent; returns its figures."""
+def tell_time(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Print when each run reached 95 %; returns it. No rates: runs of other lengths update more or less."""
+    rows, figures = [], {}
+    for who, these in runs.items():
+        met = [r["reached"] for r in these]
+        figures[who] = {"reached": met, "steps": [r["steps"] for r in these]}
+        figures[who]["seconds"] = [r["seconds"] for r in these]
+        cells = [
+            f"{m[0]:,} / {m[1]:.1f}" if m else f"- ({r['seconds']:.1f} s)"
+            for m, r in zip(met, these, strict=True)
+        ]
+        rows.append([who, ", ".join(cells)])
+    print(common.table(["", "95 % at (env steps / s, each seed)"], rows), flush=True)
+    return figures
+
+
+def tell_rates(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Print env steps and updates a second of runs of one length; returns them and their ratio."""
     rows, figures = [], {}
     for who, these in runs.items():
         rates = {
             "env steps/s": common.spread(r["steps"] / r["seconds"] for r in these),
             "updates/s": common.spread(r["updates"] / r["seconds"] for r in these),
         }
-        met = [r["reached"] for r in these]
-        cells = [str(spread) for spread in rates.values()]
-        figures[who] = {name: spread.figures() for name, spread in rates.items()} | {"reached": met}
-        if task == "reach":
-            cells += [", ".join(f"{m[0]:,} / {m[1]:.1f}" if m else "-" for m in met)]
-        rows.append([who, *cells])
-    head = ["", "env steps/s", "updates/s"]
-    head += ["95 % at (env steps / s, each seed)"] if task == "reach" else []
-    print(f"\n{TASKS[task]['id']}, {agent}, {len(runs['her_exp'])} seeds\n")
-    print(common.table(head, rows), flush=True)
-    ways = [
-        [r["seconds"] / r["steps"] for r in runs[who]] for who in ("stable-baselines3", "her_exp")
-    ]
-    figures["faster"] = common.ratio(*ways).figures()
-    print(f"\nenv steps/s, ours over theirs: {common.ratio(*ways)}", flush=True)
+        figures[who] = {name: spread.figures() for name, spread in rates.items()}
+        figures[who]["updates"] = [r["updates"] for r in these]
+        rows.append([who, *(str(spread) for spread in rates.values())])
+    print(common.table(["", "env steps/s", "updates/s"], rows), flush=True)
+    theirs = [r["seconds"] / r["steps"] for r in runs[PEER]]
+    for who in (who for who in runs if who in OURS):
+        faster = common.ratio(theirs, [r["seconds"] / r["steps"] for r in runs[who]])
+        figures[who]["faster"] = faster.figures()
+        print(f"\nenv steps/s, {who} over {PEER}: {faster}", flush=True)
     return figures
 
 
@@ -175,22 +208,23 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--agents", nargs="+", choices=["ddpg", "sac"], default=["ddpg", "sac"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     if args.worker:
-        task, agent, seed = args.worker
-        print(json.dumps(peers(task, agent, int(seed))))
+        who, task, agent, seed = args.worker
+        print(json.dumps(peers(who, task, agent, int(seed))))
         return
     figures: dict[str, Any] = {"machine": common.machine()}
     for task in args.tasks:
         for agent in args.agents:
-            runs: dict[str, list[dict[str, Any]]] = {"her_exp": [], "stable-baselines3": []}
+            runs: dict[str, list[dict[str, Any]]] = {who: [] for who in SIDES[task]}
             for seed in args.seeds:
-                with tempfile.TemporaryDirectory() as folder:
-                    runs["her_exp"].append(ours(task, agent, seed, Path(folder) / "run"))
-                runs["stable-baselines3"].append(apart(task, agent, seed))
-            figures[f"{task} {agent}"] = tell(task, agent, runs)
+                for who in runs:
+                    runs[who].append(of(who, task, agent, seed))
+            print(f"\n{TASKS[task]['id']}, {agent}, {len(args.seeds)} seeds\n")
+            tell = tell_time if task == "reach" else tell_rates
+            figures[f"{task} {agent}"] = tell(runs)
     common.last_line(**figures)
 
 

@@ -9,8 +9,9 @@
   checkpoint=last         last or best
   trust=[PACKAGE]         for a run of somebody else's classes: packages whose code may run
 
-Passes if the 95 % interval of the difference of the two success rates holds 0. Exit status: 0 it does,
-1 it does not, 2 the command is wrong. The last line is one JSON object.
+Passes if the 95 % interval of the difference of the two success rates holds 0. Nothing is said where that
+means little: the interval is wider than 20 points, or the policy always fails or always succeeds on both.
+Exit status: 0 the same, 1 different, 2 the command is wrong, 3 cannot tell. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ DEFAULTS: dict[str, Any] = {
     "run": None, "backends": "envpool,sync", "episodes": 500, "seed": 0,
     "checkpoint": "last", "trust": "",
 }  # fmt: skip
+#: Exit status of each verdict.
+STATUS = {"the same": 0, "DIFFERENT": 1, "cannot tell": 3}
+WIDEST = 0.2  #: interval of a difference that still says something
 
 
 def difference(first: int, n: int, second: int, m: int) -> tuple[float, float]:
@@ -40,6 +44,15 @@ def difference(first: int, n: int, second: int, m: int) -> tuple[float, float]:
     (p_low, p_high), (q_low, q_high) = wilson_interval(first, n), wilson_interval(second, m)
     low = p - q - math.hypot(p - p_low, q_high - q)
     return low, p - q + math.hypot(p_high - p, q - q_low)
+
+
+def verdict(first: int, second: int, n: int) -> str:
+    """Return the same, DIFFERENT or cannot tell for so many successes of n on each side."""
+    low, high = difference(first, n, second, n)
+    if not low <= 0 <= high:
+        return "DIFFERENT"
+    informative = high - low <= WIDEST and 0 < first + second < 2 * n
+    return "the same" if informative else "cannot tell"
 
 
 def command(argv: Sequence[str]) -> int:
@@ -65,9 +78,9 @@ def command(argv: Sequence[str]) -> int:
         wins.append(round(summary["success_final"] * n))
         print(f"{backend}: {describe(summary)}", flush=True)
     low, high = difference(wins[0], n, wins[1], n)
-    same = low <= 0 <= high
+    says = verdict(*wins, n)
     print(
-        f"{'the same' if same else 'DIFFERENT'}: {backends[0]} minus {backends[1]} is "
+        f"{says}: {backends[0]} minus {backends[1]} is "
         f"{(wins[0] - wins[1]) / n:+.1%} (95 % interval {low:+.1%} to {high:+.1%}, n={n} each)"
     )
     common.last_line(
@@ -76,9 +89,9 @@ def command(argv: Sequence[str]) -> int:
         wins=wins,
         episodes=n,
         interval=[low, high],
-        same=same,
+        verdict=says,
     )
-    return 0 if same else 1
+    return STATUS[says]
 
 
 if __name__ == "__main__":

@@ -58,12 +58,13 @@ def test_actions_have_the_shape_and_type_of_the_box(dtype: Any) -> None:
     np.testing.assert_allclose(agent.act(*inputs(1), explore=False)[0], low + 1.0)
 
 
-def test_actions_lie_in_the_box_to_the_last_bit() -> None:
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_actions_lie_in_the_box_to_the_last_bit(dtype: Any) -> None:
     rng = np.random.default_rng(0)
     outside = 0
     for _ in range(60):
-        low = rng.uniform(-3.0, 2.0, 8).astype(np.float32)
-        box = spaces.Box(low, (low + rng.uniform(0.1, 3.0, 8)).astype(np.float32))
+        low = rng.uniform(-3.0, 2.0, 8).astype(dtype)
+        box = spaces.Box(low, (low + rng.uniform(0.1, 3.0, 8)).astype(dtype), dtype=dtype)
         agent = ddpg(spaces=make_spaces(box), random_steps=0, noise_std=1.0, hidden_sizes=(4,))
         actions = [*agent.act(*inputs(8), explore=True)]
         for end in (50.0, -50.0):
@@ -77,6 +78,12 @@ def test_actions_lie_in_the_box_to_the_last_bit() -> None:
 def test_unbounded_actions_are_refused(low: float, high: float) -> None:
     with pytest.raises(ValueError, match="bounded"):
         ddpg(spaces=make_spaces(spaces.Box(low, high, (2,))))
+
+
+def test_actions_of_whole_numbers_are_refused() -> None:
+    """They would be cut off towards zero: the ends of such a Box would never be tried."""
+    with pytest.raises(ValueError, match=r"DDPG needs Box actions of floats, .* Box.*int64"):
+        ddpg(spaces=make_spaces(spaces.Box(-1, 1, (2,), np.int64)))
 
 
 def test_agents_refuse_the_other_kind_of_actions() -> None:

@@ -49,19 +49,35 @@ def test_both_are_evaluated_and_compared(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     words = [f"run={folder}", "backends=native,sync", "episodes=40"]
-    assert script.command(words) == 0
+    assert script.command(words) == 3  # a policy that knows nothing
     *_, native, sync, line, figures = capsys.readouterr().out.splitlines()
     assert (native.split(":")[0], sync.split(":")[0]) == ("native", "sync")
-    assert line.startswith("the same: native minus sync is ")
+    assert line.startswith("cannot tell: native minus sync is ")
     told = json.loads(figures)
-    assert told["same"]
+    assert told["verdict"] == "cannot tell"
     assert told["episodes"] == 40
     # A backend on which all fails is told apart from one on which all succeeds.
-    seen = iter([{"success_final": 1.0}, {"success_final": 0.0}])
-    monkeypatch.setattr(script, "evaluate_run", lambda *_, **__: next(seen))
-    monkeypatch.setattr(script, "describe", str)
-    assert script.command(words) == 1
-    assert "DIFFERENT" in capsys.readouterr().out
+    for rates, status, says in [((1.0, 0.0), 1, "DIFFERENT"), ((0.5, 0.525), 3, "cannot tell")]:
+        seen = iter([{"success_final": rate} for rate in rates])
+        monkeypatch.setattr(script, "evaluate_run", lambda *_, seen=seen, **__: next(seen))
+        monkeypatch.setattr(script, "describe", str)
+        assert script.command(words) == status
+        assert capsys.readouterr().out.splitlines()[-2].startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("wins", "n", "says"),
+    [
+        ((350, 317), 500, "DIFFERENT"),
+        ((350, 340), 500, "the same"),
+        ((0, 0), 500, "cannot tell"),
+        ((500, 500), 500, "cannot tell"),
+        ((500, 499), 500, "the same"),
+        ((50, 50), 100, "cannot tell"),  # within 27 points
+    ],
+)
+def test_what_two_rates_say(wins: tuple[int, int], n: int, says: str, script: ModuleType) -> None:
+    assert script.verdict(*wins, n) == says
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from goal_walk import GOALS, RANGE, Costs, Ends, Walk, WithSuccess
+from gymnasium import spaces
 
 from her_exp.envs.goal_env import EnvGoalFunctions
 from her_exp.envs.make import GoalTask
@@ -66,6 +67,46 @@ def test_a_distance_is_found(env: type[Walk]) -> None:
     functions = EnvGoalFunctions(env(), reward_range=RANGE)
     agree(functions, *GOALS)
     assert any(line.startswith("reward: distance within 0.3") for line in functions.sources)
+
+
+class TwoPlaces(Walk):
+    """Goals of two axes: both places have to be met together."""
+
+    observation_space = spaces.Dict(
+        {
+            key: spaces.Box(-10.0, 10.0, shape, np.float64)
+            for key, shape in (
+                ("observation", (2,)),
+                ("achieved_goal", (2, 2)),
+                ("desired_goal", (2, 2)),
+            )
+        }
+    )
+    distance_threshold = Walk.radius
+
+    def _observe(self) -> dict[str, Any]:
+        goals = {"achieved_goal": [self.at, self.at], "desired_goal": [self.goal, self.goal]}
+        return {"observation": self.at.copy()} | {k: np.array(v) for k, v in goals.items()}
+
+    def step(self, action: Any) -> Any:
+        self.at = np.clip(self.at + action, -10, 10)
+        seen = self._observe()
+        reward = self.compute_reward(seen["achieved_goal"], seen["desired_goal"], {})
+        return seen, float(reward), False, False, {}
+
+    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
+        gap = np.asarray(achieved - desired)
+        assert gap.shape[-2:] == (2, 2), "goals come in the env's own shape"
+        return (np.sqrt((gap**2).sum((-2, -1))) <= self.radius) - 1.0
+
+
+def test_a_distance_of_goals_of_two_axes() -> None:
+    functions = EnvGoalFunctions(TwoPlaces(), reward_range=RANGE)
+    goals = np.random.default_rng(1).uniform(-0.3, 0.3, (2, 400, 2, 2))
+    assert functions.distance is not None
+    reward, _ = functions.distance(*torch.from_numpy(goals.reshape(2, 400, 4)))
+    assert 20 < (reward == 0).sum() < 380
+    np.testing.assert_array_equal(reward.numpy(), functions.reward(*goals, {}))
 
 
 @pytest.mark.parametrize("id", ["her_exp/PointReach-v0", "her_exp/Nav2D-v0"])

@@ -50,10 +50,8 @@ class BoxAgent(GoalAgent):
         self.precision = resolve_precision(precision, self.device, hidden_sizes)
         self.random_action, self.random_steps = random_action, random_steps
         assert isinstance(spaces.action, gym_spaces.Box)
-        low, high = (
-            np.asarray(b, np.float32).reshape(-1) for b in (spaces.action.low, spaces.action.high)
-        )
-        self._low, self._high = low, high
+        self._low, self._high = spaces.action.low.reshape(-1), spaces.action.high.reshape(-1)
+        low, high = self._low.astype(np.float32), self._high.astype(np.float32)
         self._half, self._middle = (high - low) / 2, (high + low) / 2
         # A coordinate that cannot move has nothing to divide by.
         divisor = np.where(self._half == 0, np.float32(1), self._half)
@@ -68,6 +66,10 @@ class BoxAgent(GoalAgent):
         name, action = cls.__name__, spaces.action
         if not isinstance(action, gym_spaces.Box):
             return f"{name} needs Box actions, the env has {action}; take agent=dqn"
+        if not np.issubdtype(action.dtype, np.floating):
+            return (
+                f"{name} needs Box actions of floats, the env has {action}; wrap it to round them"
+            )
         if not action.is_bounded():
             return f"{name} needs bounded actions, the env has {action}; wrap it to bound them"
         return None
@@ -103,7 +105,7 @@ class BoxAgent(GoalAgent):
                 anywhere = generator.uniform(-1.0, 1.0, action.shape)
                 random = generator.random((n, 1)) < self.random_action
                 action = np.where(random, anywhere, action).clip(-1.0, 1.0)
-        # Rounding may carry the end of the range a bit past the Box.
-        action = (action * self._half + self._middle).clip(self._low, self._high)
-        action = action.astype(self.spaces.action.dtype)
+        action = (action * self._half + self._middle).astype(self.spaces.action.dtype)
+        # Rounding may have carried the end of the range a bit past the Box.
+        action = action.clip(self._low, self._high)
         return np.asarray(action.reshape(n, *(self.spaces.action.shape or ())))

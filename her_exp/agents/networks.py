@@ -56,9 +56,10 @@ Tape = list[Layer]
 class MLP(nn.Module):
     """Linear layers with ReLU between them: (b, sizes[0]) to (b, sizes[-1]), float32 both.
 
-    With bfloat16 the layers up to the last hidden one multiply and hand on in it. The output layer,
-    LayerNorm's statistics and all parameters stay float32: a value near -50 would move in steps of
-    0.25, and a step of Adam would be lost in a weight.
+    With bfloat16 the layers up to the last hidden one multiply and hand on in it, and so does the whole
+    way back, from the output's slope on: gradients of hidden layers are rounded to it. Outputs, LayerNorm's
+    statistics and all parameters stay float32: a value near -50 would move in steps of 0.25, and a step of
+    Adam would be lost in a weight.
 
     Args:
         sizes: widths, input and output included.

@@ -200,16 +200,18 @@ class EnvGoalFunctions:
                 raise UserError(f"env.goal_distance={declared:g}: {why}; set it to null")
             return None
         generator = np.random.default_rng(0)
-        away = generator.normal(size=probe.achieved.shape)
+        shape = probe.achieved.shape
+        own, asked = (goals.reshape(len(goals), -1) for goals in (probe.achieved, probe.desired))
+        away = generator.normal(size=own.shape)
         away /= np.linalg.norm(away, axis=-1, keepdims=True)
         # Distances around the threshold, and far ones; 1e-3 of it is left out for rounding's sake.
         scale = generator.choice([0.0, 0.5, 0.999, 1.001, 2.0, 20.0], size=(len(away), 1))
-        achieved = np.concatenate([probe.achieved, probe.achieved])
-        near = (probe.achieved + threshold * scale * away).astype(probe.achieved.dtype)
-        desired = np.concatenate([near, probe.desired])
+        near = (own + threshold * scale * away).astype(own.dtype)
+        achieved, desired = np.concatenate([own, own]), np.concatenate([near, asked])
         met = np.linalg.norm(achieved - desired, axis=-1) <= threshold
-        reward = self.reward(achieved, desired, {})
-        terminated = self.terminated(achieved, desired, {})
+        reached, wanted = (side.reshape(-1, *shape[1:]) for side in (achieved, desired))
+        reward = self.reward(reached, wanted, {})
+        terminated = self.terminated(reached, wanted, {})
         agrees = (
             met.any()
             and (~met).any()
