@@ -106,6 +106,8 @@ def test_declared_ends_are_contradicted_by_an_episode_that_goes_on() -> None:
     functions.watch(YES, YES)
     functions.watch(NO, NO)
     functions.watch(NO, YES)  # a crash, which says nothing of success
+    functions.watch(YES, NO)  # twice a goal that rounding has met
+    functions.watch(YES, NO)
     with pytest.raises(UserError, match=r"env\.success_terminates=true, but"):
         functions.watch(YES, NO)
 

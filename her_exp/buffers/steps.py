@@ -13,7 +13,8 @@ from gymnasium import spaces as gym_spaces
 from her_exp.buffers.goals import Index, MixedGoals
 from her_exp.buffers.storage import StepRing, stored_dtype
 from her_exp.distance import DistanceGoal
-from her_exp.types import Array, GoalFunctions, GoalSpaces, Observation, Step, UserError
+from her_exp.rounding import either_side
+from her_exp.types import KEYS, Array, GoalFunctions, GoalSpaces, Observation, Step, UserError
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class StoredSteps:
             self.ring.close(int(lane))
 
     def _state(self, observation: Observation) -> dict[str, Array]:
-        return {k: v.reshape(self.ring.lanes, -1) for k, v in observation.items()}
+        return {key: observation[key].reshape(self.ring.lanes, -1) for key in KEYS}
 
     def _explain(self, step: Step, valid: Array, signals: Array) -> None:
         """Fill in what of reward and end the step's own goal does not explain."""
@@ -119,14 +120,33 @@ class StoredSteps:
             return
         # In the env's own dtype: rounded goals could fall on the other side of a threshold.
         info = {key: self._info_of(step, key)[pick] for key in self.info_keys}
+        told = np.asarray(step.reward, np.float64)[pick], np.asarray(step.terminated, bool)[pick]
+        extra, crash = self._unexplained(*told, achieved, desired, info)
+        odd = np.flatnonzero((extra != 0) | crash)
+        for nearby in either_side(achieved[odd], desired[odd]) if odd.size else ():
+            parts = (told[0][odd], told[1][odd], achieved[odd], nearby)
+            rest, end = self._unexplained(*parts, {key: value[odd] for key, value in info.items()})
+            same = odd[(rest == 0) & ~end]  # another side of a threshold explains it all
+            extra[same], crash[same] = 0.0, False
+        signals[pick, EXTRA], signals[pick, CRASH] = extra, crash
+
+    def _unexplained(
+        self,
+        reward: Array,
+        ended: Array,
+        achieved: Array,
+        desired: Array,
+        info: Mapping[str, Array],
+    ) -> tuple[Array, Array]:
+        """What of reward and end (b,) is not of these goals."""
         own = self._functions.reward(achieved, desired, info)
-        extra = np.asarray(step.reward, np.float64)[pick] - own
+        extra = reward - own
         # What rounding alone explains is no part of the reward.
         extra[np.abs(extra) <= 1e-6 * np.maximum(1.0, np.abs(own))] = 0.0
-        signals[pick, EXTRA] = extra
-        if step.terminated.any():
-            explained = self._functions.terminated(achieved, desired, info)
-            signals[pick, CRASH] = np.asarray(step.terminated, bool)[pick] & ~explained
+        crash = np.zeros_like(ended)
+        if ended.any():
+            crash = ended & ~self._functions.terminated(achieved, desired, info)
+        return extra, crash
 
     def _info_of(self, step: Step, key: str) -> Array:
         if key not in step.info:
@@ -144,10 +164,20 @@ class StoredSteps:
             return
         for key in self.info_keys:
             value = self._info_of(step, key)
+            dtype, shape = stored_dtype(value.dtype), value.shape[1:]
             if key not in self.info:
-                shape = (self.ring.lanes, self.ring.stride, *value.shape[1:])
-                self.info[key] = np.zeros(shape, stored_dtype(value.dtype))
-            self.info[key][:, self.ring.newest] = value
+                room = (self.ring.lanes, self.ring.stride, *shape)
+                self.info[key] = np.zeros(room, dtype)
+            stored = self.info[key]
+            if stored.shape[2:] != shape:
+                raise UserError(
+                    f"buffer.info_keys: info[{key!r}] had shape {stored.shape[2:]}, now {shape}"
+                )
+            if not np.can_cast(
+                dtype, stored.dtype
+            ):  # a cost of 0 was an integer, one of 0.5 is not
+                self.info[key] = stored = stored.astype(np.result_type(dtype, stored.dtype))
+            stored[:, self.ring.newest] = value
 
     def goals_at(self, chosen: MixedGoals) -> torch.Tensor:
         """Return the goals (b, goal_dim) that the chosen rows lend."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from her_exp.distance import DistanceGoal
 from her_exp.envs.goal_function import GoalFunction, Probe, env_function
+from her_exp.rounding import either_side
 from her_exp.types import Array, UserError
 
 
@@ -129,7 +130,12 @@ class EnvGoalFunctions:
                 return told
             if self._best is None:  # at a reset many envs do not say
                 return np.zeros(len(achieved), bool)
-        return self._met(achieved, desired, info)
+        if not all(key in info for key in self._info_keys):  # nor what the reward reads
+            return np.zeros(len(achieved), bool)
+        met = self._met(achieved, desired, info)
+        for key in self._info_keys:  # Gymnasium tells which lanes said it
+            met = met & np.asarray(info.get(f"_{key}", True), bool)
+        return met
 
     def _check_told(
         self, told: Array, achieved: Array, desired: Array, info: Mapping[str, Array]
@@ -137,7 +143,11 @@ class EnvGoalFunctions:
         """See that what the env calls success is one by the reward, which judges all other goals."""
         read = {key: np.asarray(info[key])[told] for key in self._info_keys}
         reward = self.reward(achieved[told], desired[told], read)
-        if reward.min() < (self._best or 0.0) - 1e-6:
+        least = (self._best or 0.0) - 1e-6
+        if reward.min() < least:  # perhaps only of goals that were rounded
+            nearer, _ = either_side(achieved[told], desired[told])
+            reward = np.maximum(reward, self.reward(achieved[told], nearer, read))
+        if reward.min() < least:
             raise UserError(
                 f"env.success_reward: the env says success at a reward of {reward.min():g}, which is no "
                 f"success by {self._best:g}; declare the least reward that means success"
@@ -158,11 +168,11 @@ class EnvGoalFunctions:
             return
         self._ended_at_success += int((success & terminated).sum())
         self._went_on_at_success += int((success & ~terminated).sum())
-        if self._terminates and self._went_on_at_success:
+        # Three each way: a goal that was rounded may count as met once, a crash fall together with success.
+        if self._terminates and self._went_on_at_success >= 3:
             raise UserError(
                 "env.success_terminates=true, but an episode went on after success: set it to false"
             )
-        # A crash may fall together with success once; three of three do not.
         if not self._terminates and self._ended_at_success >= 3 and not self._went_on_at_success:
             raise UserError(
                 "env.success_terminates: every episode of this env ended at success, so relabelled "

@@ -130,7 +130,8 @@ class GoalFunction:
         return out
 
     def __call__(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
-        """Return the answers (b,) for goals (b, goal_dim)."""
+        """Return the answers (b,) for goals (b, goal_dim); of `info` the declared fields are read."""
+        info = {key: info[key] for key in self._info_keys}
         if not self.batched:
             return self._one_by_one(achieved, desired, info)
         result = np.asarray(self._function(achieved, desired, info), self._dtype)
