@@ -123,11 +123,14 @@ def overrides_of(folder: Path) -> list[str]:
 
 
 def changes_of(folder: Path) -> list[list[str]]:
-    """Return the overrides of each time that the run went on, without those that it began with."""
+    """Return what was changed each time that the run went on."""
     resumes = read_json(folder / "run.json").get("resumes")
-    began = set(overrides_of(folder))
     asked = [_texts(one.get("overrides")) for one in resumes or () if isinstance(one, dict)]
-    return [[o for o in one if o not in began and o.partition("=")[0] in SAFE] for one in asked]
+    return [[text for text in one if _is_safe(text)] for one in asked]
+
+
+def _is_safe(override: str) -> bool:
+    return override.partition("=")[0] in SAFE
 
 
 def _texts(value: object) -> list[str]:
@@ -151,7 +154,8 @@ def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = (
     cfg = load_run_config(folder, trust)
     for earlier in changes_of(folder):  # what was changed when the run went on before still holds
         apply(cfg, earlier)
-    asked = [text for text in overrides if text not in overrides_of(folder)]
+    began = overrides_of(folder)
+    asked = [text for text in overrides if _is_safe(text) or text not in began]
     for key in apply(cfg, asked):
         if key not in SAFE:
             raise UserError(
@@ -170,7 +174,7 @@ def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = (
             )
         if others := run.other_versions():
             log.warning("%s: numbers may differ from a run that never stopped", "; ".join(others))
-        run.note_resume(list(overrides), steps)
+        run.note_resume(asked, steps)
         log.info("going on at env step %d", steps)
         return run_trainer(cfg, run, state)
 

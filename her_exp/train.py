@@ -181,13 +181,16 @@ def _continue(asked: Request) -> bool:
         quoted = "'" + str(folder).replace("'", r"\'") + "'"
         sys.argv[1:] = [*asked.overrides, f"hydra.run.dir={quoted}"]
         return False
-    known = set(asked.overrides) <= set(overrides_of(folder))
-    if asked.resume == "auto" and known and status_of(folder) == "done":
-        print(folder)
-        return True
+    words = asked.overrides
+    if asked.resume == "auto":  # repeats what the run began with, whatever was changed since
+        began = overrides_of(folder)
+        words = [word for word in words if word not in began]
+        if not words and status_of(folder) == "done":
+            print(folder)
+            return True
     check_run("resume", folder)
     log_to(folder)
-    return _end(folder, lambda: resume(folder, asked.overrides, asked.trust))
+    return _end(folder, lambda: resume(folder, words, asked.trust))
 
 
 def _end(folder: Path, run: Callable[[], float]) -> bool:

@@ -206,18 +206,18 @@ class Trainer:
         """Play, log, keep the policy; a signal leaves all that to the run that goes on."""
         self._check_learning()
         train_seconds = self.clock.training  # before this evaluation, which is no training
-        with self.clock("evaluate"):
-            try:
+        steps = self.record.env_steps
+        try:
+            with self.clock("evaluate"):
                 result = evaluation.evaluate(
                     self.eval_env, self.functions, self.agent, self.eval_episodes, self.eval_seed,
                     pictures.PATHS if self.picture else 0, before_step=stop_if_asked,
                 )  # fmt: skip
-            except Stopped:
-                self.record.evaluation_due = True
-                due = self.checkpoint_now(self.record.env_steps)
-                self._checkpoint({"kind": "due"} if due else self._envs())
-                raise
-            steps = self.record.env_steps
+        except Stopped:
+            self.record.evaluation_due = True
+            self._checkpoint({"kind": "due"} if self.checkpoint_now(steps) else self._envs())
+            raise
+        with self.clock("evaluate"):
             self.logger.scalars(self.record.evaluated(result, train_seconds), steps)
             if result.paths:
                 self.logger.picture("eval/paths", pictures.draw(result, self.eval_env), steps)

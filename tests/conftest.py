@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -99,6 +100,18 @@ def cwd(tmp_path: Path) -> Path:
     """Where a command of the nursery runs; it writes `out` and `err` beside this folder."""
     (tmp_path / "cwd").mkdir()
     return tmp_path / "cwd"
+
+
+@pytest.fixture
+def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command sets up logging for its whole process, which is ours."""
+    handlers: list[logging.Handler] = []
+    level = logging.root.level
+    monkeypatch.setattr(logging.root, "handlers", handlers)
+    yield
+    for handler in handlers:
+        handler.close()
+    logging.root.setLevel(level)
 
 
 class LaneEnv(VectorEnv[Any, Any, Any]):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from health_kit import RUN, Command, StopsInEvaluation
@@ -13,6 +15,7 @@ from runs_kit import checkpoints, differences, last_state, numbers, result_of
 from her_exp.checkpoint import load
 from her_exp.config import compose
 from her_exp.resume import resume
+from her_exp.rollout import Rollout
 from her_exp.signals import Stopped
 from her_exp.train import train
 
@@ -44,6 +47,34 @@ def test_an_evaluation_given_up_is_made_up_for(
     assert stops.count > max(at)
     assert numbers(folder) == numbers(folder.parent / "whole")
     assert differences(last_state(folder), last_state(folder.parent / "whole")) == []
+
+
+def test_the_time_of_an_evaluation_given_up_is_no_training(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time stands still but in evaluations, of which each step takes a second."""
+    stops, now = StopsInEvaluation(monkeypatch), [100.0]
+    stops.at = {5, 19, 26}
+    step = Rollout.step
+
+    def stepping(rollout: Rollout, policy: Any) -> Any:
+        now[0] += 1.0
+        return step(rollout, policy)
+
+    monkeypatch.setattr(Rollout, "step", stepping)
+    monkeypatch.setattr("her_exp.clock.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    cfg = GIVEN_UP["native"][0]
+    with pytest.raises(Stopped):
+        train(compose(cfg), folder, cfg)
+    assert result_of(folder)["train_seconds"] == 0.0
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            resume(folder)
+        assert result_of(folder)["train_seconds"] == 0.0
+    resume(folder)
+    result = result_of(folder)
+    assert result["train_seconds"] == 0.0
+    assert result["wall_seconds"] == now[0] - 100.0
 
 
 def test_ctrl_c_during_an_evaluation(folder: Path) -> None:

@@ -8,6 +8,7 @@ import time
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -16,8 +17,9 @@ from runs_kit import checkpoints, numbers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from her_exp.config import compose
-from her_exp.resume import SAFE, rerun, resume
+from her_exp.resume import SAFE, overrides_of, request, rerun, resume
 from her_exp.run_folder import RunFolder
+from her_exp.train import _continue
 from her_exp.types import UserError
 
 
@@ -86,6 +88,35 @@ def test_what_was_asked_first_stays(never_stopped: NeverStopped, tmp_path: Path)
     assert (
         result["wall_seconds"] > json.loads((source / "result.json").read_text())["train_seconds"]
     )
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_a_change_is_taken_back(never_stopped: NeverStopped, tmp_path: Path) -> None:
+    """The last word counts, also where it says what the first did; `auto` repeats the first words."""
+    source, log = never_stopped("ddpg", "point_reach"), "trainer.log_every"
+    folder = killed_at(source, 1, tmp_path / "run")
+    first = next(word for word in overrides_of(folder) if word.startswith(f"{log}="))
+
+    def went_on(*words: str) -> int:
+        """The interval at which the run logs when it goes on with these words."""
+        asked = request(list(words))
+        assert asked is not None
+        with (
+            patch("her_exp.train.run_trainer", side_effect=KeyboardInterrupt) as run,
+            pytest.raises(KeyboardInterrupt),
+        ):
+            _continue(asked)
+        return int(run.call_args.args[0].trainer.log_every)
+
+    began = int(first.partition("=")[2])
+    assert went_on(f"resume={folder}") == began
+    assert went_on(f"resume={folder}", f"{log}=33") == 33
+    assert went_on(f"resume={folder}") == 33
+    assert went_on("resume=auto", f"run_dir={folder}", *overrides_of(folder)) == 33
+    assert went_on(f"resume={folder}", first) == began
+    assert went_on("resume=auto", f"run_dir={folder}", *overrides_of(folder)) == began
+    assert went_on("resume=auto", f"run_dir={folder}", *overrides_of(folder), f"{log}=44") == 44
+    assert went_on(f"resume={folder}") == 44
 
 
 def test_other_versions_are_one_line(

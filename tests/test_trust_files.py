@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,18 +98,6 @@ def test_a_checkpoints_name_that_climbs_out(
     with pytest.raises(UserError, match="give last or best"):
         evaluate.command([f"run={folder}", f"checkpoint={checkpoint}"])
     assert not canary.exists()
-
-
-@pytest.fixture
-def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The command sets up logging for its whole process, which is ours."""
-    handlers: list[logging.Handler] = []
-    level = logging.root.level
-    monkeypatch.setattr(logging.root, "handlers", handlers)
-    yield
-    for handler in handlers:
-        handler.close()
-    logging.root.setLevel(level)
 
 
 @pytest.mark.usefixtures("own_logging")
