@@ -33,7 +33,8 @@ def load(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped: a replay is read where it is copied to, and never stands in memory twice.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} cannot be read as a checkpoint: {reason}") from error
@@ -63,7 +64,8 @@ class Checkpoints:
             path.with_name(path.name + ".tmp").unlink(missing_ok=True)
             reason = " ".join(str(error).split())[:150]
             raise UserError(f"{path}: the checkpoint cannot be written ({reason})") from error
-        for old in self.all()[: -self.keep]:
+        # A kill in the middle of a write leaves its part, under a name that need not come again.
+        for old in [*self.all()[: -self.keep], *self.folder.glob("state_*.pt.tmp")]:
             old.unlink()
 
     def save_policy(self, agent: Agent, best: bool, **about: Any) -> None:
