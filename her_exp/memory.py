@@ -9,16 +9,32 @@ from typing import Any
 from her_exp.signatures import find_class
 from her_exp.types import GoalSpaces
 
-#: What limits the memory of a container: control groups, version 2 and 1.
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_GROUPS, _OURS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
-def machine_bytes() -> int:
-    """Return the memory of this machine, or of the container that we are in."""
+def machine_bytes(groups: Path = _GROUPS, ours: Path = _OURS) -> int:
+    """Return the memory of this machine, or what a container or a cluster's job may use of it.
+
+    Args:
+        groups: where control groups are mounted.
+        ours: says which of them hold this process.
+    """
     found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for path in map(Path, _LIMITS):
-        text = path.read_text().strip() if path.is_file() else ""
-        found += [int(text)] if text.isdigit() else []
+    for line in ours.read_text().splitlines() if ours.is_file() else ():
+        _, kinds, path = line.split(":", 2)
+        # Version 2 has one tree for all, version 1 one for memory. A limit holds for all below it.
+        top, name = (
+            (groups / "memory", "memory.limit_in_bytes") if kinds else (groups, "memory.max")
+        )
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        folder = top / path.lstrip("/")
+        for group in (folder, *folder.parents):
+            limit = group / name
+            text = limit.read_text().strip() if limit.is_file() else ""
+            found += [int(text)] if text.isdigit() else []
+            if group == top:
+                break
     return min(found)
 
 
