@@ -41,7 +41,7 @@ check: setup-dev  ## lint and types
 test: check  ## lint, types and all tests but the slow ones
 	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
-slow: setup-dev  ## the learning tests: minutes
+slow: setup-dev  ## all slow tests: learning, kills, launchers, 1,500 random commands: hours
 	$(PY) -m pytest -m slow $(ARGS)
 
 format: setup-dev  ## put the code into shape
