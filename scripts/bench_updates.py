@@ -1,7 +1,7 @@
 """How fast an update is: ours beside stable-baselines3's and the matrix products alone, in turn.
 
 python scripts/bench_updates.py                  # needs stable-baselines3: pip install -e '.[bench]'
-python scripts/bench_updates.py --agent sac      # or td3; the products are DDPG's alone
+python scripts/bench_updates.py --agent sac      # or td3, tqc (not in the peer); the products are DDPG's alone
 python scripts/bench_updates.py --help
 
 FetchPush's shapes (observation 25, goal 3, action 4), no LayerNorm; float32, ours also bfloat16. Ours
@@ -38,12 +38,13 @@ from her_exp.agents.ddpg import DDPG
 from her_exp.agents.precision import Precision
 from her_exp.agents.sac import SAC
 from her_exp.agents.td3 import TD3
+from her_exp.agents.tqc import TQC
 from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.process import prepare_process
 from her_exp.types import GoalSpaces
 
 LR, GAMMA, TAU = 1e-3, 0.98, 0.05
-AGENTS = {"ddpg": DDPG, "td3": TD3, "sac": SAC}
+AGENTS = {"ddpg": DDPG, "td3": TD3, "sac": SAC, "tqc": TQC}
 A_CALL = 40  # batches drawn in one call of ours, and gradient steps of one train() of the peer
 
 OURS, OURS_ALONE = "her_exp, with sampling", "her_exp, alone"
@@ -112,10 +113,6 @@ def ways(
 ) -> dict[str, Callable[[], object]]:
     """Return what is timed, by name; both sides do `A_CALL` updates a call."""
     fixed = [type(b)(*(part.clone() for part in b)) for b in mine.sample(batch, A_CALL)]
-    peer, peer_alone = peer_agent(name, hidden, batch), peer_agent(name, hidden, batch)
-    peer.replay_buffer = theirs
-    drawn = theirs.sample(batch)
-    peer_alone.replay_buffer = SimpleNamespace(sample=lambda *_, **__: drawn)
 
     def with_sampling(agent: GoalAgent) -> None:
         for each in mine.sample(batch, A_CALL):
@@ -128,11 +125,16 @@ def ways(
     timed: dict[str, Callable[[], object]] = {
         OURS: partial(with_sampling, our_agent(name, hidden, mine, "float32")),
         LOW: partial(with_sampling, our_agent(name, hidden, mine, "bfloat16")),
-        PEER: partial(peer.train, A_CALL, batch),
         OURS_ALONE: partial(without, our_agent(name, hidden, mine, "float32")),
         LOW_ALONE: partial(without, our_agent(name, hidden, mine, "bfloat16")),
-        PEER_ALONE: partial(peer_alone.train, A_CALL, batch),
     }
+    if hasattr(stable_baselines3, name.upper()):
+        peer, peer_alone = peer_agent(name, hidden, batch), peer_agent(name, hidden, batch)
+        peer.replay_buffer = theirs
+        drawn = theirs.sample(batch)
+        peer_alone.replay_buffer = SimpleNamespace(sample=lambda *_, **__: drawn)
+        timed[PEER] = partial(peer.train, A_CALL, batch)
+        timed[PEER_ALONE] = partial(peer_alone.train, A_CALL, batch)
     if name != "ddpg":
         return timed
     listed = products(hidden, batch)
