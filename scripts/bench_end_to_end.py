@@ -9,8 +9,8 @@ ours, ... Seconds are those of training: start-up and evaluation are left out on
 judged every 500 steps on 100 goals, success at the last step; the first evaluation at 95 % counts. What
 stays different: ours normalises its inputs and, where EnvPool is installed, steps the env there; theirs
 steps 8 envs in turn and shows its networks the achieved goal a second time. On FetchReach theirs is also
-run with its own defaults (one env, an update a step), on FetchPush ours with `env.backend=sync`, which
-steps the same 8 envs in turn.
+run with rl-baselines3-zoo's settings for it (one env, an update a step; the noise of DDPG is ours), on
+FetchPush ours with `env.backend=sync`, which steps the same 8 envs in turn.
 """
 
 from __future__ import annotations
@@ -43,8 +43,13 @@ TASKS: dict[str, dict[str, Any]] = {
 OURS = {"her_exp": "auto", "her_exp, sync": "sync"}
 """Our sides, with their `env.backend`."""
 PEER = "stable-baselines3"
+ZOO: dict[str, Any] = {
+    "learning_rate": 1e-3, "learning_starts": 1000, "tau": 0.005, "gamma": 0.95, "gradient_steps": 1,
+    "policy_kwargs": {"net_arch": [64, 64]},
+}  # fmt: skip
+"""rl-baselines3-zoo's for FetchReach; the rest as ours: batch 256, 4 goals of `future`."""
 SIDES = {
-    "reach": ["her_exp", PEER, f"{PEER}, its defaults"],
+    "reach": ["her_exp", PEER, f"{PEER}, rl-zoo's settings"],
     "push": ["her_exp", "her_exp, sync", PEER],
 }
 
@@ -105,14 +110,15 @@ def peers(who: str, task: str, agent: str, seed: int) -> dict[str, Any]:
         "replay_buffer_kwargs": {"n_sampled_goal": 4, "goal_selection_strategy": "future"},
         "policy_kwargs": {"net_arch": it["net"], "n_critics": 1 if agent == "ddpg" else 2},
     }  # fmt: skip
+    if who != PEER:
+        settings |= ZOO
     if agent == "ddpg":
-        settings["action_noise"] = VectorizedActionNoise(noise, LANES)
-    else:
+        settings["action_noise"] = VectorizedActionNoise(noise, env.num_envs)
+    elif who == PEER:
         settings["ent_coef"] = f"auto_{ENTROPY}"
     model = {"ddpg": DDPG, "sac": SAC}[agent](
-        "MultiInputPolicy", env, seed=seed, replay_buffer_class=HerReplayBuffer,
-        **(settings if who == PEER else {}),
-    )  # fmt: skip
+        "MultiInputPolicy", env, seed=seed, replay_buffer_class=HerReplayBuffer, **settings
+    )
 
     class Judge(BaseCallback):
         """Evaluates every `EVERY` steps, off the clock, and ends the run at 95 %."""

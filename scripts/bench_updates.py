@@ -1,7 +1,7 @@
 """How fast an update is: ours beside stable-baselines3's and the matrix products alone, in turn.
 
 python scripts/bench_updates.py                  # needs stable-baselines3: pip install -e '.[bench]'
-python scripts/bench_updates.py --agent sac      # or td3, tqc (not in the peer); the products are DDPG's alone
+python scripts/bench_updates.py --agent sac      # or td3, tqc (ours alone); the products are DDPG's alone
 python scripts/bench_updates.py --help
 
 FetchPush's shapes (observation 25, goal 3, action 4), no LayerNorm; float32, ours also bfloat16. Ours
