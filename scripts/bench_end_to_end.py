@@ -8,9 +8,9 @@ noise and first temperature, no clipping of targets, one thread each, in process
 ours, ... Seconds are those of training: start-up and evaluation are left out on both sides. FetchReach is
 judged every 500 steps on 100 goals, success at the last step; the first evaluation at 95 % counts. What
 stays different: ours normalises its inputs and, where EnvPool is installed, steps the env there; theirs
-steps 8 envs in turn and shows its networks the achieved goal a second time. On FetchReach theirs is also
-run with rl-baselines3-zoo's settings for it (one env, an update a step; the noise of DDPG is ours), on
-FetchPush ours with `env.backend=sync`, which steps the same 8 envs in turn.
+steps 8 envs in turn and shows its networks the achieved goal a second time. On FetchReach their SAC is also
+run with what rl-baselines3-zoo gives TQC for it (one env, an update a step, normalised), on FetchPush ours
+with `env.backend=sync`, which steps the same 8 envs in turn.
 """
 
 from __future__ import annotations
@@ -47,10 +47,12 @@ ZOO: dict[str, Any] = {
     "learning_rate": 1e-3, "learning_starts": 1000, "tau": 0.005, "gamma": 0.95, "gradient_steps": 1,
     "policy_kwargs": {"net_arch": [64, 64]},
 }  # fmt: skip
-"""rl-baselines3-zoo's for FetchReach; the rest as ours: batch 256, 4 goals of `future`."""
+"""rl-baselines3-zoo's for TQC on FetchReach; the rest as ours: batch 256, 4 goals of `future`."""
 SIDES = {
-    "reach": ["her_exp", PEER, f"{PEER}, rl-zoo's settings"],
-    "push": ["her_exp", "her_exp, sync", PEER],
+    ("reach", "ddpg"): ["her_exp", PEER],
+    ("reach", "sac"): ["her_exp", PEER, f"{PEER}, zoo's settings"],
+    ("push", "ddpg"): ["her_exp", "her_exp, sync", PEER],
+    ("push", "sac"): ["her_exp", "her_exp, sync", PEER],
 }
 
 
@@ -95,11 +97,15 @@ def peers(who: str, task: str, agent: str, seed: int) -> dict[str, Any]:
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNoise
+    from stable_baselines3.common.vec_env import VecNormalize
 
     torch.set_num_threads(1)
     gym.register_envs(gymnasium_robotics)
     it = TASKS[task]
     env = make_vec_env(it["id"], n_envs=LANES if who == PEER else 1, seed=seed)
+    if who != PEER:
+        env = VecNormalize(env, gamma=ZOO["gamma"])
+    shown = getattr(env, "normalize_obs", lambda seen: seen)
     judge = make_vec_env(it["id"], n_envs=LANES, seed=seed + 10_000)
     width = env.action_space.shape[0]
     noise = NormalActionNoise(np.zeros(width), np.full(width, 0.2))
@@ -113,7 +119,7 @@ def peers(who: str, task: str, agent: str, seed: int) -> dict[str, Any]:
     if who != PEER:
         settings |= ZOO
     if agent == "ddpg":
-        settings["action_noise"] = VectorizedActionNoise(noise, env.num_envs)
+        settings["action_noise"] = VectorizedActionNoise(noise, LANES)
     elif who == PEER:
         settings["ent_coef"] = f"auto_{ENTROPY}"
     model = {"ddpg": DDPG, "sac": SAC}[agent](
@@ -146,7 +152,7 @@ def peers(who: str, task: str, agent: str, seed: int) -> dict[str, Any]:
             wins, due = [], EPISODES
             observation = judge.reset()
             while len(wins) < due:
-                action, _ = model.predict(observation, deterministic=True)
+                action, _ = model.predict(shown(observation), deterministic=True)
                 observation, _, done, infos = judge.step(action)
                 wins += [i["is_success"] for i, over in zip(infos, done, strict=True) if over]
             return float(np.mean(wins))  # episodes are all of 50 steps: none is favoured
@@ -224,7 +230,7 @@ def main() -> None:
     figures: dict[str, Any] = {"machine": common.machine()}
     for task in args.tasks:
         for agent in args.agents:
-            runs: dict[str, list[dict[str, Any]]] = {who: [] for who in SIDES[task]}
+            runs: dict[str, list[dict[str, Any]]] = {who: [] for who in SIDES[task, agent]}
             for seed in args.seeds:
                 for who in runs:
                     runs[who].append(of(who, task, agent, seed))
