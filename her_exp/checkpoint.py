@@ -58,14 +58,16 @@ class Checkpoints:
     def save(self, state: Any, env_steps: int) -> None:
         """Write a state; UserError in one line if the disk refuses, the last good one stays."""
         path = self.folder / f"state_{env_steps:012d}.pt"
+        # A kill in the middle of a write leaves its part, under a name that need not come again.
+        for part in self.folder.glob("state_*.pt.tmp"):
+            part.unlink()
         try:
             save(state, path)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
             path.with_name(path.name + ".tmp").unlink(missing_ok=True)
             reason = " ".join(str(error).split())[:150]
             raise UserError(f"{path}: the checkpoint cannot be written ({reason})") from error
-        # A kill in the middle of a write leaves its part, under a name that need not come again.
-        for old in [*self.all()[: -self.keep], *self.folder.glob("state_*.pt.tmp")]:
+        for old in self.all()[: -self.keep]:
             old.unlink()
 
     def save_policy(self, agent: Agent, best: bool, **about: Any) -> None:

@@ -151,4 +151,4 @@ class Record:
         state = dict(state)
         pending = state.pop("pending")
         vars(self).update(state)
-        self._losses = {key: list(values) for key, values in pending.items()}
+        self._losses = {key: list(values.clone()) for key, values in pending.items()}

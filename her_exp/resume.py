@@ -130,7 +130,7 @@ def changes_of(folder: Path) -> list[list[str]]:
 
 
 def _is_safe(override: str) -> bool:
-    return override.partition("=")[0] in SAFE
+    return override.partition("=")[0].lstrip("+") in SAFE
 
 
 def _texts(value: object) -> list[str]:

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -67,8 +67,8 @@ def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> float
         return run_trainer(cfg, run)
 
 
-def run_trainer(cfg: DictConfig, run: RunFolder, state: Mapping[str, Any] | None = None) -> float:
-    """Train in a folder that is ours, from the start or from a checkpoint's `state`."""
+def run_trainer(cfg: DictConfig, run: RunFolder, state: dict[str, Any] | None = None) -> float:
+    """Train in a folder that is ours, from the start or from a checkpoint's `state`, which is emptied."""
     from her_exp.build import make_trainer
     from her_exp.process import prepare_process
 
@@ -81,6 +81,8 @@ def run_trainer(cfg: DictConfig, run: RunFolder, state: Mapping[str, Any] | None
         raise
     if state is None:
         run.write_config(cfg)  # now with what every `auto` stands for
+    else:
+        state.clear()  # all is copied: let the file go, which will be deleted
     try:
         return trainer.fit()
     finally:

@@ -217,6 +217,12 @@ class OddActions(Walk):
         self.action_space = spaces.MultiDiscrete([3, 3])  # type: ignore[assignment]
 
 
+class WholeActions(Walk):
+    def __init__(self) -> None:
+        super().__init__()
+        self.action_space = spaces.Box(-1, 1, (2,), np.int64)  # type: ignore[assignment]
+
+
 class StartsAtGoal(Walk):
     def reset(self, **kwargs: Any) -> Any:
         super().reset(**kwargs)

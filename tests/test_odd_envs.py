@@ -60,14 +60,52 @@ def test_an_odd_env_trains(id: str, lanes: int, tmp_path: Path, tiny: list[str])
     assert 0.0 <= train(compose(overrides), tmp_path / "run", overrides) <= 1.0
 
 
+class Priced(Walk):
+    """Costs, without a function that says what success is."""
+
+    def about(self) -> dict[str, Any]:
+        return {"cost": 2.0 * self.at[0]}
+
+    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
+        return super().compute_reward(achieved, desired, info) - info["cost"]
+
+
+class PricedAndTold(Priced):
+    """Says success itself, and ends there."""
+
+    def about(self) -> dict[str, Any]:
+        met = np.linalg.norm(self.at - self.goal) <= self.radius
+        return super().about() | {"is_success": bool(met)}
+
+
 def test_success_is_not_guessed_from_info_that_is_missing() -> None:
-    functions = EnvGoalFunctions(Costs(), reward_range=(-9.0, 0.0), info_keys=["cost"])
+    functions = EnvGoalFunctions(Priced(), reward_range=(-9.0, 0.0), info_keys=["cost"])
     free = {"cost": np.zeros(400), "_cost": np.ones(400, bool)}
     np.testing.assert_array_equal(functions.success(*GOALS, free), NEAR)
     assert not functions.success(*GOALS, {}).any()  # at a reset
     half = np.arange(400) % 2 == 0  # some lanes have just begun anew
     told = functions.success(*GOALS, free | {"_cost": half})
     np.testing.assert_array_equal(told, NEAR & half)
+
+
+def test_success_that_reads_no_info_needs_none() -> None:
+    functions = EnvGoalFunctions(Costs(), reward_range=(-9.0, 0.0), info_keys=["cost"])
+    np.testing.assert_array_equal(functions.success(*GOALS, {}), NEAR)
+    unheard = {"cost": np.zeros(400), "_cost": np.zeros(400, bool)}
+    np.testing.assert_array_equal(functions.success(*GOALS, unheard), NEAR)
+
+
+def test_a_goal_met_at_a_reset_that_tells_no_price() -> None:
+    """What the env calls success is held against the reward where the reward can be known."""
+    functions = EnvGoalFunctions(
+        PricedAndTold(), reward_range=(-9.0, 0.0), info_keys=["cost"], success_terminates=True
+    )
+    met = np.ones(400, bool)
+    assert functions.success(*GOALS, {"is_success": met}).all()
+    price = {"cost": np.full(400, 5.0), "_cost": np.zeros(400, bool)}
+    assert functions.success(*GOALS, price | {"is_success": met}).all()
+    with pytest.raises(UserError, match="the env says success at a reward of"):
+        functions.success(*GOALS, price | {"_cost": met, "is_success": met})
 
 
 def test_success_of_one_row_is_not_handed_what_is_no_array() -> None:

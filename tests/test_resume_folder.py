@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ from her_exp.config import compose
 from her_exp.resume import SAFE, overrides_of, request, rerun, resume
 from her_exp.run_folder import RunFolder
 from her_exp.train import _continue
+from her_exp.trainer import Trainer
 from her_exp.types import UserError
 
 
@@ -117,6 +119,29 @@ def test_a_change_is_taken_back(never_stopped: NeverStopped, tmp_path: Path) -> 
     assert went_on("resume=auto", f"run_dir={folder}", *overrides_of(folder)) == began
     assert went_on("resume=auto", f"run_dir={folder}", *overrides_of(folder), f"{log}=44") == 44
     assert went_on(f"resume={folder}") == 44
+    assert went_on(f"resume={folder}", f"++{log}=55") == 55
+    assert went_on(f"resume={folder}") == 55
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("at", [0, 1])
+def test_the_checkpoint_is_let_go(
+    at: int, never_stopped: NeverStopped, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is deleted while the run is on; a mapping of it would keep its room on the disk."""
+    folder = killed_at(never_stopped("ddpg", "point_reach"), at, tmp_path / "run")
+    seen: list[list[str]] = []
+    log = Trainer._log
+
+    def logging(trainer: Trainer) -> None:
+        log(trainer)
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        seen.append([line for line in lines if str(folder) in line])
+
+    monkeypatch.setattr(Trainer, "_log", logging)
+    resume(folder)
+    assert seen
+    assert not any(seen)
 
 
 def test_other_versions_are_one_line(

@@ -13,7 +13,7 @@ from gymnasium import spaces as gym_spaces
 from her_exp.buffers.goals import Index, MixedGoals
 from her_exp.buffers.storage import StepRing, stored_dtype
 from her_exp.distance import DistanceGoal
-from her_exp.rounding import either_side
+from her_exp.rounding import either_side, may_be_rounded
 from her_exp.types import KEYS, Array, GoalFunctions, GoalSpaces, Observation, Step, UserError
 
 log = logging.getLogger(__name__)
@@ -122,12 +122,15 @@ class StoredSteps:
         info = {key: self._info_of(step, key)[pick] for key in self.info_keys}
         told = np.asarray(step.reward, np.float64)[pick], np.asarray(step.terminated, bool)[pick]
         extra, crash = self._unexplained(*told, achieved, desired, info)
-        odd = np.flatnonzero((extra != 0) | crash)
+        odd = (extra != 0) | crash
+        odd = np.flatnonzero(odd & may_be_rounded(achieved, desired)) if odd.any() else odd[:0]
         for nearby in either_side(achieved[odd], desired[odd]) if odd.size else ():
             parts = (told[0][odd], told[1][odd], achieved[odd], nearby)
             rest, end = self._unexplained(*parts, {key: value[odd] for key, value in info.items()})
-            same = odd[(rest == 0) & ~end]  # another side of a threshold explains it all
-            extra[same], crash[same] = 0.0, False
+            # The env met the goal, or missed it, on the other side of a threshold.
+            less = np.abs(rest) < 0.5 * np.abs(extra[odd])
+            less |= (rest == extra[odd]) & crash[odd] & ~end
+            extra[odd[less]], crash[odd[less]] = rest[less], end[less]
         signals[pick, EXTRA], signals[pick, CRASH] = extra, crash
 
     def _unexplained(

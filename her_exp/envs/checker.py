@@ -173,11 +173,13 @@ def _space_fault(env: gym.Env[Any, Any]) -> str | None:
             f"achieved_goal is {achieved.dtype} {achieved.shape}, desired_goal {desired.dtype} "
             f"{desired.shape}; one takes the other's place, so give both one shape and dtype"
         )
-    if isinstance(action, spaces.Discrete) and action.start == 0:
+    if isinstance(action, spaces.Discrete):
         return None
     if isinstance(action, spaces.Box) and action.is_bounded():
-        return None
-    return f"action_space is {action}; agents need a finite Box, or a Discrete that starts at 0"
+        if np.issubdtype(action.dtype, np.floating):
+            return None
+        return f"action_space is {action}; agents give floats: wrap it to round them"
+    return f"action_space is {action}; agents need a finite Box, or a Discrete"
 
 
 def _first_difference(one: Episode, other: Episode) -> str | None:

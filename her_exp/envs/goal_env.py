@@ -130,18 +130,17 @@ class EnvGoalFunctions:
                 return told
             if self._best is None:  # at a reset many envs do not say
                 return np.zeros(len(achieved), bool)
-        if not all(key in info for key in self._info_keys):  # nor what the reward reads
-            return np.zeros(len(achieved), bool)
-        met = self._met(achieved, desired, info)
-        for key in self._info_keys:  # Gymnasium tells which lanes said it
-            met = met & np.asarray(info.get(f"_{key}", True), bool)
-        return met
+        told = (self._success or self.reward).told(info, len(achieved))  # nor what the reward reads
+        return told & self._met(achieved, desired, info) if told.any() else told
 
     def _check_told(
         self, told: Array, achieved: Array, desired: Array, info: Mapping[str, Array]
     ) -> None:
         """See that what the env calls success is one by the reward, which judges all other goals."""
-        read = {key: np.asarray(info[key])[told] for key in self._info_keys}
+        told = told & self.reward.told(info, len(told))
+        if not told.any():
+            return
+        read = {key: np.asarray(info[key])[told] for key in self._info_keys if key in info}
         reward = self.reward(achieved[told], desired[told], read)
         least = (self._best or 0.0) - 1e-6
         if reward.min() < least:  # perhaps only of goals that were rounded
@@ -168,12 +167,14 @@ class EnvGoalFunctions:
             return
         self._ended_at_success += int((success & terminated).sum())
         self._went_on_at_success += int((success & ~terminated).sum())
-        # Three each way: a goal that was rounded may count as met once, a crash fall together with success.
-        if self._terminates and self._went_on_at_success >= 3:
+        # Three, and many, each way: a goal that was rounded may count as met once, a crash fall together
+        # with success.
+        ended, went_on = self._ended_at_success, self._went_on_at_success
+        if self._terminates and went_on >= 3 and went_on > 0.1 * ended:
             raise UserError(
                 "env.success_terminates=true, but an episode went on after success: set it to false"
             )
-        if not self._terminates and self._ended_at_success >= 3 and not self._went_on_at_success:
+        if not self._terminates and ended >= 3 and not went_on:
             raise UserError(
                 "env.success_terminates: every episode of this env ended at success, so relabelled "
                 "steps must end there too: set env.success_terminates=true"

@@ -66,7 +66,12 @@ class Probe:
 
 
 class GoalFunction:
-    """One of the env's functions on batches: called as it is where it is batched, else row by row."""
+    """One of the env's functions on batches: called as it is where it is batched, else row by row.
+
+    Attributes:
+        batched: whether it takes many goals at once.
+        reads_info: whether it needs the declared fields of info; `told` says where they are there.
+    """
 
     def __init__(
         self, name: str, function: EnvFunction, dtype: Any, probe: Probe, info_keys: Sequence[str]
@@ -85,6 +90,7 @@ class GoalFunction:
         expected = self._one_by_one(probe.achieved, probe.desired, info)
         self._per_row = (time.perf_counter() - start) / len(expected)
         self.batched = self._is_batched(probe, info, expected)
+        self.reads_info = bool(info_keys) and not self._works_without(probe)
 
     def warn(self) -> None:
         """Say what it costs if the function is not batched."""
@@ -96,6 +102,13 @@ class GoalFunction:
                 self._per_row * 1e6,
                 self._per_row * 256e3,
             )
+
+    def _works_without(self, probe: Probe) -> bool:
+        try:
+            self._function(probe.achieved[0], probe.desired[0], {})
+        except Exception:  # whatever a stranger's function raises
+            return False
+        return True
 
     def _is_batched(self, probe: Probe, info: Mapping[str, Array], expected: Array) -> bool:
         try:
@@ -129,9 +142,16 @@ class GoalFunction:
                 ) from error
         return out
 
+    def told(self, info: Mapping[str, Array], n: int) -> Array:
+        """Return for which of `n` lanes of a vector env's info all is there that the function reads."""
+        told = np.ones(n, bool)
+        for key in self._info_keys if self.reads_info else ():
+            told &= np.asarray(info.get(f"_{key}", True), bool) if key in info else False
+        return told
+
     def __call__(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
         """Return the answers (b,) for goals (b, goal_dim); of `info` the declared fields are read."""
-        info = {key: info[key] for key in self._info_keys}
+        info = {key: info[key] for key in self._info_keys if key in info or self.reads_info}
         if not self.batched:
             return self._one_by_one(achieved, desired, info)
         result = np.asarray(self._function(achieved, desired, info), self._dtype)

@@ -1,0 +1,146 @@
+"""Envs that judge in float64 what they show in float32: at a threshold the two may differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
+
+from her_exp.buffers.hindsight import HindsightReplayBuffer
+from her_exp.rounding import either_side, may_be_rounded
+from her_exp.types import GoalSpaces, Step
+
+
+class Within:
+    """-1 away from the goal; may end where it is met, and not count the threshold itself as met."""
+
+    def __init__(self, near: float, ends: bool = False, strictly: bool = False) -> None:
+        self.near, self.ends, self.strictly = near, ends, strictly
+
+    def met(self, achieved: Any, desired: Any) -> Any:
+        gap = np.linalg.norm(np.asarray(achieved, float) - np.asarray(desired, float), axis=-1)
+        return gap < self.near if self.strictly else gap <= self.near
+
+    def reward(self, achieved: Any, desired: Any, info: Any) -> Any:
+        return self.met(achieved, desired) - 1.0
+
+    def terminated(self, achieved: Any, desired: Any, info: Any) -> Any:
+        return self.met(achieved, desired) & self.ends
+
+    success = met
+
+
+class Track:
+    """A buffer of one lane of float32 places, each step with the reward and the end that it is given."""
+
+    def __init__(self, functions: Any, goal: list[float]) -> None:
+        self.goal = goal
+        box = spaces.Box(-np.inf, np.inf, (len(goal),), np.float32)
+        self.buffer = HindsightReplayBuffer(
+            10, spaces=GoalSpaces(box, box, spaces.Box(-1, 1, (1,), np.float32)), strategy="random",
+            goal_functions=functions, num_envs=1, generator=np.random.default_rng(0),
+        )  # fmt: skip
+        self.now = self.at([0.0] * len(goal))
+        self.buffer.begin(self.now)
+
+    def at(self, place: list[float]) -> dict[str, np.ndarray]:
+        here = np.array([place], np.float32)
+        goal = np.array([self.goal], np.float32)
+        return {"observation": here, "achieved_goal": here, "desired_goal": goal}
+
+    def add(self, place: list[float], reward: float, ended: bool) -> None:
+        no, yes = np.array([False]), np.array([True])
+        after, paid, over = self.at(place), np.array([reward]), np.array([ended])
+        self.buffer.add(Step(self.now, np.zeros((1, 1)), paid, over, no, after, yes, {}))
+        self.now = after
+
+    def left_over(self) -> list[list[float]]:
+        """(reward, end) of each step that no goal is taken to explain."""
+        ring = self.buffer._steps.ring
+        rows = torch.arange(ring.filled - 1)
+        return ring.gather(rows, "signals")[:, 2:].tolist()
+
+
+#: Threshold, and the goal in the env: as float32 it lies on the other side of the threshold.
+CROSSED = [(0.3, 0.3), (0.7, 0.7 + 1e-9)]
+
+
+@pytest.mark.parametrize(("near", "goal"), CROSSED)
+@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.parametrize("cost", [0.0, 0.013])
+def test_a_goal_that_was_rounded_over_a_threshold(
+    near: float, goal: float, ends: bool, cost: float
+) -> None:
+    """A row whose reward seems to be of something else than the goal would give that to all goals.
+
+    What is of something else stays: the cost of each step, the crash at 90, which costs 5 and ends.
+    """
+    functions = Within(near, ends)
+    track = Track(functions, [goal])
+    assert functions.met([0.0], [goal]) != functions.met([0.0], [np.float32(goal)])
+    for place in (0.0, 50.0, 90.0):
+        missed, crash = abs(place - goal) > near, place == 90.0
+        track.add([place], -1.0 * missed - 5.0 * crash - cost, crash or (ends and not missed))
+    (batch,) = track.buffer.sample(800)
+    other = batch.goal[:, 0] != np.float32(goal)  # drawn in hindsight
+    place, gap = batch.next_observation[:, 0], (batch.next_observation - batch.goal).abs()[:, 0]
+    assert all(((place == p) & other & (gap == 0)).any() for p in (0.0, 50.0, 90.0))
+    assert all(((place == p) & other & (gap > 0)).any() for p in (0.0, 50.0, 90.0))
+    expected = -1.0 * (gap > near).float() - 5.0 * (place == 90.0).float() - cost
+    torch.testing.assert_close(batch.reward[other], expected[other])
+    over = ((gap <= near) & ends) | (place == 90.0)
+    torch.testing.assert_close(batch.terminated[other], over.float()[other])
+
+
+@pytest.mark.parametrize(
+    ("functions", "goal", "place", "reward", "ended"),
+    [
+        # Bits as floats, compared for equality, and a bump that costs 1 in the step that meets them.
+        (Within(0.0), [0.0, 1.0], [0.0, 1.0], -1.0, False),
+        (Within(0.0), [0.25, 1e-3], [0.25, 1e-3], -1.0, False),  # met, with any digits
+        (Within(1.0, strictly=True), [3.0], [2.0], 0.0, False),  # a coin of 1, beside the goal
+        (Within(1.0, ends=True, strictly=True), [3.0], [2.0], -1.0, True),  # a pit there
+    ],
+)
+def test_on_a_lattice_nothing_was_rounded(
+    functions: Within, goal: list[float], place: list[float], reward: float, ended: bool
+) -> None:
+    """What an env pays there beside the goal stays, at a threshold too."""
+    track = Track(functions, goal)
+    track.add(place, reward, ended)
+    extra = reward - functions.reward([place], [goal], {})[0]
+    assert extra != 0 or ended
+    assert track.left_over() == [[extra, float(ended)]]
+
+
+places = st.integers(-1_000_000, 1_000_000).map(lambda i: i / 1e4)
+
+
+@given(st.lists(st.tuples(places, places), min_size=1, max_size=3))
+def test_either_side(pairs: list[tuple[float, float]]) -> None:
+    achieved, desired = (np.array([side], np.float32) for side in zip(*pairs, strict=True))
+    nearer, farther = either_side(achieved, desired)
+    assert nearer.dtype == farther.dtype == np.float32
+    gap, less, more = (np.abs(achieved - g).astype(float) for g in (desired, nearer, farther))
+    assert (less <= gap).all()
+    assert (more >= gap).all()
+    width = 3 * np.finfo(np.float32).eps * np.maximum(np.abs(achieved), np.abs(desired))
+    assert (np.abs(nearer - desired) <= width).all()
+    assert (np.abs(farther - desired) <= width).all()
+    moved = gap > 2 * width
+    assert (less[moved] < gap[moved]).all()
+    assert (more[moved] > gap[moved]).all()
+
+
+def test_which_goals_may_be_rounded() -> None:
+    one = np.array([[0.0, 1.0], [0.5, 3.0], [0.1, 1.0], [0.1, 7.0], [1e5, 0.0]], np.float32)
+    other = np.array([[1.0, 1.0], [2.0, 3.0], [0.1, 2.0], [0.1, 7.0], [1e6, 0.0]], np.float32)
+    assert may_be_rounded(one, other).tolist() == [False, False, True, False, True]
+    assert not may_be_rounded(one.astype(int), other.astype(int)).any()
+    boards = np.full((4, 2, 2), 0.1)
+    assert may_be_rounded(boards, boards + 1).tolist() == [True] * 4
