@@ -9,8 +9,8 @@ ours, ... Seconds are those of training: start-up and evaluation are left out on
 judged every 500 steps on 100 goals, success at the last step; the first evaluation at 95 % counts. What
 stays different: ours normalises its inputs and, where EnvPool is installed, steps the env there; theirs
 steps 8 envs in turn and shows its networks the achieved goal a second time. On FetchReach their SAC is also
-run with what rl-baselines3-zoo gives TQC for it (one env, an update a step, normalised), on FetchPush ours
-with `env.backend=sync`, which steps the same 8 envs in turn.
+run with what rl-baselines3-zoo gives TQC for it (one env, an update a step, normalised), on FetchPush our
+DDPG with `env.backend=sync`, which steps the same 8 envs in turn, and our SAC with bfloat16 products.
 """
 
 from __future__ import annotations
@@ -40,8 +40,11 @@ TASKS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """`updates`: for each step of all 8 lanes."""
-OURS = {"her_exp": "auto", "her_exp, sync": "sync"}
-"""Our sides, with their `env.backend`."""
+OURS: dict[str, dict[str, str]] = {
+    "her_exp": {}, "her_exp, sync": {"env.backend": "sync"},
+    "her_exp, bfloat16": {"agent.precision": "bfloat16"},
+}  # fmt: skip
+"""Our sides, with what is special about them."""
 PEER = "stable-baselines3"
 ZOO: dict[str, Any] = {
     "learning_rate": 1e-3, "learning_starts": 1000, "tau": 0.005, "gamma": 0.95, "gradient_steps": 1,
@@ -52,16 +55,16 @@ SIDES = {
     ("reach", "ddpg"): ["her_exp", PEER],
     ("reach", "sac"): ["her_exp", PEER, f"{PEER}, zoo's settings"],
     ("push", "ddpg"): ["her_exp", "her_exp, sync", PEER],
-    ("push", "sac"): ["her_exp", "her_exp, sync", PEER],
+    ("push", "sac"): ["her_exp", "her_exp, bfloat16", PEER],
 }
 
 
-def ours(task: str, agent: str, seed: int, backend: str, folder: Path) -> dict[str, Any]:
+def ours(who: str, task: str, agent: str, seed: int, folder: Path) -> dict[str, Any]:
     """Train with `her_exp.train`; returns its figures."""
     it = TASKS[task]
     evaluate = EVERY if task == "reach" else it["steps"]
     words = {
-        "env": it["env"], "env.num_envs": LANES, "env.backend": backend, "agent": agent, "threads": 1,
+        "env": it["env"], "env.num_envs": LANES, "agent": agent, "threads": 1,
         "buffer.capacity": 1_000_000,
         "agent.hidden_sizes": it["net"], "agent.layer_norm": False, "agent.actor_lr": it["lr"],
         "agent.critic_lr": it["lr"], "agent.tau": 0.05, "agent.target_every": 1,
@@ -78,6 +81,7 @@ def ours(task: str, agent: str, seed: int, backend: str, folder: Path) -> dict[s
         words |= {"agent.entropy_start": ENTROPY, "agent.entropy_lr": it["lr"]}
     if task == "reach":
         words["trainer.stop_at"] = 0.95
+    words |= OURS[who]
     said = [f"{k}={'null' if v is None else v}".replace(" ", "") for k, v in words.items()]
     result = common.train(said, seed, folder)
     reached = result["reached"].get("0.95")
@@ -169,7 +173,7 @@ def of(who: str, task: str, agent: str, seed: int) -> dict[str, Any]:
     """Train one of the sides in a process of its own; returns its figures."""
     if who in OURS:
         with tempfile.TemporaryDirectory() as folder:
-            return ours(task, agent, seed, OURS[who], Path(folder) / "run")
+            return ours(who, task, agent, seed, Path(folder) / "run")
     words = [sys.executable, __file__, "--worker", who, task, agent, str(seed)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
