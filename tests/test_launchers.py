@@ -21,13 +21,15 @@ LONG = [
     *(word for word in TINY if not word.startswith(("trainer.total", "trainer.eval_every"))),
     "trainer.total_steps=12000", "trainer.eval_every=6000",
 ]  # fmt: skip
+SEEDS = ["-m", *LONG, "seed=0,1,2", "sweep=s"]
+POOL = [*SEEDS, "hydra/launcher=local", "hydra.launcher.n_jobs=2"]
 
 
 @pytest.fixture(scope="module")
 def whole(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same jobs one after the other, never disturbed; the sweep's folder."""
     root = tmp_path_factory.mktemp("whole")
-    assert nursery.run(["-m", *LONG, "seed=0,1,2", "sweep=s"], root / "cwd") == 0
+    assert nursery.run(SEEDS, root / "cwd") == 0
     return root / "cwd/outputs/sweeps/s"
 
 
@@ -77,15 +79,7 @@ def test_a_pool_that_is_stopped_or_loses_its_master(
 ) -> None:
     pytest.importorskip("joblib")
     folder = cwd / "outputs/sweeps/s"
-    sweep = [
-        "-m",
-        *LONG,
-        "seed=0,1,2",
-        "sweep=s",
-        "hydra/launcher=local",
-        "hydra.launcher.n_jobs=2",
-    ]
-    child = nursery.start(sweep, cwd)
+    child = nursery.start(POOL, cwd)
     wait_for(lambda: all(list(folder.glob(f"*seed={n}*/checkpoints/state_*")) for n in (0, 1)))
     os.kill(child.pid, how)
     assert child.wait() == (143 if how == signal.SIGTERM else -9)
@@ -93,7 +87,7 @@ def test_a_pool_that_is_stopped_or_loses_its_master(
         assert table(words(cwd)) == {"0": "stopped", "1": "stopped"}
     wait_for(lambda: {status(job(folder, n)) for n in (0, 1)} <= {"stopped", "done"})
     words(cwd)
-    assert nursery.run(sweep, cwd) == 0
+    assert nursery.run(POOL, cwd) == 0
     assert table(words(cwd))["2"] == "done"
     assert_same(folder, whole, 3)
 
@@ -102,15 +96,7 @@ def test_a_pool_that_is_stopped_or_loses_its_master(
 def test_a_worker_that_is_killed(nursery: Nursery, whole: Path, cwd: Path) -> None:
     pytest.importorskip("joblib")
     folder = cwd / "outputs/sweeps/s"
-    sweep = [
-        "-m",
-        *LONG,
-        "seed=0,1,2",
-        "sweep=s",
-        "hydra/launcher=local",
-        "hydra.launcher.n_jobs=2",
-    ]
-    child = nursery.start(sweep, cwd)
+    child = nursery.start(POOL, cwd)
     wait_for(lambda: list(folder.glob("*seed=0*/checkpoints/state_*")))
     os.kill(
         next(pid for pid in children(child.pid) if "LokyProcess" in command(pid)), signal.SIGKILL
@@ -120,7 +106,7 @@ def test_a_worker_that_is_killed(nursery: Nursery, whole: Path, cwd: Path) -> No
     assert "her_exp: error: a worker was killed (out of memory?)" in text
     assert "Traceback" not in text
     assert "killed" in table(text).values()
-    assert nursery.run(sweep, cwd) == 0
+    assert nursery.run(POOL, cwd) == 0
     assert_same(folder, whole, 3)
 
 
@@ -142,7 +128,7 @@ def command(pid: int) -> str:
 @pytest.mark.slow
 def test_submitit_on_this_machine(nursery: Nursery, whole: Path, cwd: Path) -> None:
     pytest.importorskip("submitit")
-    sweep = ["-m", *LONG, "seed=0,1,2", "sweep=s", "hydra/launcher=submitit"]
+    sweep = [*SEEDS, "hydra/launcher=submitit"]
     assert nursery.run(sweep, cwd) == 0
     assert table(words(cwd)) == dict.fromkeys("012", "done")
     assert_same(cwd / "outputs/sweeps/s", whole, 3)
@@ -162,7 +148,7 @@ def test_a_job_that_slurm_preempts_goes_on(
         (path / name).chmod(0o755)
     env = {"PATH": f"{path}{os.pathsep}{os.environ['PATH']}", "FAKE_SLURM": str(state)}
     folder = cwd / "outputs/sweeps/s"
-    sweep = ["-m", *LONG, "seed=0,1,2", "sweep=s", "hydra/launcher=slurm", "hydra.launcher.qos=low"]
+    sweep = [*SEEDS, "hydra/launcher=slurm", "hydra.launcher.qos=low"]
     sweep += ["hydra.launcher.array_parallelism=2", "hydra.launcher.timeout_min=30"]
     child = nursery.start(sweep, cwd, f"import os; os.environ.update({env!r})")
     wait_for(lambda: list(folder.glob("*seed=0*/checkpoints/state_*")))
@@ -224,7 +210,7 @@ def test_a_node_of_a_ray_cluster_dies(
     with nodes:
         address = nodes.stdout.readline().strip()
         folder = cwd / "outputs/sweeps/s"
-        sweep = ["-m", *LONG, "seed=0,1,2", "sweep=s", "hydra/launcher=cluster"]
+        sweep = [*SEEDS, "hydra/launcher=cluster"]
         plant = f"import os; os.environ['HOME'] = {str(tmp_path)!r}"
         child = nursery.start([*sweep, f"hydra.launcher.address={address}"], cwd, plant)
         wait_for(lambda: all(list(folder.glob(f"*seed={n}*/checkpoints/state_*")) for n in (0, 1)))
