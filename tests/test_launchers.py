@@ -80,7 +80,7 @@ def test_a_pool_that_is_stopped_or_loses_its_master(
     pytest.importorskip("joblib")
     folder = cwd / "outputs/sweeps/s"
     child = nursery.start(POOL, cwd)
-    wait_for(lambda: all(list(folder.glob(f"*seed={n}*/checkpoints/state_*")) for n in (0, 1)))
+    wait_for(lambda: all(list(folder.glob(f"*seed={n}*/checkpoints/state_*.pt")) for n in (0, 1)))
     os.kill(child.pid, how)
     assert child.wait() == (143 if how == signal.SIGTERM else -9)
     if how == signal.SIGTERM:
@@ -97,7 +97,7 @@ def test_a_worker_that_is_killed(nursery: Nursery, whole: Path, cwd: Path) -> No
     pytest.importorskip("joblib")
     folder = cwd / "outputs/sweeps/s"
     child = nursery.start(POOL, cwd)
-    wait_for(lambda: list(folder.glob("*seed=0*/checkpoints/state_*")))
+    wait_for(lambda: list(folder.glob("*seed=0*/checkpoints/state_*.pt")))
     os.kill(
         next(pid for pid in children(child.pid) if "LokyProcess" in command(pid)), signal.SIGKILL
     )
@@ -151,7 +151,7 @@ def test_a_job_that_slurm_preempts_goes_on(
     sweep = [*SEEDS, "hydra/launcher=slurm", "hydra.launcher.qos=low"]
     sweep += ["hydra.launcher.array_parallelism=2", "hydra.launcher.timeout_min=30"]
     child = nursery.start(sweep, cwd, f"import os; os.environ.update({env!r})")
-    wait_for(lambda: list(folder.glob("*seed=0*/checkpoints/state_*")))
+    wait_for(lambda: list(folder.glob("*seed=0*/checkpoints/state_*.pt")))
     for name in ("SIGTERM", "USR2"):  # as Slurm does
         words_ = [str(path / "scancel"), "1_0", "--signal", name]
         subprocess.run(words_, env=os.environ | env, check=True)
@@ -213,7 +213,9 @@ def test_a_node_of_a_ray_cluster_dies(
         sweep = [*SEEDS, "hydra/launcher=cluster"]
         plant = f"import os; os.environ['HOME'] = {str(tmp_path)!r}"
         child = nursery.start([*sweep, f"hydra.launcher.address={address}"], cwd, plant)
-        wait_for(lambda: all(list(folder.glob(f"*seed={n}*/checkpoints/state_*")) for n in (0, 1)))
+        wait_for(
+            lambda: all(list(folder.glob(f"*seed={n}*/checkpoints/state_*.pt")) for n in (0, 1))
+        )
         nodes.stdin.write("\n")
         nodes.stdin.flush()
         assert nodes.stdout.readline() == "killed\n"

@@ -48,7 +48,7 @@ def test_a_study_goes_on_as_if_never_killed(
 
     folder = cwd / "outputs/sweeps/s"
     child = nursery.start(search, cwd, plant)
-    wait_for(lambda: len(list(folder.glob("*/checkpoints/state_*"))) >= 7)  # in the second batch
+    wait_for(lambda: len(list(folder.glob("*/checkpoints/state_*.pt"))) >= 7)  # in the second batch
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     assert "COMPLETE" in (states := [state for state, _, _ in trials(cwd)])
