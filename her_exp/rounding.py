@@ -26,8 +26,10 @@ def either_side(achieved: Array, desired: Array) -> tuple[Array, Array]:
     """Return desired goals a little nearer to the achieved ones, and a little farther: same shape and dtype.
 
     An env may judge in float64 what it shows in float32, and at a threshold the two may differ. Each
-    coordinate is moved by what rounding both goals to their dtype can do to the gap.
+    coordinate is moved by what rounding both goals to their dtype can do to the gap; whole numbers stay.
     """
+    if not np.issubdtype(desired.dtype, np.floating):
+        return desired, desired
     width = 2 * np.finfo(desired.dtype).eps * np.maximum(np.abs(achieved), np.abs(desired))
     gap = achieved - desired
     nearer = desired + np.sign(gap) * np.minimum(width, np.abs(gap))

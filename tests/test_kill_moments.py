@@ -32,7 +32,7 @@ def kill_at(pid: int, moment: float) -> None:
 
 @pytest.fixture(scope="module")
 def length(nursery: Nursery, never_killed: Path, tmp_path_factory: pytest.TempPathFactory) -> float:
-    """CPU seconds of the never_killed command, in the nursery."""
+    """CPU seconds of the whole command, in the nursery."""
     cwd = tmp_path_factory.mktemp("length") / "cwd"
     child = nursery.start(AUTO, cwd)
     seconds = used = 0.0

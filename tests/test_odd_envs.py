@@ -114,7 +114,7 @@ def test_success_of_one_row_is_not_handed_what_is_no_array() -> None:
     functions = EnvGoalFunctions(SaysWhatSuccessIs(), reward_range=RANGE, info_keys=["toll"])
     rollout = Rollout(env, functions)
     rollout.reset(seed=0)
-    _, _ = rollout.apply(np.zeros((2, 2), np.float32))
+    rollout.apply(np.zeros((2, 2), np.float32))
     assert rollout.success.shape == (2,)
 
 

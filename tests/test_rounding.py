@@ -137,6 +137,13 @@ def test_either_side(pairs: list[tuple[float, float]]) -> None:
     assert (more[moved] > gap[moved]).all()
 
 
+def test_whole_numbers_have_no_other_side() -> None:
+    achieved, desired = np.array([[1, 2]]), np.array([[3, 2]])
+    for side in either_side(achieved, desired):
+        assert side.dtype == desired.dtype
+        np.testing.assert_array_equal(side, desired)
+
+
 def test_which_goals_may_be_rounded() -> None:
     one = np.array([[0.0, 1.0], [0.5, 3.0], [0.1, 1.0], [0.1, 7.0], [1e5, 0.0]], np.float32)
     other = np.array([[1.0, 1.0], [2.0, 3.0], [0.1, 2.0], [0.1, 7.0], [1e6, 0.0]], np.float32)

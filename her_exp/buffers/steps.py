@@ -122,8 +122,9 @@ class StoredSteps:
         info = {key: self._info_of(step, key)[pick] for key in self.info_keys}
         told = np.asarray(step.reward, np.float64)[pick], np.asarray(step.terminated, bool)[pick]
         extra, crash = self._unexplained(*told, achieved, desired, info)
-        odd = (extra != 0) | crash
-        odd = np.flatnonzero(odd & may_be_rounded(achieved, desired)) if odd.any() else odd[:0]
+        odd = np.flatnonzero((extra != 0) | crash)
+        if odd.size:
+            odd = odd[may_be_rounded(achieved[odd], desired[odd])]
         for nearby in either_side(achieved[odd], desired[odd]) if odd.size else ():
             parts = (told[0][odd], told[1][odd], achieved[odd], nearby)
             rest, end = self._unexplained(*parts, {key: value[odd] for key, value in info.items()})
@@ -176,9 +177,8 @@ class StoredSteps:
                 raise UserError(
                     f"buffer.info_keys: info[{key!r}] had shape {stored.shape[2:]}, now {shape}"
                 )
-            if not np.can_cast(
-                dtype, stored.dtype
-            ):  # a cost of 0 was an integer, one of 0.5 is not
+            # A cost of 0 was an integer, one of 0.5 is not.
+            if not np.can_cast(dtype, stored.dtype):
                 self.info[key] = stored = stored.astype(np.result_type(dtype, stored.dtype))
             stored[:, self.ring.newest] = value
 
