@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,6 +16,7 @@ from her_exp.checkpoint import restore
 from her_exp.envs.make import GoalTask
 from her_exp.health import close_all
 from her_exp.logger import RunLogger
+from her_exp.system.machine import resolve_device
 from her_exp.trainer import Trainer
 from her_exp.types import Agent
 
@@ -35,13 +35,6 @@ def streams(seed: int) -> dict[str, np.random.SeedSequence]:
 def env_seed(stream: np.random.SeedSequence) -> int:
     """Return an env's seed below 2**31 - 2**16, so that lane i can take seed + i."""
     return int(stream.generate_state(1)[0]) % (2**31 - 2**16)
-
-
-def resolve_device(name: str) -> str:
-    """Return the device that `auto` stands for here."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name
 
 
 def make(node: DictConfig, **runtime: Any) -> Any:

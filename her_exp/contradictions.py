@@ -73,7 +73,22 @@ def env_and_agent(values: dict[str, Any], *, elsewhere: bool = False) -> str | N
     wrong = check(spaces) if check else None
     if wrong:
         return f"agent: {one_line(wrong)}"
-    return None if elsewhere else too_large(values, spaces)
+    return None if elsewhere else slow_precision(values, agent) or too_large(values, spaces)
+
+
+def slow_precision(values: dict[str, Any], agent: type) -> str | None:
+    """Refuse a number format that the device of an agent of ours does not multiply."""
+    import torch
+
+    from her_exp.agents.base import GoalAgent
+    from her_exp.agents.precision import refusal
+    from her_exp.system.machine import resolve_device
+
+    asked, device = values["agent"].get("precision"), values["device"]
+    wrong = refusal(asked, torch.device(resolve_device(device)))
+    if wrong is None or not issubclass(agent, GoalAgent):
+        return None
+    return f"agent.precision={asked}: {wrong}; take agent.precision=auto"
 
 
 def schedule(values: dict[str, Any]) -> str | None:

@@ -30,7 +30,7 @@ from PIL import Image
 
 from her_exp import evaluation, pictures
 from her_exp.arguments import parse, run
-from her_exp.build import env_seed, make, make_agent, resolve_device, streams
+from her_exp.build import env_seed, make, make_agent, streams
 from her_exp.checkpoint import load, load_policy
 from her_exp.envs.goal_env import EnvGoalFunctions
 from her_exp.envs.make import GoalTask
@@ -38,6 +38,7 @@ from her_exp.envs.pool import not_installed
 from her_exp.files import write_json
 from her_exp.health import close_all
 from her_exp.hints import one_line
+from her_exp.system.machine import choose_library, products, resolve_device
 from her_exp.trust import load_run_config, packages
 from her_exp.types import Agent, UserError
 from her_exp.validate import validate
@@ -89,6 +90,9 @@ def restore(
         raise UserError(f"checkpoint={checkpoint}: give last or best")
     cfg = load_run_config(folder, trust)
     torch.set_num_threads(cfg.threads)
+    choose_library(cfg.products)
+    if cfg.agent.get("precision") == "bfloat16" and not products().bfloat16:
+        cfg.agent.precision = "float32"  # acting is in float32 in any case
     if backend:
         cfg.env.backend = backend
     missing = not_installed() if cfg.env.get("backend") == "envpool" else None

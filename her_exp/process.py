@@ -7,16 +7,27 @@ import sys
 
 import torch
 
+from her_exp.system.machine import Library, LibraryOrAuto, choose_library
+
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
-def prepare_process(threads: int) -> None:
-    """Set torch's threads, flush numbers that mean nothing, and keep freed memory."""
+def prepare_process(threads: int, products: LibraryOrAuto = "auto") -> Library:
+    """Set torch's threads, flush numbers that mean nothing, and keep freed memory.
+
+    Args:
+        threads: of torch.
+        products: who multiplies float32 matrices on the CPU.
+
+    Returns:
+        What `products` stands for here.
+    """
     torch.set_num_threads(threads)
     # Numbers below 1e-38 cost a hundred times the others and mean nothing here.
     torch.set_flush_denormal(True)
     keep_freed_memory()
+    return choose_library(products)
 
 
 def keep_freed_memory() -> None:

@@ -162,7 +162,10 @@ def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = (
                 f"{key} cannot change when a run goes on: it would be another experiment; safe are "
                 f"{', '.join(SAFE)}. To run it anew with this change: rerun={folder}"
             )
-    validate(cfg)
+    try:
+        validate(cfg)
+    except UserError as error:  # what its machine had, this one may lack
+        raise UserError(f"{error}\nto run it anew with another setting: rerun={folder}") from error
     with RunFolder(folder, resume=True) as run:
         state = Checkpoints(folder / "checkpoints").latest()
         if state is None:

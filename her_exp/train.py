@@ -72,7 +72,7 @@ def run_trainer(cfg: DictConfig, run: RunFolder, state: dict[str, Any] | None = 
     from her_exp.build import make_trainer
     from her_exp.process import prepare_process
 
-    prepare_process(cfg.threads)
+    cfg.products = prepare_process(cfg.threads, cfg.products)
     try:
         trainer = make_trainer(cfg, run.path, state)
     except Exception as error:

@@ -53,7 +53,9 @@ def load_run_config(folder: Path, trust: Sequence[str] = ()) -> DictConfig:
     if not isinstance(cfg, DictConfig) or not isinstance(values, dict):
         raise UserError(f"{path}: no configuration")
     check_trust(values, trust)
-    lacking = [key for key in ("seed", "threads", "device", *_BASES) if values.get(key) is None]
+    lacking = [
+        key for key in ("seed", "threads", "device", "products", *_BASES) if values.get(key) is None
+    ]
     lacking += [key for key in _BASES if "_target_" not in (values.get(key) or {})]
     if lacking:
         raise UserError(f"{path}: lacks {', '.join(dict.fromkeys(lacking))}; is it whole?")

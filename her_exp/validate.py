@@ -39,6 +39,7 @@ _ROOT: dict[str, Any] = {
     "seed": int,
     "threads": int,
     "device": str,
+    "products": Literal["onednn", "torch", "auto"],
     "sweep": str | int | None,
     "score": dict[str, Any] | None,
 }
@@ -86,7 +87,7 @@ def _root(values: dict[str, Any], elsewhere: bool) -> Iterator[tuple[str, str]]:
             yield key, unknown_key(key, [*RUNTIME, *_ROOT, *_dotted(values)])
         elif wrong := mismatch(value, _ROOT[key]) or complaint(key, value):
             yield value_line(key, value, wrong)
-    for key in ("seed", "threads", "device"):
+    for key in ("seed", "threads", "device", "products"):
         if key not in values:
             yield key, f"{key} is not set; give {key}=..."
     sweep = values.get("sweep")

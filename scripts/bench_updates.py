@@ -4,8 +4,8 @@ python scripts/bench_updates.py                  # needs stable-baselines3: pip 
 python scripts/bench_updates.py --agent sac      # or td3, tqc (ours alone); the products are DDPG's alone
 python scripts/bench_updates.py --help
 
-FetchPush's shapes (observation 25, goal 3, action 4), no LayerNorm; float32, ours also bfloat16. Ours
-normalises its inputs, stable-baselines3 does not. "With sampling" draws from a full buffer of
+FetchPush's shapes (observation 25, goal 3, action 4), no LayerNorm; float32, ours also bfloat16 where
+the CPU multiplies it. Ours normalises its inputs, stable-baselines3 does not. "With sampling" draws from a full buffer of
 1,000,000 transitions as training does: stable-baselines3 once an update, ours 40 batches a call.
 "Alone" has its batches. GFLOP/s count the products alone.
 Each thread count runs in a process of its own.
@@ -41,6 +41,7 @@ from her_exp.agents.td3 import TD3
 from her_exp.agents.tqc import TQC
 from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.process import prepare_process
+from her_exp.system import machine
 from her_exp.types import GoalSpaces
 
 LR, GAMMA, TAU = 1e-3, 0.98, 0.05
@@ -124,10 +125,11 @@ def ways(
 
     timed: dict[str, Callable[[], object]] = {
         OURS: partial(with_sampling, our_agent(name, hidden, mine, "float32")),
-        LOW: partial(with_sampling, our_agent(name, hidden, mine, "bfloat16")),
         OURS_ALONE: partial(without, our_agent(name, hidden, mine, "float32")),
-        LOW_ALONE: partial(without, our_agent(name, hidden, mine, "bfloat16")),
     }
+    if machine.products().bfloat16:
+        timed[LOW] = partial(with_sampling, our_agent(name, hidden, mine, "bfloat16"))
+        timed[LOW_ALONE] = partial(without, our_agent(name, hidden, mine, "bfloat16"))
     if hasattr(stable_baselines3, name.upper()):
         peer, peer_alone = peer_agent(name, hidden, batch), peer_agent(name, hidden, batch)
         peer.replay_buffer = theirs
@@ -139,7 +141,8 @@ def ways(
         return timed
     listed = products(hidden, batch)
     timed[MM] = run_products(listed, by_mm)
-    timed[LOW_MM] = run_products(listed, by_mm, torch.bfloat16)
+    if LOW in timed:
+        timed[LOW_MM] = run_products(listed, by_mm, torch.bfloat16)
     if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         timed[ONEDNN] = run_products(listed, by_onednn)
     return timed

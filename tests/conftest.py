@@ -17,6 +17,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from nursery import Nursery
 
+from her_exp.system.machine import choose_library
+
 # Fixtures of several files lie in their kit; as plugins, kits have their asserts tell what was compared.
 pytest_plugins = [path.stem for path in Path(__file__).parent.glob("*_kit.py")]
 
@@ -55,7 +57,7 @@ def tiny() -> list[str]:
 
 @pytest.fixture(autouse=True)
 def torch_as_before() -> Iterator[None]:
-    """A run sets threads and the treatment of tiny numbers for its whole process, which is ours.
+    """A run sets threads, products and the treatment of tiny numbers for its process, which is ours.
 
     For every test: what the next one of a process is depends on how fast the others were.
     """
@@ -63,6 +65,7 @@ def torch_as_before() -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)
+    choose_library("auto")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import torch
 from runs_kit import checkpoints, differences, last_state, numbers
 
 from her_exp.config import compose
+from her_exp.system.machine import products
 from her_exp.train import train
 
 _SUBSET = ["agent.n_critics=3", "agent.target_critics=2", "agent.policy_every=2"]
@@ -25,10 +26,11 @@ AGENTS: dict[str, tuple[str, list[str]]] = {
     "redq": ("box", ["agent=sac", "agent.random_steps=100", *_SUBSET]),
     "tqc": ("box", ["agent=tqc", "agent.random_steps=100", "agent.n_quantiles=5"]),
     "ddpg_rare": ("box", ["agent=ddpg", "agent.random_steps=100", *_RARE]),
-    "ddpg_bfloat16": ("box", ["agent=ddpg", "agent.precision=bfloat16"]),
     "dqn": ("discrete", ["agent=dqn", "agent.epsilon_steps=300"]),
     "qrdqn": ("discrete", ["agent=qrdqn", "agent.epsilon_steps=300", "agent.dueling=true"]),
 }
+if products().bfloat16:
+    AGENTS["ddpg_bfloat16"] = ("box", ["agent=ddpg", "agent.precision=bfloat16"])
 _BY_ID = ["env=gym", "env.reward_range=[-1,0]", "env.num_envs=2", "env.num_eval_envs=2"]
 _REACH = [*_BY_ID, "env.id=her_exp/PointReach-v0", "+env.max_steps=10"]
 _FETCH = [*_BY_ID, "env.id=FetchReach-v4", "env.imports=[gymnasium_robotics]"]

@@ -18,6 +18,7 @@ from her_exp.agents import precision
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps
 from her_exp.config import CONF_DIR, compose
 from her_exp.evaluate import evaluate_run
+from her_exp.system.machine import Products, products
 from her_exp.train import train
 from her_exp.validate import validate
 
@@ -86,11 +87,12 @@ def test_every_backend_trains(backend: str, short: list[str], tmp_path: Path) ->
 def test_the_precision_that_auto_stands_for_is_written(
     able: bool, short: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: able)
+    monkeypatch.setattr(precision, "products", lambda: Products("torch", able))
     words = [*POINT, *short, "agent.hidden_sizes=[128]", "agent.precision=auto"]
     run(tmp_path / "run", words)
     written = OmegaConf.load(tmp_path / "run" / "config.yaml")
     assert written.agent.precision == ("bfloat16" if able else "float32")
+    assert written.products == products().float32
 
 
 def test_backends_give_the_same_numbers(short: list[str], tmp_path: Path) -> None:
@@ -113,6 +115,8 @@ def test_continuous_bits(agent: str, short: list[str], tmp_path: Path) -> None:
     assert (soft <= values.keys()) == (agent in ("sac", "tqc"))
 
 
+#: The narrowest number format that this CPU multiplies.
+LOW = "bfloat16" if products().bfloat16 else "float32"
 SWITCHES = {
     "ddpg": POINT,
     "td3": [*POINT, "agent.n_critics=3", "agent.target_critics=2", "agent.policy_every=3"],
@@ -128,7 +132,7 @@ def test_all_switches_of_an_agent(agent: str, short: list[str], tmp_path: Path) 
     words = [
         f"agent={agent}", *SWITCHES[agent], "agent.layer_norm=true", "agent.normalize=false",
         "agent.clip_targets=false", "agent.grad_clip_norm=1", "agent.target_every=5",
-        "agent.precision=bfloat16", *short,
+        f"agent.precision={LOW}", *short,
     ]  # fmt: skip
     run(tmp_path / "run", words)
     assert evaluate_run(tmp_path / "run", episodes=4)["episodes"] == 4

@@ -6,17 +6,19 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from her_exp.agents import networks, precision
+from her_exp.agents import networks
 from her_exp.agents.networks import MLP, Learner, product
-from her_exp.agents.precision import resolve_precision
+from her_exp.system.machine import Library, choose_library
 
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).abs().max() / b.abs().max())
 
 
+@pytest.mark.parametrize("library", ["onednn", "torch"])
 @pytest.mark.parametrize("shape", [(256, 256, 256), (512, 300, 129), (1024, 64, 64), (8, 4, 3)])
-def test_product_is_the_linear_layer(shape: tuple[int, int, int]) -> None:
+def test_product_is_the_linear_layer(shape: tuple[int, int, int], library: Library) -> None:
+    choose_library(library)
     batch, inputs, outputs = shape
     torch.manual_seed(0)
     x, weight, bias = torch.randn(batch, inputs), torch.randn(outputs, inputs), torch.randn(outputs)
@@ -28,8 +30,8 @@ def test_product_is_the_linear_layer(shape: tuple[int, int, int]) -> None:
         assert relative(product(slope.t(), x.t()), slope.t() @ x) < 1e-5
 
 
-def test_product_without_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(networks, "_ONEDNN", None)
+def test_torchs_own_product_is_taken_where_it_is_chosen() -> None:
+    choose_library("torch")
     x, weight = torch.randn(256, 256), torch.randn(256, 256)
     with torch.no_grad():
         assert torch.equal(product(x, weight), F.linear(x, weight))
@@ -94,35 +96,6 @@ def test_bfloat16_rounds_no_output() -> None:
         y = network(torch.zeros(1, 2))
         network.layers[-1].bias.add_(0.01)
         assert float(network(torch.zeros(1, 2)) - y) == pytest.approx(0.01, abs=1e-4)
-
-
-def test_auto_is_bfloat16_where_it_is_faster(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    cpu = torch.device("cpu")
-    for able, wide, narrow in ((True, "bfloat16", "float32"), (False, "float32", "float32")):
-        monkeypatch.setattr(precision, "has_bfloat16", lambda able=able: able)
-        assert resolve_precision("auto", cpu, [256, 256]) == wide
-        assert resolve_precision("auto", cpu, [64, 64]) == narrow
-        assert resolve_precision("auto", cpu, [256, 32]) == narrow
-        assert resolve_precision("float32", cpu, [256, 256]) == "float32"
-        assert caplog.messages == []
-        assert resolve_precision("bfloat16", cpu, [8]) == "bfloat16"
-        assert len(caplog.messages) == (not able)
-    assert "emulates it" in caplog.text
-    with pytest.raises(ValueError, match="one of float32, bfloat16, auto"):
-        resolve_precision("float16", cpu, [8])
-
-
-def test_bfloat16_on_cuda_is_taken_only_where_it_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
-    cuda = torch.device("cuda")
-    assert resolve_precision("auto", cuda, [256, 256]) == "float32"
-    assert caplog.messages == []
-    assert resolve_precision("bfloat16", cuda, [256, 256]) == "bfloat16"
-    assert "untested on CUDA" in caplog.text
 
 
 def test_a_learner_is_adam() -> None:

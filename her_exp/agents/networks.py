@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.adam import adam
 
-#: oneDNN's matrix product, which torch itself takes for float32 only in convolutions and compiled code.
-#: Where MKL (behind F.linear) leaves AVX-512 unused, on CPUs of AMD, it is twice as fast.
+from her_exp.system.machine import library, products
+
+#: oneDNN's matrix product, private to torch; where it pays says `system.machine`.
 _ONEDNN: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 #: Multiplications in a float32 product from which on that is worth its 10 us a call.
 _LARGE = 2**21
@@ -31,9 +32,10 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool
 
     In float32 or, with sums in float32, in bfloat16, as x and weight are; the bias is float32.
     """
-    large = x.shape[0] * weight.numel() >= _LARGE
-    # For bfloat16 torch's own is oneDNN's too, without the bias and the ReLU.
-    fast = large if x.dtype == torch.float32 else bias is not None
+    if x.dtype == torch.float32:
+        fast = x.shape[0] * weight.numel() >= _LARGE and library() == "onednn"
+    else:  # torch's own is oneDNN's too, without the bias and the ReLU
+        fast = bias is not None and products().bfloat16
     # oneDNN's has no backward pass: whoever wants autograd after all gets the other.
     if fast and _ONEDNN is not None and x.device.type == "cpu" and not torch.is_grad_enabled():
         return _ONEDNN(x, weight, bias, "relu" if relu else "none", [], "")  # type: ignore[no-any-return]

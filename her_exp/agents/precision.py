@@ -8,6 +8,8 @@ from typing import Literal, get_args
 
 import torch
 
+from her_exp.system.machine import products
+
 log = logging.getLogger(__name__)
 
 Precision = Literal["float32", "bfloat16", "auto"]
@@ -16,10 +18,11 @@ Precision = Literal["float32", "bfloat16", "auto"]
 _WIDE = 128
 
 
-def has_bfloat16() -> bool:
-    """Say whether the CPU multiplies bfloat16 itself; without, it is emulated and slow."""
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+def refusal(precision: str | None, device: torch.device) -> str | None:
+    """Return what keeps `device` from multiplying in `precision`, or None."""
+    if precision != "bfloat16" or device.type != "cpu" or products().bfloat16:
+        return None
+    return "this CPU does not multiply bfloat16: float32 is ten times faster on it"
 
 
 def resolve_precision(
@@ -28,16 +31,16 @@ def resolve_precision(
     """Return the format that `precision` stands for: float32, bfloat16, or of these the faster (auto).
 
     Raises:
-        ValueError: for anything else.
+        ValueError: for anything else, and for bfloat16 on a CPU that does not multiply it.
     """
     if precision not in get_args(Precision):
         raise ValueError(f"precision={precision!r} must be one of {', '.join(get_args(Precision))}")
     wide = min(hidden_sizes, default=0) >= _WIDE
     if precision == "auto":
         measured = device.type == "cpu"  # that it is faster, and learns as well
-        return "bfloat16" if measured and wide and has_bfloat16() else "float32"
+        return "bfloat16" if measured and wide and products().bfloat16 else "float32"
+    if wrong := refusal(precision, device):
+        raise ValueError(f"precision={precision}: {wrong}; take precision=auto")
     if precision == "bfloat16" and device.type == "cuda":
         log.warning("precision=bfloat16: untested on CUDA; float32 is what has been tried there")
-    elif precision == "bfloat16" and not has_bfloat16():
-        log.warning("precision=bfloat16: this machine emulates it, slowly; float32 would be faster")
     return "float32" if precision == "float32" else "bfloat16"
