@@ -5,9 +5,9 @@ python scripts/bench_updates.py --agent sac      # or td3, tqc (ours alone); the
 python scripts/bench_updates.py --help
 
 FetchPush's shapes (observation 25, goal 3, action 4), no LayerNorm; float32, ours also bfloat16 where
-the CPU multiplies it. Ours normalises its inputs, stable-baselines3 does not. "With sampling" draws from a full buffer of
-1,000,000 transitions as training does: stable-baselines3 once an update, ours 40 batches a call.
-"Alone" has its batches. GFLOP/s count the products alone.
+the CPU multiplies it. Ours normalises its inputs, stable-baselines3 does not. "With sampling" draws from
+a full buffer of 1,000,000 transitions as training does: stable-baselines3 once an update, ours 40
+batches a call. "Alone" has its batches. GFLOP/s count the products alone.
 Each thread count runs in a process of its own.
 """
 

@@ -94,7 +94,9 @@ def test_auto_is_bfloat16_where_the_cpu_multiplies_it(
     if able:
         assert resolve_precision("bfloat16", CPU, [8]) == "bfloat16"
     else:
-        with pytest.raises(ValueError, match="this CPU does not multiply bfloat16.*precision=auto"):
+        with pytest.raises(
+            ValueError, match=r"this CPU does not multiply bfloat16.*precision=auto"
+        ):
             resolve_precision("bfloat16", CPU, [8])
     with pytest.raises(ValueError, match="one of float32, bfloat16, auto"):
         resolve_precision("float16", CPU, [8])

@@ -1,4 +1,4 @@
-"""The CPU of most laptops, on any machine: with AVX2 only, networks, agents, a training and the benchmark go."""
+"""On the CPU of most laptops, with AVX2 only, networks, agents, a training and the benchmark go."""
 
 from __future__ import annotations
 
