@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from her_exp.hints import given_twice, unknown_key
+from her_exp.hints import foreign_code, given_twice, unknown_key
 from her_exp.types import UserError
 
 
@@ -53,7 +53,9 @@ def run(command: Callable[[Sequence[str]], int], usage: str) -> NoReturn:
         print(usage.strip())
         sys.exit(0)
     try:
-        sys.exit(command(sys.argv[1:]))
+        with foreign_code():
+            status = command(sys.argv[1:])
+        sys.exit(status)
     except UserError as error:
         for line in str(error).splitlines():
             print(f"her_exp: error: {line}", file=sys.stderr)

@@ -18,6 +18,8 @@ from hydra.utils import instantiate
 
 from her_exp.config import compose
 from her_exp.envs.checker import Finding, check_goal_env
+from her_exp.envs.make import GoalTask
+from her_exp.health import close_all
 from her_exp.types import UserError
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ def check(overrides: Sequence[str]) -> list[Finding]:
     """
     cfg = compose(list(overrides))
     try:
-        task = instantiate(cfg.env)
+        task: GoalTask = instantiate(cfg.env)
     except InstantiationException as error:
         # Hydra wraps what a constructor raises; the words for the user are the cause's.
         cause = error.__cause__ or error
@@ -54,7 +56,19 @@ def check(overrides: Sequence[str]) -> list[Finding]:
         raise
     except Exception:
         log.debug("the env cannot be made, which the check will say", exc_info=True)
-    return check_goal_env(task.make_single, success_terminates=task.success_terminates)
+    found = check_goal_env(task.make_single, success_terminates=task.success_terminates)
+    return found + relabelling(task, cfg.buffer.get("info_keys") or ())
+
+
+def relabelling(task: GoalTask, info_keys: Sequence[str]) -> list[Finding]:
+    """Say how a run computes rewards of other goals, and on what that was proven."""
+    try:
+        functions = task.goal_functions(info_keys)
+    except UserError:  # the findings say what is wrong, or what is to be declared
+        return []
+    close_all(functions)
+    said = [line for line in functions.sources if line.startswith("reward: ")]
+    return [Finding("ok", "relabelling", line.removeprefix("reward: ")) for line in said]
 
 
 def table(findings: Sequence[Finding], width: int) -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from her_exp.hints import one_line
+from her_exp.hints import foreign_code, one_line, reason_of
 from her_exp.memory import too_large
 from her_exp.signatures import find_class
 from her_exp.types import GoalSpaces, UserError
@@ -118,17 +118,17 @@ def _ask(env: dict[str, Any]) -> tuple[GoalSpaces, int | None]:
     key = json.dumps(env, sort_keys=True, default=str)
     if key not in _envs:
         try:
-            task = instantiate(env)
-            _envs[key] = task.spaces, getattr(task, "episode_steps", None)
+            with foreign_code():
+                task = instantiate(env)
+                _envs[key] = task.spaces, getattr(task, "episode_steps", None)
         except UserError as error:
             _envs[key] = error
         except Exception as error:
             # Hydra wraps what a constructor raises; the reason is the innermost.
             inner = error.__cause__ or error
-            reason = str(inner)
-            if not isinstance(inner, UserError):
-                reason = f"env: cannot be made: {type(inner).__name__}: {inner}"
-            _envs[key] = UserError(one_line(reason))
+            reason = reason_of(inner)
+            ours = isinstance(inner, UserError)
+            _envs[key] = UserError(reason if ours else f"env: cannot be made: {reason}")
     found = _envs[key]
     if isinstance(found, UserError):
         raise found

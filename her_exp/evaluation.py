@@ -14,7 +14,7 @@ from her_exp.rollout import Episode, Rollout
 from her_exp.types import Agent, Array, GoalFunctions, UserError
 
 #: Steps after which an episode is taken to have no end.
-_LONGEST = 100_000
+_LONGEST = 20_000
 
 
 @dataclass

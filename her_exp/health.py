@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
-from her_exp.hints import reason_of
+from her_exp.hints import foreign_code, reason_of
 from her_exp.signals import Stopped
 from her_exp.types import KEYS, Array, EnvFailed, Observation, UserError
+from her_exp.values import numbers, truths
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class StepCheck:
         self._wanted = [
             (key, (n, *(space[key].shape or ())), np.dtype(space[key].dtype)) for key in KEYS
         ]
-        self._rewards = (n,)
+        self._n = n
 
     def action(self, action: Array) -> None:
         """Raise UserError if an action (n, ...) is not finite: only learning makes such."""
@@ -58,12 +59,21 @@ class StepCheck:
             if value.dtype.kind == "f" and not math.isfinite(np.vdot(value, value)):
                 self._refuse(key, value, steps)
 
-    def reward(self, reward: Array, steps: Array) -> None:
-        """Raise EnvFailed unless it is a finite number a lane."""
-        if reward.shape != self._rewards:
-            raise EnvFailed(f"env: rewards have shape {reward.shape}, expected {self._rewards}")
+    def reward(self, reward: Array, steps: Array) -> Array:
+        """Return it as float64 (n,); EnvFailed unless it is a finite number a lane."""
+        reward = numbers("env: reward", reward, self._n)
+        if reward.shape != (self._n,):
+            raise EnvFailed(f"env: rewards have shape {reward.shape}, expected {(self._n,)}")
         if not math.isfinite(np.vdot(reward, reward)):
             self._refuse("reward", reward, steps)
+        return reward.astype(np.float64)
+
+    def ends(self, terminated: Array, truncated: Array) -> tuple[Array, Array]:
+        """Return both as bool (n,); EnvFailed unless each is a truth value a lane."""
+        return (
+            truths("env: terminated", terminated, self._n),
+            truths("env: truncated", truncated, self._n),
+        )
 
     def _refuse(self, key: str, value: Array, steps: Array) -> None:
         wrong = _not_finite(value)
@@ -154,6 +164,7 @@ def close_all(*things: object) -> None:
         try:
             close = getattr(thing, "close", None)
             if close is not None:
-                close()
+                with foreign_code():
+                    close()
         except Exception as error:  # whatever a stranger's env raises: the run's own end counts
-            log.warning("cannot be closed: %s: %s", type(error).__name__, error)
+            log.warning("cannot be closed: %s", reason_of(error))

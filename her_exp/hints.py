@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -30,9 +32,19 @@ _PLUGINS = {
 }
 
 
+#: Characters of a message, at most: a stranger's may be megabytes.
+_LONGEST = 2000
+_TRACE = 400  # lines of a traceback, at most: the last ones
+
+
 def one_line(text: str) -> str:
-    """Join the lines of a message."""
-    return " ".join(text.split())
+    """Join the lines of a message, which may be a stranger's: printable, and not without end."""
+    return printable(" ".join(shortened(text, _LONGEST).split()))
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of `most` characters, or a little more: what is cut is counted."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
 def printable(text: str) -> str:
@@ -40,12 +52,41 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
+def message_of(error: BaseException) -> str:
+    """Return the message of an error; '' where a stranger's class cannot even say it."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 def reason_of(error: BaseException) -> str:
     """Say in one line why something ended: what we say as it is, else the class of the error too."""
-    text, kind = one_line(str(error)), type(error).__name__
-    if isinstance(error, UserError | Stopped):
+    text, kind = one_line(message_of(error)), type(error).__name__
+    if isinstance(error, UserError | Stopped | Left):
         return text
     return f"{kind}: {text}" if text else kind
+
+
+class Left(RuntimeError):
+    """A stranger's code wanted to end the program: by sys.exit, or by what is no `Exception`."""
+
+
+@contextmanager
+def foreign_code() -> Iterator[None]:
+    """Let what a stranger's code raises here be an `Exception`, so that it ends a run and no more."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise Left(reason_of(error)) from error
+
+
+def trace_of(error: BaseException) -> str:
+    """Return the traceback of an error, its lines printable and none without end."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return "\n".join(printable(shortened(line, _LONGEST)) for line in lines[-_TRACE:])
 
 
 def nearest(word: str, names: Iterable[str], n: int = 2) -> list[str]:

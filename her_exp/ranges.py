@@ -56,7 +56,7 @@ _COUNT = Range(1)
 _SHARE = Range(0, 1)
 
 #: A parameter means the same wherever it occurs. Lists are checked element by element.
-#: None and "auto" pass: whether a parameter may be so is said by its annotation.
+#: None, False and "auto" pass: whether a parameter may be so is said by its annotation.
 RANGES: dict[str, Range] = {
     # the run
     "seed": Range(0, 2**32, high_open=True),
@@ -145,7 +145,7 @@ def complaint(name: str, value: object) -> str | None:
         good = isinstance(value, str) and _DEVICE.fullmatch(value)
         return None if good else "must be cpu, cuda, cuda:N or auto"
     rule = RANGES.get(name)
-    if rule is None or value is None or value == "auto":
+    if rule is None or value is None or value is False or value == "auto":
         return None
     many = isinstance(value, Sequence) and not isinstance(value, str)
     each: Sequence[object] = value if isinstance(value, Sequence) and many else (value,)

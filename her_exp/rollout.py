@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from her_exp.health import StepCheck
 from her_exp.plain import from_plain, to_plain
-from her_exp.types import Array, GoalFunctions, Observation, Step, UserError
+from her_exp.types import KEYS, Array, GoalFunctions, Observation, Step, UserError
 
 #: Chooses actions (n, ...) for observations (n, o) and goals (n, g).
 Policy = Callable[[Array, Array], Array]
@@ -37,7 +37,7 @@ class Rollout:
     """
 
     _KEPT = (
-        "observation", "success", "_ended", "_reward", "_length", "_any", "_met_at_reset",
+        "observation", "success", "_asked", "_ended", "_reward", "_length", "_any", "_met_at_reset",
     )  # fmt: skip
 
     def __init__(self, env: VectorEnv, functions: GoalFunctions):
@@ -50,28 +50,32 @@ class Rollout:
             )
         self._lanes = env.num_envs
         self.observation: Observation = {}
-        #: (n,) bool: the goal is met in the present state.
+        #: (n,) bool: the goal that was asked for when the present state was reached is met in it.
         self.success: Array = np.zeros(self._lanes, bool)
+        self._asked: Array = np.zeros(0)  # these goals (n, ...)
 
     def reset(self, seed: int | None = None) -> Observation:
         """Start new episodes in all lanes; lane i is seeded with seed + i."""
         observation, info = self.env.reset(seed=seed)
         n = self._lanes
         self._check.observation(observation, np.zeros(n, np.int64))
-        self.observation = observation
+        self.observation = _own(observation)
+        self._asked = self.observation["desired_goal"]
         self._ended = np.zeros(n, bool)
         self._reward = np.zeros(n)
         self._length = np.zeros(n, np.int64)
         self._any = np.zeros(n, bool)
-        self.success = self._is_success(self.observation, info)
+        self.success = self._is_success(info)
         self._met_at_reset = self.success.copy()
         return self.observation
 
     def step(self, policy: Policy) -> tuple[Step, list[Episode]]:
         """Take one step in all lanes; returns it and the episodes that ended with it."""
-        before = self.observation
-        action = policy(before["observation"], before["desired_goal"])
-        return self.apply(action)
+        return self.apply(policy(*self.inputs()))
+
+    def inputs(self) -> tuple[Array, Array]:
+        """Return observations (n, o) and goals (n, g) for a policy: copies, its own to write into."""
+        return self.observation["observation"].copy(), self.observation["desired_goal"].copy()
 
     def apply(self, action: Array) -> tuple[Step, list[Episode]]:
         """Take one step in all lanes with the actions given.
@@ -82,13 +86,18 @@ class Rollout:
         """
         before, valid = self.observation, ~self._ended
         self._check.action(action)
-        after, reward, terminated, truncated, info = self.env.step(action)
+        given, reward, terminated, truncated, info = self.env.step(action.copy())
         length = np.where(valid, self._length + 1, 0)
-        self._check.observation(after, length)
-        self._check.reward(reward, length)
-        self.observation = after
-        self.success = self._is_success(after, info)
-        # Where the env has just reset itself, what we see is the start of the next episode.
+        self._check.observation(given, length)
+        reward = self._check.reward(reward, length)
+        terminated, truncated = self._check.ends(terminated, truncated)
+        after = self.observation = _own(given)
+        # An env may show the next goal with the step that met the last one: the step is judged by the goal
+        # that its action was chosen for. Where the env has just reset itself, what we see is the start of
+        # the next episode.
+        lanes = valid.reshape(-1, *(1,) * (self._asked.ndim - 1))
+        self._asked = np.where(lanes, before["desired_goal"], after["desired_goal"])
+        self.success = self._is_success(info)
         self._reward = np.where(valid, self._reward + reward, 0.0)
         self._length = length
         self._any = np.where(valid, self._any | self.success, False)
@@ -117,8 +126,8 @@ class Rollout:
             setattr(self, name, value)
 
     def _episode(self, lane: int) -> Episode:
-        achieved, desired = self.observation["achieved_goal"], self.observation["desired_goal"]
-        gap = achieved[lane].astype(np.float64) - desired[lane].astype(np.float64)
+        achieved = self.observation["achieved_goal"][lane].astype(np.float64)
+        gap = achieved - self._asked[lane].astype(np.float64)
         return Episode(
             lane=lane,
             total_reward=float(self._reward[lane]),
@@ -129,13 +138,14 @@ class Rollout:
             final_distance=float(np.linalg.norm(gap)),
         )
 
-    def _is_success(self, observation: Observation, info: dict[str, Array]) -> Array:
-        return np.asarray(
-            self._functions.success(
-                observation["achieved_goal"], observation["desired_goal"], info
-            ),
-            bool,
-        )
+    def _is_success(self, info: Mapping[str, Array]) -> Array:
+        met = self._functions.success(self.observation["achieved_goal"], self._asked, info)
+        return np.asarray(met, bool)
+
+
+def _own(observation: Observation) -> Observation:
+    """Return copies: some envs write into the arrays that they gave before."""
+    return {key: np.array(observation[key]) for key in KEYS}
 
 
 def shown(step: Step, share: float) -> tuple[Array, Array, Array]:
@@ -146,7 +156,7 @@ def shown(step: Step, share: float) -> tuple[Array, Array, Array]:
     desired = step.observation["desired_goal"][step.valid]
     achieved = step.next_observation["achieved_goal"][step.valid]
     weights = np.repeat([1.0 - share, share], len(desired))
-    return step.next_observation["observation"], np.concatenate([desired, achieved]), weights
+    return step.next_observation["observation"].copy(), np.concatenate([desired, achieved]), weights
 
 
 def barrier_seed(env_seed: int, env_steps: int) -> int:

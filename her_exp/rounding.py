@@ -6,19 +6,30 @@ import numpy as np
 
 from her_exp.types import Array
 
+#: Places on a lattice are so many times a part of the smallest of them.
+_PARTS = np.arange(1, 33)
+
 
 def may_be_rounded(achieved: Array, desired: Array) -> Array:
     """Return (b,) bool: could these goals (b, ...) be the env's own numbers, rounded to their dtype?
 
-    Not whole numbers, nor goals of few digits (bits as floats, places on a lattice of halves): what was
+    Not whole numbers, nor places on a lattice (bits as floats, tenths, thirds): there goals lie at a
+    threshold all the time, and what the env pays besides could not be told from rounding. What was
     rounded has digits to the last one. Nor goals that are equal: no threshold lies between them.
     """
-    axes = tuple(range(1, achieved.ndim))
     if not np.issubdtype(achieved.dtype, np.floating):
         return np.zeros(len(achieved), bool)
-    with np.errstate(over="ignore"):
-        short = [(g == g.astype(np.float16)).all(axes) for g in (achieved, desired)]
-    rounded: Array = ~(short[0] & short[1]) & (achieved != desired).any(axes)
+    both = np.concatenate(
+        [g.reshape(len(g), -1).astype(np.float64) for g in (achieved, desired)], 1
+    )
+    size = np.abs(both)
+    unit = np.where(size > 0, size, np.inf).min(1, keepdims=True)
+    times = (
+        np.where(np.isfinite(unit), size / unit, 0.0)[:, :, None] * _PARTS
+    )  # (b, numbers, parts)
+    width = 4 * np.finfo(achieved.dtype).eps * np.maximum(times, 1.0)
+    on_lattice = (np.abs(times - np.rint(times)) <= width).all(1).any(-1)
+    rounded: Array = ~on_lattice & (achieved != desired).reshape(len(achieved), -1).any(1)
     return rounded
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from her_exp.hints import did_you_mean
+from her_exp.hints import did_you_mean, foreign_code, reason_of
 from her_exp.types import UserError
 
 
@@ -137,7 +137,8 @@ def describe(annotation: Any) -> str:
         ordered = sorted(args, key=lambda arg: arg is type(None))
         return " or ".join(dict.fromkeys(describe(arg) for arg in ordered))
     if origin is Literal:
-        return "one of " + ", ".join(str(choice) for choice in args)
+        choices = [str(c).lower() if isinstance(c, bool) else str(c) for c in args]
+        return "one of " + ", ".join(choices) if len(choices) > 1 else choices[0]
     if annotation in (None, type(None)):
         return "null"
     kind = origin or annotation
@@ -183,15 +184,14 @@ def _import_longest(given: str, parts: list[str]) -> tuple[Any, int]:
     for depth in range(len(parts), 0, -1):
         name = ".".join(parts[:depth])
         try:
-            return importlib.import_module(name), depth
+            with foreign_code():
+                return importlib.import_module(name), depth
         except ModuleNotFoundError as error:
             missing = error.name or ""
             if name != missing and not name.startswith(missing + "."):
                 raise UserError(f"{given}: importing {name} failed: {error}") from error
         except Exception as error:
-            raise UserError(
-                f"{given}: importing {name} failed: {type(error).__name__}: {error}"
-            ) from error
+            raise UserError(f"{given}: importing {name} failed: {reason_of(error)}") from error
     raise UserError(f"{given}: no module {parts[0]}; is its package installed, or on PYTHONPATH?")
 
 

@@ -7,14 +7,13 @@ import json
 import logging
 import math
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 
-from her_exp.hints import one_line, reason_of
+from her_exp.hints import one_line, reason_of, trace_of
 from her_exp.resume import has_checkpoint, resume, start_over, status_of
 from her_exp.run_folder import lock
 from her_exp.share import JOBLIB
@@ -85,7 +84,7 @@ def run_job(folder: Path, start: Callable[[], float], trust: Sequence[str] = ())
         log.error("her_exp: error: %s", one_line(str(error)))
         return _failed(folder, error, one_line(str(error)))
     except Exception as error:
-        log.error("%s", traceback.format_exc().rstrip())
+        log.error("%s", trace_of(error))
         return _failed(folder, error, reason_of(error))
     _note(what, folder, f"success {success:.1%}")
     print(folder, flush=True)

@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -26,7 +25,7 @@ from omegaconf import DictConfig
 
 from her_exp import sweep
 from her_exp.config import CONF_DIR, CONFIG_NAME, plain, texts, without_hydra
-from her_exp.hints import one_line, reason_of
+from her_exp.hints import foreign_code, one_line, reason_of, trace_of
 from her_exp.no_run import check_run
 from her_exp.preflight import Plan, preflight
 from her_exp.resume import (
@@ -74,7 +73,8 @@ def run_trainer(cfg: DictConfig, run: RunFolder, state: dict[str, Any] | None = 
 
     cfg.products = prepare_process(cfg.threads, cfg.products)
     try:
-        trainer = make_trainer(cfg, run.path, state)
+        with foreign_code():
+            trainer = make_trainer(cfg, run.path, state)
     except Exception as error:
         if state is None:  # the result of a run that was to go on stays
             run.write_failure(error)
@@ -84,7 +84,8 @@ def run_trainer(cfg: DictConfig, run: RunFolder, state: dict[str, Any] | None = 
     else:
         state.clear()  # all is copied: let the file go, which will be deleted
     try:
-        return trainer.fit()
+        with foreign_code():
+            return trainer.fit()
     finally:
         run.note_end()
 
@@ -141,8 +142,7 @@ def _run_hydra(plan: Plan) -> str | int | None:
         if type(error).__name__ == "TerminatedWorkerError":  # joblib's
             print("her_exp: error: a worker was killed (out of memory?)", file=sys.stderr)
             return 1
-        traceback.print_exc()
-        print(f"her_exp: error: {type(error).__name__}: {one_line(str(error))}", file=sys.stderr)
+        print(f"{trace_of(error)}\nher_exp: error: {reason_of(error)}", file=sys.stderr)
         return 1
     return 0
 
@@ -206,7 +206,7 @@ def _end(folder: Path, run: Callable[[], float]) -> bool:
         log.error("her_exp: error: %s", one_line(str(error)))
         sys.exit(1)
     except Exception as error:  # of an env, an agent or ourselves: its traceback is part of the log
-        log.error("%s", traceback.format_exc().rstrip())
+        log.error("%s", trace_of(error))
         log.error("her_exp: error: %s", reason_of(error))
         sys.exit(1)
     print(folder, flush=True)

@@ -152,14 +152,13 @@ class Trainer:
 
     def _start_episodes(self, observation: Mapping[str, Array]) -> None:
         self.buffer.begin(dict(observation))
-        goal = observation["desired_goal"]
-        self.agent.observe(observation["observation"], goal, np.zeros(len(goal)), 0)
+        state, goal = self.rollout.inputs()
+        self.agent.observe(state, goal, np.zeros(len(goal)), 0)
 
     def _collect(self) -> None:
         """One step in all lanes."""
-        before = self.rollout.observation
         with self.clock("act"):
-            action = self.agent.act(before["observation"], before["desired_goal"], explore=True)
+            action = self.agent.act(*self.rollout.inputs(), explore=True)
         with self.clock("env"):
             try:
                 step, ended = self.rollout.apply(action)

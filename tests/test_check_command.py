@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import pytest
+import strange_envs  # noqa: F401  (registers)
 
 import her_exp.check
+from her_exp.check import check
 from her_exp.types import UserError
 
 
@@ -21,7 +23,7 @@ def test_the_command_prints_a_table() -> None:
     result = run("env=nav2d", "env.max_steps=30")
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[-1] == "13 ok, 0 to know, 0 wrong"
+    assert lines[-1] == "14 ok, 0 to know, 0 wrong"
     column = lines[0].index("observation (2,) float32")
     assert all(line[column - 1] == " " for line in lines[:-2])
     assert "of [30, 30, 30] steps" in result.stdout
@@ -62,3 +64,23 @@ def test_a_wrong_command_is_one_line(
     assert output.err.count("\n") == 1
     assert output.err.startswith("her_exp: error: ")
     assert words in output.err
+
+
+def test_how_relabelled_rewards_are_computed_is_shown() -> None:
+    """On how many goals the shortcut was proven, or why there is none."""
+    (said,) = [finding for finding in check(["env=point_reach"]) if finding.what == "relabelling"]
+    assert re.search(r"distance within 0.05.*own on \d{3,} goals .* met and \d{3,} ", said.says)
+    odd = ["env=gym", "env.id=strange/Side-v0", "env.reward_range=[-1,0]"]
+    (said,) = [finding for finding in check(odd) if finding.what == "relabelling"]
+    assert "the env's own; no distance within 0.2: rewards differ on" in said.says
+
+
+@pytest.mark.parametrize(("late", "level"), [(False, "ok"), (True, "warning")])
+def test_a_goal_that_changes_within_an_episode_is_said(late: bool, level: str) -> None:
+    found = check(["env=gym", "env.id=strange/Chase-v0", f"+env.late={late}".lower()])
+    (goal,) = [finding for finding in found if finding.what == "goal"]
+    assert "is judged by the goal that its action was chosen for" in goal.says
+    (reward,) = [finding for finding in found if finding.what == "reward of step"]
+    assert reward.level == level
+    assert ("is that of the next goal" in reward.says) == late
+    assert not [finding for finding in found if finding.level == "error"]

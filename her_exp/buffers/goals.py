@@ -52,13 +52,18 @@ class DrawnSteps:
     """Steps drawn from the ring, as a strategy sees them.
 
     Attributes:
-        left: (n,) int64, steps to the last state of the episode so far, at least 1.
+        left: (n,) int64, steps to the last state of the episode so far, at least 1; each look gives a copy.
         since: (n,) int64, steps since the first state of the episode.
         age: (n,) int64, rows between the step and the newest row.
     """
 
     def __init__(self, ring: StepRing, rows: Index, left: Index):
-        self._ring, self._rows, self.left = ring, rows, left
+        self._ring, self._rows, self._left = ring, rows, left
+
+    @property
+    def left(self) -> Index:
+        """Steps to the last state of the episode so far; a copy, for a strategy may work in it."""
+        return self._left.copy()
 
     @property
     def age(self) -> Index:
@@ -82,21 +87,21 @@ class DrawnSteps:
             UserError: an offset leads out of its episode, to its first state, which no action led to,
                 or to a row that is no longer stored.
         """
-        wrong = offset > self.left
+        wrong = offset > self._left
         if np.min(offset, initial=1) < 1:  # behind the step; seldom, and costs more to see
             wrong |= offset < np.maximum(1 - self.since, -self.alive_back)
         if np.any(wrong):
             at = np.unravel_index(np.argmax(wrong), wrong.shape)
             raise UserError(
                 f"buffer.strategy: offset {np.broadcast_to(offset, wrong.shape)[at]} from step "
-                f"{self.since[at[-1]]} of an episode that has {self.left[at[-1]]} left; at most `left` "
+                f"{self.since[at[-1]]} of an episode that has {self._left[at[-1]]} left; at most `left` "
                 "leads ahead, 1 - `since` (and -`alive_back`) back"
             )
         return self._ring.rows_ahead(self._rows, offset)
 
     def anywhere(self, generator: np.random.Generator) -> Index:
         """Rows of states of the whole buffer, uniformly, one for each step."""
-        r = generator.integers(self._ring.lanes * self._ring.filled, size=self.left.shape)
+        r = generator.integers(self._ring.lanes * self._ring.filled, size=self._left.shape)
         lane, age = np.divmod(r, self._ring.filled)
         return self._ring.rows_back(age, lane)
 
@@ -121,9 +126,9 @@ class LastDraw(NamedTuple):
 
 def as_mixed(chosen: Index | MixedGoals) -> MixedGoals:
     """Return what a strategy chose; rows alone lend the goals achieved there."""
-    if isinstance(chosen, MixedGoals):
-        return chosen
-    rows = np.asarray(chosen, np.int64)
+    if isinstance(chosen, MixedGoals):  # copied: a strategy may keep its arrays and work in them
+        return MixedGoals(np.array(chosen.rows, np.int64), np.array(chosen.asked, bool))
+    rows = np.array(chosen, np.int64)
     return MixedGoals(rows, np.zeros(len(rows), bool))
 
 

@@ -23,6 +23,8 @@ from her_exp.buffers.workspace import Workspace, first_of_each
 from her_exp.ranges import check_ranges
 from her_exp.types import Batch, GoalFunctions, GoalSpaces, Observation, Step, UserError
 
+_WATCHED = 256  # relabelled rows on which a shortcut is compared with the env itself
+
 
 class HindsightReplayBuffer:
     """A ring of steps that relabels a share k/(k+1) of what is drawn with goals achieved later on.
@@ -238,6 +240,8 @@ class HindsightReplayBuffer:
         signals = first_of_each(self._room.fields["signals"], shape, virtual)
         goal = self._steps.goals_at(chosen)
         achieved = first_of_each(self._room.achieved, shape, virtual).reshape(len(goal), -1)
+        if self._last is None:  # the first draw: nothing was learned from the shortcut yet
+            self._steps.watch_distance(achieved[:_WATCHED], goal[:_WATCHED])
         reward, terminated = self._steps.judge(achieved, goal, rows)
         reward = reward.view(shape[0], virtual) + signals[..., EXTRA]
         if self._steps.reward_range is not None:
@@ -263,7 +267,16 @@ class HindsightReplayBuffer:
         return LastDraw(lane, row, goal_lane, np.where(goals < 0, -1, goal_row), goals >= 0, asked)
 
     def metrics(self) -> dict[str, float]:
-        """HER's own numbers of the last call of `sample`, for the log."""
+        """HER's own numbers of the last call of `sample`, for the log.
+
+        Raises:
+            UserError: rewards computed as a distance are not the env's own on some of its rows.
+        """
+        if self._last is not None and (some := min(self._last[2], _WATCHED)):
+            self._steps.watch_distance(self._room.achieved[:some], self._room.fields["goal"][:some])
+        return self._numbers()
+
+    def _numbers(self) -> dict[str, float]:
         if self._last is None:
             return self._metrics and {**self._metrics, "size": float(self.size)}
         rows, _, virtual, (_, batch_size) = self._last
@@ -285,7 +298,7 @@ class HindsightReplayBuffer:
         """Everything that drawing depends on, the generator included; tensors share memory."""
         return self._steps.state_dict() | {
             "generator": self._generator.bit_generator.state,
-            "metrics": self.metrics(),
+            "metrics": self._numbers(),
             "rare": None if self._rare is None else self._rare.state_dict(),
         }
 

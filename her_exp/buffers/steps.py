@@ -15,6 +15,7 @@ from her_exp.buffers.storage import StepRing, stored_dtype
 from her_exp.distance import DistanceGoal
 from her_exp.rounding import either_side, may_be_rounded
 from her_exp.types import KEYS, Array, GoalFunctions, GoalSpaces, Observation, Step, UserError
+from her_exp.values import numbers
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,9 @@ class StoredSteps:
         self.reward_range = reward_range
         self._functions = functions
         self._goal_shape = spaces.goal.shape or ()
+        #: Steps that moved the goal, judged by the goal that was asked for, and by the next one.
+        self._judged_by = np.zeros(2, np.int64)
+        self._usual = 0.0  #: what the last other steps were paid besides the goal, in the mean
 
     def begin(self, observation: Observation) -> None:
         """Start new episodes in all lanes; episodes still open are closed as they are."""
@@ -92,7 +96,6 @@ class StoredSteps:
         reward = np.asarray(step.reward, np.float64)
         self.check_range(reward[valid], "the env gave")
         signals = np.zeros((ring.lanes, len(SIGNALS)), np.float32)
-        signals[:, REWARD] = reward
         signals[:, TERMINATED] = step.terminated & valid
         self._explain(step, valid, signals)
         self._store_info(step, valid)
@@ -115,23 +118,40 @@ class StoredSteps:
         """Fill in what of reward and end the step's own goal does not explain."""
         pick: Any = slice(None) if valid.all() else np.flatnonzero(valid)
         achieved = step.next_observation["achieved_goal"][pick]
-        desired = step.observation["desired_goal"][pick]
+        asked, shown = (o["desired_goal"][pick] for o in (step.observation, step.next_observation))
         if not len(achieved):
             return
         # In the env's own dtype: rounded goals could fall on the other side of a threshold.
         info = {key: self._info_of(step, key)[pick] for key in self.info_keys}
-        told = np.asarray(step.reward, np.float64)[pick], np.asarray(step.terminated, bool)[pick]
-        extra, crash = self._unexplained(*told, achieved, desired, info)
+        told = np.array(step.reward, np.float64)[pick], np.asarray(step.terminated, bool)[pick]
+        extra, crash = self._unexplained(*told, achieved, asked, info)
+
+        def left(rows: Index, goals: Array) -> tuple[Array, Array]:
+            """What is unexplained of these rows if other goals were asked for."""
+            about = {key: value[rows] for key, value in info.items()}
+            return self._unexplained(told[0][rows], told[1][rows], achieved[rows], goals, about)
+
         odd = np.flatnonzero((extra != 0) | crash)
-        if odd.size:
-            odd = odd[may_be_rounded(achieved[odd], desired[odd])]
-        for nearby in either_side(achieved[odd], desired[odd]) if odd.size else ():
-            parts = (told[0][odd], told[1][odd], achieved[odd], nearby)
-            rest, end = self._unexplained(*parts, {key: value[odd] for key, value in info.items()})
+        rounded = odd[may_be_rounded(achieved[odd], asked[odd])] if odd.size else odd
+        for nearby in either_side(achieved[rounded], asked[rounded]) if rounded.size else ():
+            rest, end = left(rounded, nearby)
             # The env met the goal, or missed it, on the other side of a threshold.
-            less = np.abs(rest) < 0.5 * np.abs(extra[odd])
-            less |= (rest == extra[odd]) & crash[odd] & ~end
-            extra[odd[less]], crash[odd[less]] = rest[less], end[less]
+            less = np.abs(rest) < 0.5 * np.abs(extra[rounded])
+            less |= (rest == extra[rounded]) & crash[rounded] & ~end
+            extra[rounded[less]], crash[rounded[less]] = rest[less], end[less]
+        moves = (asked != shown).reshape(len(asked), -1).any(1)
+        if moves.any():
+            moved = np.flatnonzero(moves)
+            rest, _ = left(moved, shown[moved])
+            more = np.abs(rest - self._usual) - np.abs(extra[moved] - self._usual)
+            self._judged_by += [(more > 0).sum(), (more < 0).sum()]
+            if self._judged_by[1] > self._judged_by[0]:
+                # Some envs judge by a goal that they show only now. The step counts for the one asked for.
+                told[0][moved] += rest - extra[moved]
+                extra[moved] = rest
+        if not moves.all():
+            self._usual = float(extra[~moves].mean())
+        signals[pick, REWARD] = told[0]
         signals[pick, EXTRA], signals[pick, CRASH] = extra, crash
 
     def _unexplained(
@@ -158,10 +178,7 @@ class StoredSteps:
                 f"buffer.info_keys: the env's info has no {key!r}; it has "
                 f"{', '.join(k for k in step.info if not k.startswith('_')) or 'nothing'}"
             )
-        value = np.asarray(step.info[key])
-        if value.dtype == object:
-            raise UserError(f"buffer.info_keys: info[{key!r}] is no array of numbers")
-        return value
+        return numbers(f"env: info[{key!r}]", step.info[key], self.ring.lanes)
 
     def _store_info(self, step: Step, valid: Array) -> None:
         if not valid.any():
@@ -213,6 +230,13 @@ class StoredSteps:
             torch.from_numpy(np.array(terminated, np.float32)),
         )
 
+    def watch_distance(self, achieved: torch.Tensor, goal: torch.Tensor) -> None:
+        """Let the goal functions compare tensor code, if they have any, with the env's own on these goals."""
+        watch = getattr(self._functions, "watch_distance", None)
+        if watch is not None:
+            shape = (-1, *self._goal_shape)
+            watch(achieved.numpy().reshape(shape), goal.numpy().reshape(shape))
+
     def check_range(self, reward: Array, who: str) -> None:
         """Raise UserError if a reward lies outside the declared range, or is no number."""
         if not reward.size:
@@ -233,11 +257,13 @@ class StoredSteps:
     def state_dict(self) -> dict[str, Any]:
         """Everything stored; the tensors share memory with the ring."""
         info = {key: self.ring.part(value) for key, value in self.info.items()}
-        return {"ring": self.ring.state_dict(), "info": info}
+        judged = {"by": self._judged_by.tolist(), "usual": self._usual}
+        return {"ring": self.ring.state_dict(), "info": info, "judged": judged}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore `state_dict`; ValueError unless spaces, lanes and capacity are the same."""
         self.ring.load_state_dict(state["ring"])
+        self._judged_by[:], self._usual = state["judged"]["by"], float(state["judged"]["usual"])
         for key, part in state["info"].items():
             shape = (self.ring.lanes, self.ring.stride, *part.shape[2:])
             self.info[key] = np.zeros(shape, part.numpy().dtype)

@@ -16,6 +16,7 @@ from gymnasium import spaces
 from her_exp.envs.checking.episodes import STEP_LIMIT, Episode, play
 from her_exp.envs.checking.findings import Finding, Findings, words_of
 from her_exp.envs.checking.goal_functions import GoalChecks
+from her_exp.hints import foreign_code
 from her_exp.types import KEYS
 
 __all__ = ["Finding", "check_goal_env"]
@@ -41,7 +42,8 @@ def check_goal_env(
     """
     found = Findings()
     try:
-        env = make_env()
+        with foreign_code():
+            env = make_env()
     except Exception as error:
         found.error("making it", f"raises {words_of(error)}")
         return found
@@ -72,6 +74,7 @@ class _Check:
         ):
             return False
         self.found.guarded("repeatable", self.repeatable)
+        self.found.guarded("goal", self.moving_goal)
         return self.found.guarded("observations", self.observations)
 
     def spaces(self) -> bool:
@@ -104,6 +107,17 @@ class _Check:
             )
         else:
             self.found.ok("episodes", f"{self.count} with random actions, of {lengths} steps")
+
+    def moving_goal(self) -> None:
+        """Say whether the goal changes within an episode, and by which each step is judged then."""
+        moments = [moment for episode in self.episodes for moment in episode.moments]
+        moved = np.mean([(m.desired != m.shown).any() for m in moments])
+        if moved:
+            self.found.ok(
+                "goal",
+                f"changes on {100 * moved:.3g} % of the steps, within episodes: each step is judged by the "
+                "goal that its action was chosen for",
+            )
 
     def observations(self) -> bool:
         """Compare what came with the spaces. False: its shape is another one."""

@@ -1,21 +1,26 @@
 """Reward, termination and success of a batch of goals, taken from the environment itself.
 
 The env is asked once, at the start: are its functions batched, is the task a plain distance, where
-does success come from? `describe` says in words what was found.
+does success come from? `sources` says in words what was found.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
 
 from her_exp.distance import DistanceGoal
+from her_exp.envs.goal_distance import disagreement, prove, threshold_of
 from her_exp.envs.goal_function import GoalFunction, Probe, env_function
 from her_exp.rounding import either_side
 from her_exp.types import Array, UserError
+from her_exp.values import lanes_of, truths
+
+log = logging.getLogger(__name__)
 
 
 class EnvGoalFunctions:
@@ -26,7 +31,7 @@ class EnvGoalFunctions:
         reward_range: declared (lowest, highest) reward of a step, or None.
         success_terminates: for an env without `compute_terminated`: does success end the episode?
         goal_distance: the task is a distance with this threshold; None: found out where the env has
-            a `distance_threshold`.
+            a `distance_threshold`; False: the env is asked itself.
         success_reward: least reward that means success, for an env without `compute_success`; None:
             the highest of `reward_range`.
         info_keys: info fields that the env's functions read.
@@ -45,7 +50,7 @@ class EnvGoalFunctions:
         *,
         reward_range: tuple[float, float] | None = None,
         success_terminates: bool | None = None,
-        goal_distance: float | None = None,
+        goal_distance: float | Literal[False] | None = None,
         success_reward: float | None = None,
         info_keys: Sequence[str] = (),
     ):
@@ -69,10 +74,13 @@ class EnvGoalFunctions:
         self._success = optional("compute_success")
         self._ended_at_success = self._went_on_at_success = 0
         self._info_success: str | None = next(
-            (key for key in ("is_success", "success") if key in probe.info[0]), None
+            (key for key in ("is_success", "success") if any(key in row for row in probe.info)),
+            None,
         )
         self._find_sources(success_terminates, success_reward)
-        self.distance = self._find_distance(env, probe, goal_distance, info_keys)
+        self._declared_distance = goal_distance
+        self._relied_on_distance = False
+        self.distance = self._find_distance(env, probe)
         # Tensor code stands in for the env's own functions when steps are relabelled, not at success.
         asked = [self._success] if self.distance else [self.reward, self._terminated, self._success]
         for function in filter(None, asked):
@@ -121,17 +129,24 @@ class EnvGoalFunctions:
 
     def success(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
         """Return (b,) bool: is the goal met? `info` is the vector env's info of that step."""
+        n = len(achieved)
+        met = np.zeros(n, np.bool_)
+        silent = np.ones(n, np.bool_)  # lanes whose info does not say
         if self._success is None and self._info_success:
             key = self._info_success
-            if key in info:
-                told = np.asarray(info[key], bool).reshape(-1)
-                if self._terminates and told.any():
-                    self._check_told(told, achieved, desired, info)
-                return told
+            said = lanes_of(info, key, n)
+            if said.any():
+                met = truths(f"env: info[{key!r}]", info[key], n, said)
+                silent = ~said
+                if self._terminates and met.any():
+                    self._check_told(met, achieved, desired, info)
             if self._best is None:  # at a reset many envs do not say
-                return np.zeros(len(achieved), bool)
-        told = (self._success or self.reward).told(info, len(achieved))  # nor what the reward reads
-        return told & self._met(achieved, desired, info) if told.any() else told
+                return met
+        # Nor may they say what the reward reads.
+        known = silent & (self._success or self.reward).told(info, n)
+        if known.any():
+            met = np.where(known, self._met(achieved, desired, info), met)
+        return met
 
     def _check_told(
         self, told: Array, achieved: Array, desired: Array, info: Mapping[str, Array]
@@ -180,64 +195,61 @@ class EnvGoalFunctions:
                 "steps must end there too: set env.success_terminates=true"
             )
 
+    def _find_distance(self, env: gym.Env[Any, Any], probe: Probe) -> DistanceGoal | None:
+        """Return the task as tensor code, where that is proven."""
+        declared = self._declared_distance
+        if declared is False:
+            return None
+        threshold = threshold_of(env) if declared is None else declared
+        if threshold is None:
+            return None
+        found = prove(self, threshold, probe, self._info_keys, widely=declared is None)
+        if isinstance(found, DistanceGoal):
+            self.sources.append(found.described())
+            return found
+        if declared is not None:
+            raise UserError(f"env.goal_distance={declared:g}: {found}; set env.goal_distance=false")
+        self.sources.append(f"reward: the env's own; no distance within {threshold:g}: {found}")
+        return None
+
+    def watch_distance(self, achieved: Array, desired: Array) -> None:
+        """Compare tensor code with the env's own functions on goals (b, ...) of stored steps.
+
+        Before it was relied on, one that was found out is given up where they disagree.
+
+        Raises:
+            UserError: they disagree.
+        """
+        if self.distance is None:
+            return
+        wrong = disagreement(self, self.distance, achieved, desired)
+        if wrong is None:
+            self._relied_on_distance = True
+        elif self._relied_on_distance or self._declared_distance is not None:
+            raise UserError(
+                f"env.goal_distance: rewards computed as a distance within {self.distance.threshold:g} are "
+                f"not the env's own: {wrong}; give env.goal_distance=false"
+            )
+        else:
+            log.warning("no distance after all, the env is asked itself: %s", wrong)
+            self.distance = None
+
     def close(self) -> None:
         """Close the env that is asked."""
         self._env.close()
 
     def state_dict(self) -> dict[str, int]:
-        """Return what `watch` has counted."""
-        return {"ended": self._ended_at_success, "went_on": self._went_on_at_success}
+        """Return what was seen of the env while it ran."""
+        return {
+            "ended": self._ended_at_success,
+            "went_on": self._went_on_at_success,
+            "relied_on_distance": self._relied_on_distance,
+            "has_distance": self.distance is not None,
+        }
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Restore `state_dict`."""
         self._ended_at_success, self._went_on_at_success = state["ended"], state["went_on"]
-
-    def _find_distance(
-        self,
-        env: gym.Env[Any, Any],
-        probe: Probe,
-        declared: float | None,
-        info_keys: Sequence[str],
-    ) -> DistanceGoal | None:
-        """Return the task as tensor code if it agrees with the env's own functions on sampled goals."""
-        threshold = declared
-        if threshold is None and env.has_wrapper_attr("distance_threshold"):
-            threshold = float(env.get_wrapper_attr("distance_threshold"))
-        if threshold is None:
-            return None
-        if info_keys or not np.issubdtype(probe.achieved.dtype, np.floating):
-            if declared is not None:
-                why = "the reward reads info" if info_keys else "goals are integers"
-                raise UserError(f"env.goal_distance={declared:g}: {why}; set it to null")
-            return None
-        generator = np.random.default_rng(0)
-        shape = probe.achieved.shape
-        own, asked = (goals.reshape(len(goals), -1) for goals in (probe.achieved, probe.desired))
-        away = generator.normal(size=own.shape)
-        away /= np.linalg.norm(away, axis=-1, keepdims=True)
-        # Distances around the threshold, and far ones; 1e-3 of it is left out for rounding's sake.
-        scale = generator.choice([0.0, 0.5, 0.999, 1.001, 2.0, 20.0], size=(len(away), 1))
-        near = (own + threshold * scale * away).astype(own.dtype)
-        achieved, desired = np.concatenate([own, own]), np.concatenate([near, asked])
-        met = np.linalg.norm(achieved - desired, axis=-1) <= threshold
-        reached, wanted = (side.reshape(-1, *shape[1:]) for side in (achieved, desired))
-        reward = self.reward(reached, wanted, {})
-        terminated = self.terminated(reached, wanted, {})
-        agrees = (
-            met.any()
-            and (~met).any()
-            and np.ptp(reward[met]) == 0
-            and np.ptp(reward[~met]) == 0
-            and not terminated[~met].any()
-            and np.ptp(terminated[met].astype(int)) == 0
-        )
-        if agrees:
-            self.sources.append(f"reward: distance within {threshold:g}, computed as tensors")
-            ends = bool(terminated[met][0])
-            return DistanceGoal(threshold, float(reward[met][0]), float(reward[~met][0]), ends)
-        if declared is not None:
-            raise UserError(
-                f"env.goal_distance={declared:g}: the env's own reward or termination disagrees on "
-                "sampled goals; set it to null, and the env is asked itself"
-            )
-        return None
+        self._relied_on_distance = bool(state["relied_on_distance"])
+        if not state["has_distance"]:
+            self.distance = None

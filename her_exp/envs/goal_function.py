@@ -11,7 +11,9 @@ from typing import Any, cast
 import gymnasium as gym
 import numpy as np
 
+from her_exp.hints import Left, reason_of, shortened
 from her_exp.types import Array, UserError
+from her_exp.values import as_array, is_numeric, is_truth, lanes_of, numbers, told
 
 log = logging.getLogger(__name__)
 
@@ -40,19 +42,24 @@ class Probe:
     Attributes:
         achieved, desired: (n, goal_dim) in the env's own dtype; about a third of the pairs are equal.
         info: one dict of the env for each pair.
+        ended: whether an episode ended by itself.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], seed: int = 0, steps: int = 8, episodes: int = 3):
+    def __init__(self, env: gym.Env[Any, Any], seed: int = 0, steps: int = 50, episodes: int = 3):
         achieved, desired, info = [], [], []
+        self.ended = False
         env.action_space.seed(seed)
         for number in range(episodes):
             observation, _ = env.reset(seed=seed + number)
+            asked = np.array(observation["desired_goal"])
             for _ in range(steps):
                 observation, _, terminated, truncated, about = env.step(env.action_space.sample())
                 achieved.append(np.array(observation["achieved_goal"]))
-                desired.append(np.array(observation["desired_goal"]))
+                desired.append(asked)
                 info.append(about)
+                asked = np.array(observation["desired_goal"])
                 if terminated or truncated:
+                    self.ended = True
                     break
         n = len(achieved)
         # Met goals are rare by chance: hand every achieved goal in as its own goal as well, and the
@@ -63,6 +70,20 @@ class Probe:
         shuffle = np.random.default_rng(seed).permutation(3 * n)
         self.achieved, self.desired = self.achieved[shuffle], self.desired[shuffle]
         self.info = [self.info[i] for i in shuffle]
+
+
+def _together(key: str, values: Sequence[Any]) -> Array:
+    """Stack a field of the info of several steps; UserError unless it is numbers of one shape."""
+    arrays: list[Array] = []
+    for value in values:
+        array = as_array(value)
+        if array is None or not is_numeric(array) or (arrays and array.shape != arrays[0].shape):
+            raise UserError(
+                f"buffer.info_keys: info[{key!r}] of the env is {told(value)} after {told(values[0])}; it "
+                "must be numbers, always of one shape"
+            )
+        arrays.append(array)
+    return np.stack(arrays)
 
 
 class GoalFunction:
@@ -85,7 +106,7 @@ class GoalFunction:
                     f"buffer.info_keys: the env's info has no {key!r}; it has "
                     f"{', '.join(map(str, probe.info[0])) or 'nothing'}"
                 )
-        info = {k: np.stack([np.asarray(row[k]) for row in probe.info]) for k in info_keys}
+        info = {key: _together(key, [row[key] for row in probe.info]) for key in info_keys}
         start = time.perf_counter()
         expected = self._one_by_one(probe.achieved, probe.desired, info)
         self._per_row = (time.perf_counter() - start) / len(expected)
@@ -105,14 +126,14 @@ class GoalFunction:
 
     def _works_without(self, probe: Probe) -> bool:
         try:
-            self._function(probe.achieved[0], probe.desired[0], {})
+            self._call(probe.achieved[0], probe.desired[0], {})
         except Exception:  # whatever a stranger's function raises
             return False
         return True
 
     def _is_batched(self, probe: Probe, info: Mapping[str, Array], expected: Array) -> bool:
         try:
-            result = np.asarray(self._function(probe.achieved, probe.desired, info))
+            result = np.asarray(self._call(probe.achieved, probe.desired, info))
         except Exception:  # whatever a function raises that was written for one row
             return False
         if result.shape == ():  # a constant answer, such as Fetch's `False`, holds for every row
@@ -120,14 +141,44 @@ class GoalFunction:
             return self._constant
         if result.shape != expected.shape:
             return False
-        return bool(np.allclose(result.astype(np.float64), expected.astype(np.float64)))
+        return result.dtype.kind in "biuf" and bool(
+            np.allclose(result.astype(np.float64), expected.astype(np.float64))
+        )
+
+    def _call(self, achieved: Array, desired: Array, info: Mapping[str, Any]) -> Any:
+        """Ask the env, in copies: some functions work in the arrays that they are handed."""
+        info = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in info.items()}
+        try:
+            return self._function(achieved.copy(), desired.copy(), info)
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # sys.exit would end the program
+            raise Left(reason_of(error)) from error
+
+    def _one_answer(self, value: Any) -> Any:
+        """Return the answer for one goal; UserError unless it is one number, or one truth value."""
+        array = as_array(value)
+        if array is None or array.size != 1 or not self._is_answer(array):
+            raise UserError(
+                f"{self.name} of the env gives {told(value)} for one goal; give one {self._what}"
+            )
+        return array.reshape(())
+
+    def _is_answer(self, array: Array) -> bool:
+        return is_truth(array) if self._dtype == np.bool_ else is_numeric(array)
+
+    @property
+    def _what(self) -> str:
+        return "truth value" if self._dtype == np.bool_ else "number"
 
     def _one_by_one(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
         out = np.empty(len(achieved), self._dtype)
         for i in range(len(achieved)):
             row = {key: value[i] for key, value in info.items()}
             try:
-                out[i] = np.asarray(self._function(achieved[i], desired[i], row)).reshape(())
+                out[i] = self._one_answer(self._call(achieved[i], desired[i], row))
+            except UserError:
+                raise
             except KeyError as error:
                 key = error.args[0] if error.args else "?"
                 raise UserError(
@@ -135,7 +186,7 @@ class GoalFunction:
                     f"give buffer.info_keys=[{','.join([*self._info_keys, str(key)])}]"
                 ) from error
             except Exception as error:  # whatever a stranger's function raises
-                reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
+                reason = shortened(reason_of(error), 150)
                 raise UserError(
                     f"{self.name} of the env fails on its own goals ({reason}); if it reads info, name "
                     "the fields in buffer.info_keys=[...]; python -m her_exp.check tells more"
@@ -146,20 +197,30 @@ class GoalFunction:
         """Return for which of `n` lanes of a vector env's info all is there that the function reads."""
         told = np.ones(n, bool)
         for key in self._info_keys if self.reads_info else ():
-            told &= np.asarray(info.get(f"_{key}", True), bool) if key in info else False
+            told &= lanes_of(info, key, n)
         return told
 
     def __call__(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
-        """Return the answers (b,) for goals (b, goal_dim); of `info` the declared fields are read."""
-        info = {key: info[key] for key in self._info_keys if key in info or self.reads_info}
+        """Return the answers (b,) for goals (b, goal_dim); of `info` the declared fields are read.
+
+        Raises:
+            UserError: an answer is no number, or no truth value, or they are not one a goal.
+        """
+        n = len(achieved)
+        read = [key for key in self._info_keys if key in info or self.reads_info]
+        info = {key: numbers(f"env: info[{key!r}]", info[key], n) for key in read}
         if not self.batched:
             return self._one_by_one(achieved, desired, info)
-        result = np.asarray(self._function(achieved, desired, info), self._dtype)
+        result = np.asarray(self._call(achieved, desired, info))
         if result.shape == () and self._constant:
-            return np.full(len(achieved), result)
-        if result.shape != (len(achieved),):
+            result = np.full(n, result)
+        if result.shape != (n,):
             raise UserError(
-                f"{self.name} of this env gave {result.shape} for {len(achieved)} goals; "
+                f"{self.name} of this env gave {result.shape} for {n} goals; "
                 "python -m her_exp.check tells more"
             )
-        return result
+        if not self._is_answer(result):
+            raise UserError(
+                f"{self.name} of this env gave {told(result)}; give one {self._what} a goal"
+            )
+        return np.array(result, self._dtype)

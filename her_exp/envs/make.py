@@ -13,20 +13,23 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import SyncVectorEnv, VectorEnv
+from gymnasium.vector import VectorEnv
 
 import her_exp.envs  # noqa: F401  (registers our own ids)
 from her_exp.envs.goal_env import EnvGoalFunctions
 from her_exp.envs.pool import PoolVectorEnv, objection
 from her_exp.envs.versions import import_envs
-from her_exp.envs.watched import WatchedEnv, Workers
+from her_exp.envs.watched import Lanes, WatchedEnv, Workers
+from her_exp.hints import Left, foreign_code, one_line
 from her_exp.ranges import check_ranges
-from her_exp.types import KEYS, GoalSpaces, UserError
+from her_exp.types import KEYS, EnvFailed, GoalSpaces, UserError
 
 Backend = Literal["auto", "native", "sync", "async", "envpool"]
 
 #: Seconds that a worker process has for a step or a reset, where nothing else is said.
 _TIMEOUT = 60.0
+#: Random steps in which an episode of an env without a known time limit should end.
+_LONG = 1000
 
 
 class GoalTask:
@@ -45,7 +48,7 @@ class GoalTask:
         num_threads: threads that step the lanes of 'envpool'; None: one a core.
         reward_range: (lowest, highest) reward of a step, or None where it is unknown.
         success_terminates: for envs without `compute_terminated`: does success end an episode?
-        goal_distance: the task is a Euclidean distance with this threshold; None: found out.
+        goal_distance: the task is a Euclidean distance with this threshold; None: found out; False: no.
         timeout: of backend 'async': seconds that a step or a reset may take; None: 60.
         success_reward: least reward that means success, for envs without `compute_success`; None: the
             highest of `reward_range`.
@@ -68,7 +71,7 @@ class GoalTask:
         num_threads: int | None = None,
         reward_range: Sequence[float] | None = None,
         success_terminates: bool | None = None,
-        goal_distance: float | None = None,
+        goal_distance: float | Literal[False] | None = None,
         timeout: float | None = None,
         success_reward: float | None = None,
         **kwargs: Any,
@@ -117,18 +120,19 @@ class GoalTask:
             return self._make_pool(num_envs or self.num_envs, render_mode)
         n, arguments = num_envs or self.num_envs, self._arguments(render_mode)
         if self.backend == "native":
-            return gym.make_vec(
+            env = gym.make_vec(
                 self.id, num_envs=n, vectorization_mode="vector_entry_point", **arguments
             )
-        makers = [partial(_make_lane, self.spec, arguments, lane) for lane in range(n)]
-        return SyncVectorEnv(makers) if self.backend == "sync" else Workers(makers, self.timeout)
+            _check_alike("the vector env", _spaces_of(env), self.spaces)
+            return env
+        makers = [partial(_make_lane, self.spec, arguments, lane, self.spaces) for lane in range(n)]
+        return Lanes(makers) if self.backend == "sync" else Workers(makers, self.timeout)
 
     def _make_pool(self, num_envs: int, render_mode: str | None) -> VectorEnv:
         if render_mode is not None:
             raise UserError("env.backend=envpool does not draw; make_single(render_mode=...) does")
         env = PoolVectorEnv(self.spec, num_envs, self.num_threads, **self.kwargs)
-        space, wanted = env.single_observation_space, self.spaces
-        found = GoalSpaces(space["observation"], space["desired_goal"], env.single_action_space)
+        found, wanted = _spaces_of(env), self.spaces
         if found != wanted:
             raise UserError(
                 f"env.backend=envpool: its {self.id} has other spaces than the installed package's "
@@ -139,9 +143,10 @@ class GoalTask:
     def make_single(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """Return one env."""
         try:
-            return gym.make(self.id, **self._arguments(render_mode))
-        except (TypeError, ValueError) as error:
-            raise UserError(f"env.id={self.id}: {' '.join(str(error).split())}") from error
+            with foreign_code():
+                return gym.make(self.id, **self._arguments(render_mode))
+        except (TypeError, ValueError, Left) as error:
+            raise UserError(f"env.id={self.id}: {one_line(str(error))}") from error
 
     def _arguments(self, render_mode: str | None) -> dict[str, Any]:
         # An env that cannot draw need not have the argument at all.
@@ -164,10 +169,34 @@ class GoalTask:
         """Steps of an episode at most, or None where the env does not say."""
         return self._episode_steps if self.spaces else None
 
+    def endless(self) -> str | None:
+        """Say in a line that episodes may never end, where no time limit is known and none is seen."""
+        if self.episode_steps is not None:
+            return None
+        env = WatchedEnv(self.make_single(), 0)
+        env.action_space.seed(0)
+        env.reset(seed=0)
+        try:
+            for _ in range(_LONG):
+                _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+                if truncated:
+                    return None
+                if terminated:
+                    env.reset()
+        finally:
+            env.close()
+        here = "" if self.backend in ("sync", "async") else "env.backend=sync "
+        return (
+            f"no time limit is known, and none was seen in {_LONG} random steps: an episode that never ends "
+            f"holds the run up; {here}+env.max_episode_steps=200 gives one"
+        )
+
     def goal_functions(self, info_keys: Sequence[str] = ()) -> EnvGoalFunctions:
         """Return the env's reward, termination and success on batches of goals."""
         env = self.make_single()
         try:
+            goal_spaces(env, self.id)  # says why, where it is no goal env
+            env = WatchedEnv(env, 0)
             return EnvGoalFunctions(
                 env,
                 reward_range=self.reward_range,
@@ -182,10 +211,33 @@ class GoalTask:
 
 
 def _make_lane(
-    spec: gym.envs.registration.EnvSpec, arguments: dict[str, Any], lane: int
+    spec: gym.envs.registration.EnvSpec, arguments: dict[str, Any], lane: int, wanted: GoalSpaces
 ) -> gym.Env[Any, Any]:
-    """Make the env of a lane; without the task itself, which processes need not pickle."""
-    return WatchedEnv(gym.make(spec, **arguments), lane)
+    """Make the env of a lane; without the task itself, which processes need not pickle.
+
+    Raises:
+        EnvFailed: its spaces are not those of the env that the agent was made for.
+    """
+    env = gym.make(spec, **arguments)
+    _check_alike(f"lane {lane}", goal_spaces(env, spec.id), wanted)
+    return WatchedEnv(env, lane)
+
+
+def _spaces_of(env: VectorEnv) -> GoalSpaces:
+    """Return the spaces of one lane of a vector env of goal envs."""
+    space: Any = env.single_observation_space
+    return GoalSpaces(space["observation"], space["desired_goal"], env.single_action_space)
+
+
+def _check_alike(who: str, found: GoalSpaces, wanted: GoalSpaces) -> None:
+    """See that an instance of an env has the spaces that another had."""
+    for name in ("observation", "goal", "action"):
+        here, there = getattr(found, name), getattr(wanted, name)
+        if here != there:
+            raise EnvFailed(
+                f"env: the {name} space of {who} is {here}, that of another instance {there}; let "
+                "every instance have the same spaces, as wide as any of them needs"
+            )
 
 
 def choose_backend(
@@ -230,7 +282,8 @@ def import_modules(names: Sequence[str]) -> None:
 def find_spec(id: str) -> gym.envs.registration.EnvSpec:
     """Return the registered spec, or say which ids are near."""
     try:
-        return gym.spec(id)
+        with foreign_code():
+            return gym.spec(id)
     except gym.error.Error as error:
         near = _near(id)
         hint = f"did you mean {' or '.join(near)}?" if near else "no id is near it."

@@ -9,7 +9,7 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
-from her_exp.hints import one_line
+from her_exp.hints import foreign_code, reason_of
 from her_exp.types import UserError
 
 #: What to install for a module that registers ids.
@@ -32,15 +32,15 @@ def import_envs(name: str) -> ModuleType:
     # gymnasium_robotics tells everybody on stderr, in every process, about three Adroit envs.
     quiet = io.StringIO() if name == "gymnasium_robotics" else None
     try:
-        with contextlib.redirect_stderr(quiet) if quiet else contextlib.nullcontext():
+        told = contextlib.redirect_stderr(quiet) if quiet else contextlib.nullcontext()
+        with foreign_code(), told:
             return importlib.import_module(name)
     except ImportError as error:
         install = _INSTALL.get(name)
         hint = f"give {install}" if install else "is the package installed?"
         raise UserError(f"env.imports: cannot import {name!r} ({error}); {hint}") from error
     except Exception as error:  # whatever a package raises, a MUJOCO_GL that is not there among it
-        reason = one_line(f"{type(error).__name__}: {error}")
-        raise UserError(f"env.imports: importing {name!r} failed: {reason}") from error
+        raise UserError(f"env.imports: importing {name!r} failed: {reason_of(error)}") from error
 
 
 def known_fault(module: str) -> str | None:

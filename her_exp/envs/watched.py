@@ -11,7 +11,6 @@ import os
 import select
 import signal
 import time
-import traceback
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -21,10 +20,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
+from her_exp.hints import reason_of, trace_of
 from her_exp.signals import LEFT_TO_THE_RUN, Stopped, asked
 from her_exp.types import KEYS, EnvFailed
+from her_exp.values import add_info, one_number, one_truth, readable, told
 
 MakeEnv = Callable[[], gym.Env[Any, Any]]
 
@@ -54,33 +55,42 @@ class WatchedEnv(gym.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Start an episode."""
-        try:
-            observation, info = self.env.reset(seed=seed, options=options)
-        except Exception as error:  # whatever a stranger's env raises
-            raise self._failed("reset", error) from error
+        observation, info = self._asked("reset", lambda: self.env.reset(seed=seed, options=options))
         self._check("reset", observation)
-        return observation, info
+        return observation, readable(self._who("reset"), info)
 
     def step(self, action: Any) -> Any:
         """Take a step."""
-        try:
-            observation, reward, terminated, truncated, info = self.env.step(action)
-        except Exception as error:
-            raise self._failed("step", error) from error
+        given = self._asked("step", lambda: self.env.step(action))
+        observation, reward, terminated, truncated, info = given
         self._check("step", observation)
-        if not isinstance(reward, float) and (reward is None or np.shape(np.asarray(reward)) != ()):
-            raise EnvFailed(
-                f"env: step of lane {self._lane} gave the reward {reward}; give one number"
-            )
-        return observation, reward, terminated, truncated, info
+        who = self._who("step")
+        return (
+            observation,
+            one_number(who, "reward", reward),
+            one_truth(who, "terminated", terminated),
+            one_truth(who, "truncated", truncated),
+            readable(who, info),
+        )
 
-    def _failed(self, call: str, error: Exception) -> EnvFailed:
-        reason = " ".join(traceback.format_exception_only(error)[-1].split())
-        line = f"env: {call} of lane {self._lane} raised {reason}"
-        return EnvFailed(line, "".join(traceback.format_exception(error)))
+    def _who(self, call: str) -> str:
+        return f"env: {call} of lane {self._lane} gave"
+
+    def _asked(self, call: str, ask: Callable[[], Any]) -> Any:
+        wanted = 2 if call == "reset" else 5
+        try:
+            answer = ask()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a stranger's env raises, sys.exit too
+            line = f"env: {call} of lane {self._lane} raised {reason_of(error)}"
+            raise EnvFailed(line, trace_of(error)) from error
+        if not isinstance(answer, tuple) or len(answer) != wanted:
+            raise EnvFailed(f"{self._who(call)} {told(answer)}; give {wanted} values")
+        return answer
 
     def _check(self, call: str, observation: Any) -> None:
-        who = f"env: {call} of lane {self._lane} gave"
+        who = self._who(call)
         if not isinstance(observation, dict):
             raise EnvFailed(f"{who} an observation that is a {type(observation).__name__}, no dict")
         for key, shape, dtype in self._wanted:
@@ -93,6 +103,13 @@ class WatchedEnv(gym.Wrapper[Any, Any, Any, Any]):
                 raise EnvFailed(f"{who} {key} of shape {value.shape}, its space says {shape}")
             if value.dtype != dtype and not np.can_cast(value.dtype, dtype, "same_kind"):
                 raise EnvFailed(f"{who} {key} as {value.dtype}, its space says {dtype}")
+
+
+class Lanes(SyncVectorEnv):
+    """An env for each lane in this process, whose infos need not be alike where nobody reads them."""
+
+    def _add_info(self, vector_infos: Any, env_info: Any, env_num: int) -> Any:
+        return add_info(vector_infos, env_info, env_num, self.num_envs)
 
 
 class Workers(AsyncVectorEnv):
@@ -183,6 +200,9 @@ class Workers(AsyncVectorEnv):
         if isinstance(error, EnvFailed):
             raise error
         raise EnvFailed(f"env: lane {lane} raised {type(error).__name__}: {error}", trace)
+
+    def _add_info(self, vector_infos: Any, env_info: Any, env_num: int) -> Any:
+        return add_info(vector_infos, env_info, env_num, self.num_envs)
 
     def _started(self) -> list[int]:
         processes = getattr(self, "processes", [])  # none yet where not even one env can be made

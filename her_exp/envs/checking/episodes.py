@@ -22,7 +22,8 @@ class Moment:
 
     before: Array  #: achieved goal before the action, (g,)
     achieved: Array  #: achieved goal after it, (g,)
-    desired: Array  #: desired goal after it, (g,)
+    desired: Array  #: desired goal when the action was chosen, (g,): what the step is judged by
+    shown: Array  #: desired goal after it, (g,)
     reward: Any
     terminated: bool
     truncated: bool
@@ -55,14 +56,15 @@ def play(env: gym.Env[Any, Any], seed: int, actions: Sequence[Any] | None = None
     env.action_space.seed(seed)
     for t in range(STEP_LIMIT if actions is None else len(actions)):
         action = env.action_space.sample() if actions is None else actions[t]
-        before = episode.observations[-1]["achieved_goal"]
+        before = episode.observations[-1]
         observation, reward, terminated, truncated, info = env.step(copy.deepcopy(action))
         observation = copied(observation)
         episode.actions.append(action)
         episode.observations.append(observation)
         moment = Moment(
-            before,
+            before["achieved_goal"],
             observation["achieved_goal"],
+            before["desired_goal"],
             observation["desired_goal"],
             reward,
             bool(terminated),

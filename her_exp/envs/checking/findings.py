@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from her_exp.envs.checking.episodes import MissingInfo
+from her_exp.hints import Left, foreign_code, message_of, one_line, shortened
 
 Level = Literal["ok", "warning", "error"]
 
@@ -36,7 +37,8 @@ class Findings(list[Finding]):
     def guarded(self, what: str, look: Callable[[], Any]) -> bool:
         """Take a look; what it raises becomes an error. False: it raised, or returned False."""
         try:
-            return look() is not False
+            with foreign_code():
+                return look() is not False
         except MissingInfo as error:
             self.error(what, str(error))
         except Exception as error:
@@ -46,5 +48,6 @@ class Findings(list[Finding]):
 
 def words_of(error: BaseException) -> str:
     """Name an error with the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    lines, ours = message_of(error).strip().splitlines(), isinstance(error, Left)
+    first = one_line(shortened(lines[0], 200)) if lines else ""
+    return first if ours else f"{type(error).__name__}: {first}" if first else type(error).__name__
