@@ -133,7 +133,7 @@ def film(
             many, functions, agent, many.num_envs, first, paths=pictures.PATHS
         )
         written.append(picture)
-        Image.fromarray(pictures.draw(result, many)).save(picture)
+        Image.fromarray(pictures.draw(result)).save(picture)
     finally:
         close_all(many, functions)
     return written
