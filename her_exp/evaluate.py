@@ -1,6 +1,6 @@
 """How good is a trained policy? On goals that training never saw, without exploration.
 
-python -m her_exp.evaluate run=outputs/point_reach/ddpg/<time> episodes=200
+python -m her_exp.evaluate run=outputs/point_reach/ddpg/2026-11-26_10-00-00-123456 episodes=200
 
   run=FOLDER        a run folder
   episodes=200      episodes, each with a start and a goal of its own
@@ -137,7 +137,7 @@ def film(
             many, functions, agent, many.num_envs, first, paths=pictures.PATHS
         )
         written.append(picture)
-        Image.fromarray(pictures.draw(result, many)).save(picture)
+        Image.fromarray(pictures.draw(result)).save(picture)
     finally:
         close_all(many, functions)
     return written

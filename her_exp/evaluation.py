@@ -26,12 +26,15 @@ class Evaluation:
         paths: achieved goals (T + 1, goal_dim) of the first episodes, where asked for.
         goals: the desired goal of each path.
         path_success: whether each path ended in success.
+        radius: distance within which a goal is met, in units of the goal; None: not known, or the
+            task is none of distance.
     """
 
     episodes: list[Episode]
     paths: list[Array] = field(default_factory=list)
     goals: list[Array] = field(default_factory=list)
     path_success: list[bool] = field(default_factory=list)
+    radius: float | None = None
 
     def mean(self, name: str) -> float:
         """Mean of a field of the episodes."""
@@ -121,7 +124,17 @@ def evaluate(
         [np.stack(track) for track in tracks],
         goals,
         success,
+        _radius(functions, env),
     )
+
+
+def _radius(functions: GoalFunctions, env: VectorEnv) -> float | None:
+    """Return the success radius that the goal functions use, else the env's own."""
+    distance = getattr(functions, "distance", None)
+    own = getattr(env.unwrapped, "distance_threshold", None)
+    radius: Any = own if distance is None else distance.threshold
+    number = isinstance(radius, int | float | np.floating) and 0 < radius < math.inf
+    return float(radius) if number else None
 
 
 def describe(summary: dict[str, Any]) -> str:

@@ -70,7 +70,7 @@ def command(argv: Sequence[str]) -> int:
     """Report as the arguments say; returns the exit code."""
     options = parse(argv, DEFAULTS)
     if not options["runs"]:
-        raise UserError("runs is not set; give runs=outputs/sweeps/<name>")
+        raise UserError("runs is not set; give a folder, e.g. runs=outputs")
     missing = [name for name in ("plotly", "matplotlib") if find_spec(name) is None]
     if missing:
         raise UserError(

@@ -1,8 +1,8 @@
 """Going on with a run, or running it again, from its own folder.
 
-python -m her_exp.train resume=outputs/<run> trainer.total_steps=20000   # go on in the same folder
-python -m her_exp.train resume=auto run_dir=<folder> buffer.k=8          # start or go on: for schedulers
-python -m her_exp.train rerun=outputs/<run> seed=7                       # its config again, elsewhere
+python -m her_exp.train resume=FOLDER trainer.total_steps=20000      # go on in the same folder
+python -m her_exp.train resume=auto run_dir=FOLDER buffer.k=8        # start or go on: for schedulers
+python -m her_exp.train rerun=FOLDER seed=7                         # its config again, elsewhere
 
 Hydra has no part in this: config and folder are there already.
 """
@@ -67,7 +67,7 @@ def request(argv: Sequence[str]) -> Request | None:
         key, equals, value = argument.partition("=")
         if equals and key in WORDS:
             if not value:
-                raise UserError(f"{key}= names nothing; give {key}=<folder>, or leave it out")
+                raise UserError(f"{key}= names nothing; give {key}=FOLDER, or leave it out")
             words[key] = value
         else:
             rest.append(argument)
@@ -84,7 +84,7 @@ def request(argv: Sequence[str]) -> Request | None:
     if flags:
         raise UserError(f"{flags[0]} does not go with resume= or rerun=")
     if (resume == "auto") != (run_dir is not None) and rerun is None:
-        raise UserError("resume=auto and run_dir=<folder> go together")
+        raise UserError("resume=auto and run_dir=FOLDER go together")
     trust = packages(words.get("trust", ""))
     return Request(resume, rerun, run_dir, trust, rest)
 
@@ -104,7 +104,7 @@ def apply(cfg: DictConfig, overrides: Sequence[str]) -> list[str]:
         if key not in known and not override.is_add():
             raise UserError(unknown_key(key, known))
         if isinstance(OmegaConf.select(cfg, key), DictConfig):
-            raise UserError(f"{text}: a saved run has values, no groups; give {key}.<name>=...")
+            raise UserError(f"{text}: a saved run has values, no groups; give {key}.NAME=...")
         with open_dict(cfg):
             OmegaConf.update(cfg, key, override.value(), force_add=True)
         changed.append(key)
@@ -173,7 +173,8 @@ def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = (
         steps = int(state["record"].get("env_steps", 0))
         if status_of(folder) == "done" and steps >= cfg.trainer.total_steps:
             raise UserError(
-                f"resume={folder}: done after {steps} env steps; give trainer.total_steps=<more>"
+                f"resume={folder}: done after {steps} env steps; give more, e.g. "
+                f"trainer.total_steps={2 * steps}"
             )
         if others := run.other_versions():
             log.warning("%s: numbers may differ from a run that never stopped", "; ".join(others))

@@ -41,7 +41,7 @@ def check_free(path: Path) -> None:
     if (path / "result.json").exists():
         raise UserError(
             f"a run is in {path} already; give another folder (hydra.run.dir=..., or another "
-            "sweep=<name>)"
+            "sweep=NAME)"
         )
 
 

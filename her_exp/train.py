@@ -170,7 +170,7 @@ def _continue(asked: Request) -> bool:
         try:
             log_to(folder)
         except UserError as error:
-            raise UserError(f"{error}; give another run_dir=<folder>") from error
+            raise UserError(f"{error}; give another run_dir=FOLDER") from error
         return _end(folder, lambda: train(cfg, folder, asked.overrides))
     folder = Path(asked.run_dir or asked.resume or "")
     if folder.exists() and not folder.is_dir():

@@ -219,7 +219,7 @@ class Trainer:
         with self.clock("evaluate"):
             self.logger.scalars(self.record.evaluated(result, train_seconds), steps)
             if result.paths:
-                self.logger.picture("eval/paths", pictures.draw(result, self.eval_env), steps)
+                self.logger.picture("eval/paths", pictures.draw(result), steps)
             self.logger.progress(steps, self.record.success)
             if not self.logger.shows_bar:
                 log.info("%d steps: success %.1f %%", steps, 100 * (self.record.success or 0.0))

@@ -1,6 +1,6 @@
 """Is it the same task on another backend? One policy, evaluated on both, success side by side.
 
-    python scripts/compare_backends.py run=outputs/fetch_push/ddpg/<time>
+    python scripts/compare_backends.py run=outputs/fetch_push/ddpg/2026-11-26_10-00-00-123456
 
   run=FOLDER              a run folder; a policy of 30 to 90 % success tells most
   backends=envpool,sync   the two to compare

@@ -24,7 +24,7 @@ _CODE = re.compile(
     r"`[^`]*`|'[^']*=[^']*'|(?<![\w.])\+?[\w.]+(?:/[\w.]+)*=(?:[^\s;:(),.]|\([^()\s]*\)|[.,:](?=\w))+"
 )
 _GROUPS = {
-    "env": "The task, and the lanes that play it. `python -m her_exp.check env=<name>` looks at one.",
+    "env": "The task, and the lanes that play it. `python -m her_exp.check env=...` looks at one.",
     "buffer": "Where steps are kept and relabelled: [HER here, exactly](../her.md).",
     "agent": "What learns: [the agents](../agents.md).",
     "trainer": "How long, and how often.",

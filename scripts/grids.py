@@ -1,6 +1,6 @@
 """What the reproductions share: a grid of runs as named sweeps, judged on held-out goals, into a page.
 
-A grid is run by `python -m her_exp.train -m sweep=<name> ...`, which skips what is done and goes on with
+A grid is run by `python -m her_exp.train -m sweep=NAME ...`, which skips what is done and goes on with
 what was stopped; so does the script that asks for it. A run is known by its configuration's hash, so
 that a changed setting never finds the runs of the old one.
 """

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,20 +17,46 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROGRAMS = r"(?:PYTHONPATH=scripts )?(?:python3?|pip|make|tensorboard|her-\w+|ray|\w+/bin/\w+) "
 #: What stands before words that are overrides alone.
 OURS = ["python", "-m", "her_exp.train"]
+#: A program that says what it was given: where it looks for modules, its name, its arguments.
+_STAND_IN = r"""#!/bin/sh
+printf '%s\0' ${PYTHONPATH:+"PYTHONPATH=$PYTHONPATH"} NAME "$@"
+"""
 _OVERRIDE = re.compile(r"[+~]{0,2}[\w./]+=\S+")
 
 
 @dataclass
 class Command:
-    """A command of a page, and what the page says that it answers."""
+    """A command of a page, as it is pasted and in words, and what the page says that it answers."""
 
     page: Path
+    pasted: str
     words: list[str]
     said: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
         return " ".join(self.words)
+
+    def through_a_shell(self, folder: Path) -> list[str]:
+        """Paste it into a real shell that stands in `folder`; returns what its program was given.
+
+        What matches no file is an error, as in zsh. Stand-ins take the place of programs.
+        """
+        name = next(word for word in self.words if "=" not in word)
+        programs = folder.parent / "stand_ins"
+        program = folder / name if "/" in name else programs / name
+        for needed in (programs, program.parent):
+            needed.mkdir(parents=True, exist_ok=True)
+        program.write_text(_STAND_IN.replace("NAME", name))
+        program.chmod(0o755)
+        env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        done = subprocess.run(
+            [shutil.which("bash") or "bash", "-O", "failglob", "-c", self.pasted],
+            cwd=folder, env=env | {"PATH": str(programs)}, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{name_of(self.page)}: {self.pasted}\n{done.stderr}"
+        return done.stdout.split("\0")[:-1]
 
 
 def name_of(page: Path) -> str:
@@ -42,7 +71,7 @@ def commands(page: Path) -> list[Command]:
     inline = [*_inline(outside), *_in_command_columns(outside)]
     seen = {command.text for command in found}
     for code in dict.fromkeys(inline):
-        command = Command(page, _words(code))
+        command = _command(page, code)
         if command.text not in seen and "..." not in code:
             found.append(command)
     return found
@@ -76,11 +105,17 @@ def _of_block(page: Path, block: list[str]) -> Iterator[Command]:
         prompt, line = line.startswith("$ "), line.removeprefix("$ ")
         words = _words(line)
         if re.match(PROGRAMS, line) or words[:3] == OURS:
-            command = Command(page, words)
+            command = _command(page, line)
             answered = command if prompt else None
             yield command
         elif answered:
             answered.said.append(line)
+
+
+def _command(page: Path, line: str) -> Command:
+    words = _words(line)
+    alone = words[:3] == OURS and not line.startswith(OURS[0])
+    return Command(page, " ".join([*OURS, line]) if alone else line, words)
 
 
 def _words(line: str) -> list[str]:

@@ -39,7 +39,8 @@ def line_of(frame: pd.DataFrame, tag: str, against: str) -> tuple[Floats, Floats
         frame = frame[["rollout/episodes", tag]].dropna()
         ends = frame["rollout/episodes"].astype(int)
         each = np.repeat(frame[tag].to_numpy(), np.diff([0, *ends]))
-        return ends.to_numpy(float), np.array([each[max(0, n - 100) : n].mean() for n in ends])
+        last = min(100, max(1, ends.iloc[-1] // 10))
+        return ends.to_numpy(float), np.array([each[max(0, n - last) : n].mean() for n in ends])
     values, seconds = frame[tag].dropna(), frame["time/train_s"].dropna()
     x = values.index.to_numpy(float)
     if against == "seconds":

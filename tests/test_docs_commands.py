@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,10 +29,10 @@ SHORT = {
     "trainer.total_steps": "200", "trainer.learning_starts": "100", "trainer.batch_size": "16",
     "trainer.eval_episodes": "2", "trainer.updates_per_step": "0.1", "env.num_eval_envs": "2",
 }  # fmt: skip
-#: Run folders that a page finds already there: it says <time>.
+#: Run folders that a page finds already there, and how they came to be.
 BEFORE = {
-    "point_reach/ddpg": [],
-    "bit_flip/plain_dqn": [
+    "outputs/point_reach/ddpg/2026-11-26_10-00-00-123456": [],
+    "outputs/bit_flip/plain_dqn/2026-11-26_10-00-00-123456": [
         "--config-dir=my_conf",
         "env=bit_flip",
         "agent=plain_dqn",
@@ -55,7 +56,6 @@ COMPANY = {
 EXEMPT = {
     "ray start --head --port=6379": "starts a cluster",
     "ray start --address=10.0.0.1:6379": "joins a cluster",
-    "python -m her_exp.check env=<name>": "no command: a name is to be filled in",
     "python3 -m venv panda": "Python's own",
 }
 #: Pages that hold commands at all.
@@ -87,13 +87,10 @@ class Reader:
         """Make the runs that the page takes to be there."""
         text = self.page.read_text()
         for name, words in BEFORE.items():
-            looked_at = name == "point_reach/ddpg" and "tensorboard --logdir" in text
-            if f"outputs/{name}/<time>" in text or looked_at:
-                words = [f"hydra.run.dir=outputs/{name}/0", *words, *shortened([], "")]
+            looked_at = "/ddpg/" in name and "tensorboard --logdir" in text
+            if name in text or looked_at:
+                words = [f"hydra.run.dir={name}", *words, *shortened([], "")]
                 self.run(["train", *words], plant="")
-
-    def done(self, name: str) -> list[Path]:
-        return sorted((self.cwd / "outputs" / name).glob("*"))
 
     def run(self, words: list[str], plant: str, status: int = 0) -> str:
         """Run one of our commands; returns all that it said."""
@@ -108,18 +105,21 @@ class Reader:
 
     def obey(self, command: Command) -> None:
         """Do what a command says, or see that it could be done."""
-        words = command.words
-        alone = (
-            "<time>" not in command.text and words[0] != "tensorboard" and "my_" not in command.text
-        )
+        words = command.through_a_shell(self.cwd)
+        assert words == command.words, f"{name_of(self.page)}: {command.pasted}"
+        own = (*BEFORE, "tensorboard", "my_")  # what these say depends on the page
+        alone = not any(mark in command.text for mark in own)
         if command.text in EXEMPT or (alone and command.text in TRIED):
             return
         TRIED.add(command.text)
-        if words[0] == "PYTHONPATH=scripts":
-            with pytest.MonkeyPatch.context() as here:
+        with pytest.MonkeyPatch.context() as here:
+            if words[0] == "PYTHONPATH=scripts":
                 here.syspath_prepend(ROOT / "scripts")
-                self.obey(Command(command.page, words[1:], command.said))
-            return
+                words = words[1:]
+            self.start(words, command)
+
+    def start(self, words: list[str], command: Command) -> None:
+        """Start the program that a shell starts, or see that it could be started."""
         if words[:2] == ["python", "-m"] and words[2].startswith("her_exp."):
             self.ours(words[2].removeprefix("her_exp."), words[3:], command)
         elif words[:3] == ["python", "-m", "pytest"]:
@@ -146,9 +146,6 @@ class Reader:
     def ours(self, module: str, words: list[str], command: Command) -> None:
         if words[:1] and words[0].startswith("env."):
             words = [*COMPANY.get(name_of(self.page), []), *words]
-        for name in BEFORE:
-            if f"outputs/{name}/<time>" in command.text:
-                words = [w.replace("<time>", self.done(name)[-1].name) for w in words]
         if module != "train":
             plant = f"import sys, her_exp.{module} as m; m.main(); sys.exit(0)"
             few = ["video_episodes=1"] if "video=true" in words else []
@@ -252,10 +249,37 @@ def test_programs(page: Path, tmp_path: Path, nursery: Nursery) -> None:
         if "HerReplayBuffer" in text:  # somebody else's program: it is Python, and that is all
             assert code
             continue
-        for name in BEFORE:
-            if reader.done(name):
-                text = text.replace("<time>", reader.done(name)[-1].name)
         reader.run([name_of(page)], plant=f"import sys\nexec({text!r}, {{}})\nsys.exit(0)")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "range(8)",
+        "outputs/<time>",
+        "<time>",
+        "[my_lab]",
+        "my_*",
+        "{a,b}",
+        "a;b",
+        "a&",
+        "$HOME",
+        "a b",
+        "'",
+    ],
+)
+def test_a_shell_that_reads_something_else_is_noticed(value: str, tmp_path: Path) -> None:
+    """A value that has to be quoted: quoted it arrives, without quotes it does not."""
+    (tmp_path / "cwd").mkdir()
+    start = "python -m her_exp.train"
+    words = [*start.split(), f"x={value}", "y=1"]
+    pasted = f"{start} {shlex.quote(f'x={value}')} y=1  # why"
+    assert Command(ROOT, pasted, words).through_a_shell(tmp_path / "cwd") == words
+    try:
+        given = Command(ROOT, f"{start} x={value} y=1", words).through_a_shell(tmp_path / "cwd")
+    except AssertionError:
+        return
+    assert given != words
 
 
 def test_what_is_exempt_is_still_there() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from her_exp import evaluation, pictures
+from her_exp import evaluation
 from her_exp.agents.ddpg import DDPG
 from her_exp.envs.make import GoalTask
 from her_exp.evaluation import describe, evaluate, pooled, shares, wilson_interval
@@ -210,42 +210,3 @@ def test_the_same_numbers_each_time(task: GoalTask) -> None:
     one = evaluate(env, functions, agent, 10, seed=5)
     assert evaluate(env, functions, agent, 10, seed=5).summary() == one.summary()
     assert evaluate(task.make(4), functions, agent, 10, seed=5).episodes == one.episodes
-
-
-# --- pictures ----------------------------------------------------------------------------------
-
-
-def colours(picture: np.ndarray) -> set[tuple[int, ...]]:
-    return {tuple(pixel) for pixel in picture.reshape(-1, 3).tolist()}
-
-
-@pytest.mark.parametrize("id", ["her_exp/PointReach-v0", "her_exp/BitFlip-v0"])
-def test_a_picture_of_met_and_missed_goals(id: str) -> None:
-    task = GoalTask(id)
-    wins = GoalTask(id).goal_functions()
-
-    class Anything:
-        def act(self, observation: Any, goal: Any, *, explore: bool) -> Any:
-            return np.stack([env.single_action_space.sample() for _ in observation])
-
-    env = task.make(4)
-    env.single_action_space.seed(0)
-    result = evaluate(env, wins, Anything(), 4, seed=0, paths=4)
-    env.close()
-    result.path_success = [True, False, True, False]
-    picture = pictures.draw(result, env)
-    assert picture.dtype == np.uint8
-    assert picture.shape[2] == 3
-    assert {pictures._MET, pictures._MISSED} <= colours(picture)
-
-
-@pytest.mark.parametrize("steps", [10, 1000])
-def test_the_caption_is_large_enough_for_a_phone_and_fits(steps: int) -> None:
-    """A phone shows the picture at five sixths of its size."""
-    paths = [np.linspace(0.0, 1.23456e-5, steps + 1)[:, None] * np.ones(7)] * 2
-    picture = pictures.distances(paths, [np.zeros(7)] * 2, [True, False]).astype(int)
-    red, green, blue = np.moveaxis(picture[:26], 2, 0)
-    rows, columns = np.nonzero((blue > red + 5) & (abs(green - blue) < 25) & (blue < 200))  # ink
-    assert np.ptp(rows) + 1 >= 13
-    assert columns.min() >= 24
-    assert columns.max() <= 420 - 24

@@ -181,7 +181,7 @@ assert time.process_time() < 1.5, time.process_time()
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--help"], ["experiment=<name>", "env: ant_maze, bit_flip, fetch", "  k: 4"]),
+        (["--help"], ["experiment=bit_flip", "env: ant_maze, bit_flip, fetch", "  k: 4"]),
         (["-h"], ["her_exp: a laboratory"]),
         (["--cfg", "job", "--resolve", "buffer.k=8"], ["  k: 8", "name: point_reach"]),
         (["--cfg", "all", "--resolve"], ["dir: outputs/point_reach/ddpg/", "subdir: default_"]),

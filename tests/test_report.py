@@ -19,7 +19,7 @@ from report_kit import FIGURES, curve, data_of, make_run, sweep, table, write_me
 for name in ("plotly", "matplotlib", "pandas", "scipy"):
     pytest.importorskip(name)
 import scipy.stats  # noqa: E402
-from report_reference import groups_of, interpolated, numbers, wide  # noqa: E402
+from report_reference import groups_of, interpolated, line_of, numbers, wide  # noqa: E402
 
 from her_exp.evaluation import wilson_interval  # noqa: E402
 from her_exp.report import report  # noqa: E402
@@ -132,8 +132,8 @@ def test_curves_are_those_of_the_runs_own_files(
         (thin,) = [
             one for one in traces if one["mode"] == "lines" and "fill" not in one and one != line
         ]
-        raw = [wide(path)[tag].dropna().tolist() for path in folders]
-        wanted = [value for one in raw for value in (*one, math.nan)]  # a gap after each seed
+        lines = [line_of(wide(path), tag, against)[1].tolist() for path in folders]
+        wanted = [value for one in lines for value in (*one, math.nan)]  # a gap after each seed
         drawn = [math.nan if value is None else value for value in thin["y"]]
         assert drawn == pytest.approx(wanted, rel=1e-5, abs=1e-12, nan_ok=True)
 

@@ -18,7 +18,7 @@ from her_exp.types import UserError  # noqa: E402
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([], "runs is not set; give runs=outputs/sweeps/<name>"),
+        ([], "runs is not set; give a folder, e.g. runs=outputs"),
         (["runs=nowhere"], "runs=nowhere: no such folder"),
         (["runs=no*"], "runs=no*: no such folder"),
         (["runs=[]"], "runs=[]: names no folder"),

@@ -9,6 +9,7 @@ import sys
 from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
 from report_kit import curve, data_of, make_run, sweep, table
 
@@ -163,16 +164,31 @@ def test_how_often_a_run_went_on_has_a_column_of_its_own(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("evaluations", "words"),
-    [  # eight episodes each
-        ((5, 5), "Thick: means over all episodes so far (no run has 100), "),
-        ((5, 20), "Thick: moving averages over 100 episodes (over all so far in runs with fewer), "),
-        ((20, 20), "Thick: moving averages over 100 episodes, "),
-    ],
-)  # fmt: skip
-def test_what_the_thick_line_is_a_mean_of(
-    evaluations: tuple[int, int], words: str, tmp_path: Path
+    "evaluations", [(5, 5, 5), (5, 20, 5), (40, 60, 50), (150, 150, 390), (600, 500, 450)]
+)
+def test_a_thick_line_lies_between_the_thin_ones(
+    evaluations: tuple[int, ...], tmp_path: Path
 ) -> None:
+    """Eight episodes an evaluation. What is learned shows in all lines, at once and as much."""
     for seed, n in enumerate(evaluations):
-        make_run(tmp_path / f"s/{seed}", seed, rows=curve(seed, 4, n))
-    assert unescape(report(str(tmp_path / "s")).read_text()).count(words) == 3
+        learned = [
+            (step, tag, value / (step // 100) ** 2 if "distance" in tag else value)
+            for step, tag, value in curve(seed, 4, n)
+        ]
+        make_run(tmp_path / f"s/{seed}", seed, rows=learned)
+    page = report(str(tmp_path / "s"))
+    figures = [one for one in data_of(page)["figures"] if len(one["data"]) == 3]
+    assert len(figures) == 8
+    for figure in figures:
+        _, thin, thick = figure["data"]
+        breaks = [i for i, value in enumerate(thin["y"]) if value is None]
+        lines = [
+            np.interp(thick["x"], thin["x"][start:end], thin["y"][start:end])
+            for start, end in zip([0, *(i + 1 for i in breaks)], breaks, strict=False)
+        ]
+        assert len(lines) == len(evaluations)
+        rounding = 1e-5 * np.abs(thick["y"])
+        assert (thick["y"] >= np.min(lines, 0) - rounding).all(), figure["name"]
+        assert (thick["y"] <= np.max(lines, 0) + rounding).all(), figure["name"]
+    told = "moving averages over a tenth of a run's episodes, at most 100 of them"
+    assert unescape(page.read_text()).count(told) == 3

@@ -204,10 +204,10 @@ def test_pictures_of_goals_in_space_and_beyond(words: str) -> None:
 
     result = evaluate(env, functions, Still(), 2, seed=0, paths=2)
     result.path_success = [True, False]
-    picture = pictures.draw(result, env)
+    picture = pictures.draw(result)
     env.close()
     colours = {tuple(pixel) for pixel in picture.reshape(-1, 3).tolist()}
-    assert {pictures._MET, pictures._MISSED} <= colours
+    assert {pictures.MET, pictures.MISSED} <= colours
 
 
 def test_a_run_folder_is_judged_without_trust_and_filmed_or_not(

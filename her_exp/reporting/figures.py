@@ -13,7 +13,7 @@ from her_exp.reporting.groups import Group
 from her_exp.reporting.runs import Floats, Points, Run
 
 DRAWN = 8  # groups in a figure, at most: as many as a palette tells apart
-WINDOW = 100  # episodes of a moving average
+WINDOW = 100  # episodes of a moving average, at most
 FEW = 5  # seeds; of fewer a bootstrap interval is too narrow, and a reader is told so
 _POINTS = 20_000  # of the thin lines of a figure
 
@@ -91,30 +91,18 @@ def success_by_seconds(run: Run) -> Points:
 
 
 def _by_episode(tag: str) -> Callable[[Run], Points]:
+    """Smooth what is logged of training episodes, over a part of the run that is short beside it."""
+
     def points(run: Run) -> Points:
         (steps, values), (others, episodes) = run.points(tag), run.points("rollout/episodes")
         _, mine, theirs = np.intersect1d(steps, others, return_indices=True)
         x, first = np.unique(episodes[theirs], return_index=True)
-        return x, values[mine][first]
+        if not len(x):
+            return x, values[:0]
+        window = int(min(WINDOW, max(1, x[-1] // 10)))
+        return x, statistics.moving_average(x, values[mine][first], window)
 
     return points
-
-
-def _smooth(points: Callable[[Run], Points]) -> Callable[[Run], Points]:
-    def smooth(run: Run) -> Points:
-        x, y = points(run)
-        return (x, statistics.moving_average(x, y, WINDOW)) if len(x) else (x, y)
-
-    return smooth
-
-
-def _window(runs: Sequence[Run], points: Callable[[Run], Points]) -> str:
-    """Say what a moving average is a mean of: a run with fewer episodes than that has none."""
-    played = [x[-1] for run in runs if len(x := points(run)[0])]
-    if played and max(played) < WINDOW:
-        return f"means over all episodes so far (no run has {WINDOW}), "
-    short = " (over all so far in runs with fewer)" if min(played, default=WINDOW) < WINDOW else ""
-    return f"moving averages over {WINDOW} episodes{short}, "
 
 
 def curve(runs: Sequence[Run], points: Callable[[Run], Points]) -> Series:
@@ -134,32 +122,31 @@ def curve(runs: Sequence[Run], points: Callable[[Run], Points]) -> Series:
 
 _STEPS, _EPISODES = "env steps", "training episodes"
 _BAND = (
-    "Thick: {middle} over the seeds that are done; band: its 95 % bootstrap interval. Thin: {thin}."
+    "Thick: {middle} over the seeds that are done; band: its 95 % bootstrap interval. Thin: each "
+    "seed.{of}"
 )
+_SMOOTH = f" All are moving averages over a tenth of a run's episodes, at most {WINDOW} of them."
 _NARROW = f" With fewer than {FEW} seeds the band is too narrow."
 
 
 def curves(groups: Sequence[Group]) -> list[Figure]:
     """Return the figures of evaluation and training over the groups that are drawn."""
     success = _over_steps("eval/success_final")
-    each = "each seed"
     made = [
         _curves(groups, "success_steps", "Evaluation success over env steps", _STEPS,
-                "success at the last step", success, success, each, share=True),
+                "success at the last step", success, share=True),
         _curves(groups, "success_seconds", "Evaluation success over training time",
                 "training seconds", "success at the last step", success_by_seconds,
-                success_by_seconds, each, share=True),
+                share=True),
     ]  # fmt: skip
     for tag, title, label in (
         ("return", "Return per training episode", "return"),
         ("success", "Success per training episode", "success at the last step"),
         ("final_distance", "Final distance per training episode", "distance to the goal"),
     ):
-        raw = _by_episode(f"rollout/{tag}")
         made.append(
-            _curves(groups, tag, title, _EPISODES, label, raw, _smooth(raw),
-                    "episodes of each seed, as logged", share=tag == "success",
-                    of=_window([run for group in groups for run in group.counted], raw))
+            _curves(groups, tag, title, _EPISODES, label, _by_episode(f"rollout/{tag}"),
+                    share=tag == "success", of=_SMOOTH)
         )  # fmt: skip
     for tag, title in (
         ("critic_loss", "Critic loss"),
@@ -167,35 +154,31 @@ def curves(groups: Sequence[Group]) -> list[Figure]:
         ("q_mean", "Mean Q"),
     ):
         points = _over_steps(f"train/{tag}")
-        made.append(
-            _curves(
-                groups, tag, title, _STEPS, title.lower().replace("q", "Q"), points, points, each
-            )
-        )
+        made.append(_curves(groups, tag, title, _STEPS, title.lower().replace("q", "Q"), points))
     return made
 
 
 def _curves(
-    groups: Sequence[Group], name: str, title: str, x: str, y: str, thin: Callable[[Run], Points],
-    thick: Callable[[Run], Points], thin_is: str, share: bool = False, of: str = "",
+    groups: Sequence[Group], name: str, title: str, x: str, y: str,
+    points: Callable[[Run], Points], share: bool = False, of: str = "",
 ) -> Figure:  # fmt: skip
     series = []
     runs = sum(len(group.runs) for group in groups)
     for color, group in enumerate(groups):
-        one = curve(group.counted, thick)
+        one = curve(group.counted, points)
         one.label, one.color = group.label, color
         for run in group.runs:
-            line = thin(run)
+            line = points(run)
             if len(line[0]) and (run.counted or run.status != "done"):
                 mark = "" if run.counted else f" ({run.status})"
                 one.thin.append(
-                    (f"seed {run.seed}{mark}", *_thinned(line, _POINTS // max(runs, 1)))
+                    (f"seed {run.seed}{mark}", *_thinned(line, _POINTS // max(runs, 1), one.x))
                 )
         if one.thin:
             series.append(one)
     few = any(0 < one.n < 4 for one in series)
-    middle = f"{of}IQM" + (" (the mean where there are fewer than 4)" if few else "")
-    note = _BAND.format(middle=middle, thin=thin_is) + _narrow(series)
+    middle = "IQM" + (" (the mean where there are fewer than 4)" if few else "")
+    note = _BAND.format(middle=middle, of=of) + _narrow(series)
     return Figure(name, title, x, y, note, series, share)
 
 
@@ -203,13 +186,14 @@ def _narrow(series: Sequence[Series]) -> str:
     return _NARROW if any(0 < one.n < FEW for one in series) else ""
 
 
-def _thinned(points: Points, most: int) -> Points:
-    """Keep evenly spread points of a line, the first and the last among them."""
-    size, most = len(points[0]), min(max(most, 20), 400)
-    if size <= most:
+def _thinned(points: Points, most: int, grid: Floats) -> Points:
+    """Draw a long line at evenly spread points: where the thick one is, which then lies among them."""
+    (x, y), most = points, min(max(most, 20), 400)
+    if len(x) <= most:
         return points
-    kept = np.linspace(0, size - 1, most).round().astype(int)
-    return points[0][kept], points[1][kept]
+    at = grid if 0 < len(grid) <= most else np.linspace(x[0], x[-1], most)
+    kept = np.unique(np.clip([x[0], *at, x[-1]], x[0], x[-1]))
+    return kept, np.interp(kept, x, y)
 
 
 # --- comparisons -------------------------------------------------------------------------------
