@@ -158,8 +158,7 @@ class Chase(gym.Env):
     def compute_reward(self, achieved, desired, info):
         return np.where(self.met(achieved, desired), 0.0, -1.0)
 
-    def compute_terminated(self, achieved, desired, info):
-        return np.zeros(np.shape(achieved)[:-1], bool)
+    compute_terminated = Plane.compute_terminated
 
     def new_goal(self):
         while True:
@@ -204,8 +203,8 @@ class Tells(Plane):
         self.count = getattr(self, "count", 0) + 1
         met = np.array([told["is_success"]] * 3)
         odd = {
-            "array": met, "share": 0.33, "dict": {"a": True}, "list": met.tolist(), "text": "False",
-            "none": None, "one": met[:1], "number": float(met[0]), "two": 2,
+            "array": met, "share": 0.33, "dict": {"a": True}, "list": met.tolist(), "none": None,
+            "text": "False", "one": met[:1], "number": float(met[0]), "two": 2,
         }  # fmt: skip
         if "success" in self.kinds:
             told["is_success"] = odd[self.kinds["success"]]
@@ -235,9 +234,7 @@ class Tells(Plane):
         return observation, reward, terminated, truncated, info
 
 
-class Weighs(Plane):
-    """Functions that answer with several values a goal."""
-
+class Weighs(Plane):  # one of its functions answers with several values a goal
     def __init__(self, which: str = "compute_reward") -> None:
         super().__init__()
         many = lambda a, d, info: np.stack([self.met(a, d) - 1.0, a[..., 0]], -1)  # noqa: E731

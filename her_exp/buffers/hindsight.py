@@ -269,30 +269,19 @@ class HindsightReplayBuffer:
     def metrics(self) -> dict[str, float]:
         """HER's own numbers of the last call of `sample`, for the log.
 
-        Raises:
-            UserError: rewards computed as a distance are not the env's own on some of its rows.
+        UserError: rewards computed as a distance are not the env's own on some of its rows.
         """
-        if self._last is not None and (some := min(self._last[2], _WATCHED)):
-            self._steps.watch_distance(self._room.achieved[:some], self._room.fields["goal"][:some])
+        if self._last is not None and (n := min(self._last[2], _WATCHED)):
+            self._steps.watch_distance(self._room.achieved[:n], self._room.fields["goal"][:n])
         return self._numbers()
 
     def _numbers(self) -> dict[str, float]:
         if self._last is None:
             return self._metrics and {**self._metrics, "size": float(self.size)}
         rows, _, virtual, (_, batch_size) = self._last
-        room = {name: values[: len(rows)] for name, values in self._room.fields.items()}
-        reward, terminated = room["signals"][:, REWARD], room["signals"][:, TERMINATED]
-        declared = self._steps.reward_range
-        best = float(reward.max()) if declared is None else declared[1]
-        achieved = self._room.achieved[: len(rows)].float()
-        gap = torch.linalg.vector_norm(achieved - room["goal"], dim=-1)
-        return {
-            "relabelled_share": virtual / batch_size,
-            "rewarded_share": float((reward >= best - 1e-6).float().mean()),
-            "terminated_share": float(terminated.mean()),
-            "goal_distance": float(gap.mean()),
-            "size": float(self.size),
-        }
+        top = self._steps.reward_range and self._steps.reward_range[1]
+        numbers = self._room.numbers(len(rows), top)
+        return {"relabelled_share": virtual / batch_size, **numbers, "size": float(self.size)}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that drawing depends on, the generator included; tensors share memory."""

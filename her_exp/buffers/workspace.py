@@ -63,6 +63,18 @@ class Workspace:
         """Goals (n, goal_dim) achieved in the states that the steps led to, in their stored dtype."""
         return self._windows.after["achieved_goal"]
 
+    def numbers(self, n: int, best: float | None) -> dict[str, float]:
+        """Return means over the first `n` rows; `best` is the highest reward, None: of them."""
+        room = {name: values[:n] for name, values in self.fields.items()}
+        reward, terminated = room["signals"][:, REWARD], room["signals"][:, TERMINATED]
+        best = float(reward.max()) if best is None else best
+        gap = torch.linalg.vector_norm(self.achieved[:n].float() - room["goal"], dim=-1)
+        return {
+            "rewarded_share": float((reward >= best - 1e-6).float().mean()),
+            "terminated_share": float(terminated.mean()),
+            "goal_distance": float(gap.mean()),
+        }
+
     def batches(self, shape: tuple[int, int]) -> list[Batch]:
         """Return what was read as shape = (n_batches, batch_size), on the device."""
         if self._device.type != "cpu":
