@@ -46,7 +46,8 @@ def test_the_global_streams_are_left_alone(make: Any) -> None:
     see(agent)
     for explore in (True, False):
         agent.act(*inputs(4), explore=explore)
-    agent.update(batches(make)[0])
+    for batch in batches(make, 2):
+        agent.update(batch)
     assert equal(before, streams())
 
 
@@ -114,7 +115,8 @@ def test_a_state_holds_plain_things_only(make: Any) -> None:
 
     agent = make()
     see(agent, steps=10)
-    agent.update(batches(make)[0])
+    for batch in batches(make, 2):
+        agent.update(batch)
     state = agent.state_dict()
     for learner in state["learners"].values():
         for name in {"network", "target"} & learner.keys():

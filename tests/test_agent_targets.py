@@ -91,14 +91,17 @@ def test_double_dqn_chooses_by_the_network_and_values_by_the_target(
 @ALL
 def test_targets_start_as_copies_and_move_by_tau(make: Any) -> None:
     agent = make(tau=0.3, target_every=1)
-    before = networks(agent)
+    first = before = networks(agent)
     for network, target in before.values():
         assert equal(network, target)
-    agent.update(batches(make)[0])
-    for name, (network, target) in networks(agent).items():
-        for new, old, now in zip(network, before[name][1], target, strict=True):
-            torch.testing.assert_close(now, 0.7 * old + 0.3 * new, atol=1e-7, rtol=1e-6)
-        assert not equal(network, before[name][0])
+    for batch in batches(make, 2):  # the policies of some move in every second update
+        agent.update(batch)
+        for name, (network, target) in networks(agent).items():
+            for new, old, now in zip(network, before[name][1], target, strict=True):
+                torch.testing.assert_close(now, 0.7 * old + 0.3 * new, atol=1e-7, rtol=1e-6)
+        before = networks(agent)
+    for name, (network, _) in before.items():
+        assert not equal(network, first[name][0])
 
 
 @ALL

@@ -78,7 +78,8 @@ def test_only_what_is_observed_moves_the_normaliser(make: Any) -> None:
     before = copy.deepcopy(agent.inputs.state_dict())
     for explore in (True, False):
         agent.act(*inputs(30), explore=explore)
-    agent.update(batches(make)[0])
+    for batch in batches(make, 2):
+        agent.update(batch)
     assert equal(before, agent.inputs.state_dict())
     see(agent, seed=4)
     assert not equal(before, agent.inputs.state_dict())

@@ -237,28 +237,26 @@ def test_out_says_where_the_report_goes(made: Path, tmp_path: Path) -> None:
 # --- many --------------------------------------------------------------------------------------
 
 
-def test_five_hundred_runs(real: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("no_png")
+def test_five_hundred_runs(real: Path, tmp_path: Path) -> None:
     source = groups_of(real)[4][0]
     text = (source / "config.yaml").read_text()
-    for number in range(500):
-        folder = tmp_path / "s" / f"run{number}"
+    for number in range(550):
+        folder = tmp_path / ("few" if number >= 500 else "many") / f"run{number}"
         shutil.copytree(source, folder, ignore=shutil.ignore_patterns("checkpoints", ".hydra"))
         changed = (
             text.replace("\nseed: 0\n", "\n").replace("seed: 0\n", "") + f"seed: {number // 10}\n"
         )
         (folder / "config.yaml").write_text(changed.replace("k: 4\n", f"k: {number % 10}\n"))
-    began, worked = time.perf_counter(), time.process_time()
-    page = report(str(tmp_path / "s"))
-    seconds, worked = time.perf_counter() - began, time.process_time() - worked
-    size = page.stat().st_size / 1e6
-    with capsys.disabled():
-        print(
-            f"\n500 runs: {seconds:.1f} s, {worked:.1f} s of them at work; a page of {size:.1f} MB"
-        )
-    rows = table(tmp_path / "s/report/final.csv")
+    work = {}
+    for name in ("few", "few", "many"):  # what is imported, the first pays
+        began = time.process_time()
+        page = report(str(tmp_path / name))
+        work[name] = time.process_time() - began
+    rows = table(tmp_path / "many/report/final.csv")
     assert [row["seeds"] for row in rows] == ["50"] * 10
-    assert worked < 60  # on a machine that does other things as well, the clock says little
-    assert size < 15
+    assert work["many"] < 10 * work["few"]  # ten times the runs; some of the work is the same
+    assert page.stat().st_size < 15e6
 
 
 @pytest.mark.usefixtures("no_png")

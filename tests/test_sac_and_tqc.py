@@ -69,13 +69,13 @@ def test_soft_updates_equal_the_reference(
     which = [[0, 2], [0, 1], [1, 2], [0, 2]] if "target_critics" in more else [None] * 4
     script = agent.noise = Script([list(w) if w else None for w in which])
     see(agent)
-    for number, batch in enumerate(batches(make, 4)):
+    for number, batch in enumerate(batches(make, 4), start=1):
         metrics = agent.update(batch)
         net, target, alpha = reference.net, reference.target, log_alpha.exp().detach()
         state, after = reference.states(batch)
         with torch.no_grad():
             action, log_prob = drawn(net["actor"](after), script.again())
-            asked = [names[i] for i in which[number] or range(len(names))]
+            asked = [names[i] for i in which[number - 1] or range(len(names))]
             values = both(target, asked, after, action)
             if make is tqc:
                 pooled = torch.cat(list(values), 1).sort(1).values

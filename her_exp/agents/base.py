@@ -120,13 +120,17 @@ class GoalAgent:
         target = torch.addcmul(reward, (1.0 - terminated).mul_(self.gamma), next_value)
         return target if self.target_range is None else target.clamp_(*self.target_range)
 
+    def takes_turn(self, every: int) -> bool:
+        """Say whether what is done once in `every` updates is done in this one: it is the last of them."""
+        return (self.updates + 1) % every == 0
+
     def finish_update(self) -> None:
-        """Count the update and move the targets when it is their turn."""
-        self.updates += 1
-        if self.updates % self.target_every == 0:
+        """Move the targets when it is their turn, and count the update."""
+        if self.takes_turn(self.target_every):
             for learner in self.learners.values():
                 if learner.target is not None:
                     learner.move_target(self.tau)
+        self.updates += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return networks, targets, optimisers, normaliser, streams of randomness and counters."""

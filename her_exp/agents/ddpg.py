@@ -103,7 +103,7 @@ class DDPG(BoxAgent):
         error = q - self._target(batch).unsqueeze(-1)
         self.learners["critic"].step(self.critic.gradients(tape, error * (2 / len(batch.reward))))
         metrics = {"critic_loss": error.square().mean(), "q_mean": q.mean()}
-        if self.updates % self.policy_every == 0:
+        if self.takes_turn(self.policy_every):
             metrics["actor_loss"] = self._improve_policy(state)
         self.finish_update()
         return metrics

@@ -151,7 +151,7 @@ class SAC(BoxAgent):
         loss, slope = self.critic_loss(values, self._target(batch))
         self.learners["critic"].step(self.critic.gradients(tape, slope))
         metrics = {"critic_loss": loss, "q_mean": values.mean()}
-        if self.updates % self.policy_every == 0:
+        if self.takes_turn(self.policy_every):
             metrics |= self._improve_policy(state)
         self.finish_update()
         return metrics

@@ -24,7 +24,8 @@ class TD3(DDPG):
         target_critics: of so many, drawn anew for each update, the smallest is the target; None: of
             all. 2 of 10 is REDQ's target (Chen et al. 2021, arXiv:2101.05982).
         target_noise_std, target_noise_clip: of the target's action, in units of half the Box.
-        policy_every, target_every: updates of the critics for each of the policy, and of the targets.
+        policy_every, target_every: updates of the critics for each of the policy, and of the targets;
+            it falls to the last of them. Where both are the same, so are the updates (the paper's way).
         **settings: those of `DDPG`.
     """
 
