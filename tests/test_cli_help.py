@@ -37,7 +37,7 @@ def cpu_seconds(words: Sequence[str], folder: Path) -> float:
 
 
 def test_help_takes_a_few_times_what_importing_hydra_takes(tmp_path: Path) -> None:
-    # Some five times; with torch it would be twenty. In turn: the machine may become slower.
+    # Some five times; with torch it would be a dozen. In turn: the machine may become slower.
     bare, help = ["-c", "import hydra"], ["-m", "her_exp.train", "--help"]
     pairs = [[cpu_seconds(words, tmp_path) for words in (bare, help)] for _ in range(3)]
     least, ours = (min(seconds) for seconds in zip(*pairs, strict=True))
