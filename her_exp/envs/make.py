@@ -75,7 +75,7 @@ class GoalTask:
     ):
         check_ranges(
             "GoalTask", num_envs=num_envs, num_eval_envs=num_eval_envs, num_threads=num_threads,
-            timeout=timeout,
+            timeout=timeout, reward_range=reward_range,
         )  # fmt: skip
         import_modules(imports)
         self.id, self.name, self.kwargs = id, name or id, kwargs
@@ -93,12 +93,6 @@ class GoalTask:
                 f"env.backend={self.backend} has none; take env.backend=async, or leave it out"
             )
         self.timeout = _TIMEOUT if timeout is None else timeout
-        if reward_range is not None and not (
-            len(reward_range) == 2 and reward_range[0] < reward_range[1]
-        ):
-            raise UserError(
-                f"env.reward_range={list(reward_range)}: give [lowest, highest], or null"
-            )
         self.reward_range = (
             (float(reward_range[0]), float(reward_range[1])) if reward_range else None
         )
