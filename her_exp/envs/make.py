@@ -78,7 +78,7 @@ class GoalTask:
             timeout=timeout, reward_range=reward_range,
         )  # fmt: skip
         import_modules(imports)
-        self.id, self.name, self.kwargs = id, name or id, kwargs
+        self.id, self.name, self.imports, self.kwargs = id, name or id, imports, kwargs
         self.num_envs, self.num_eval_envs = num_envs, num_eval_envs
         self.spec = find_spec(id)
         self.backend, self.num_threads = choose_backend(backend, self.spec, kwargs), num_threads
@@ -114,7 +114,7 @@ class GoalTask:
             return gym.make_vec(
                 self.id, num_envs=n, vectorization_mode="vector_entry_point", **arguments
             )
-        makers = [partial(_make_lane, self.spec, arguments, lane) for lane in range(n)]
+        makers = [partial(_make_lane, self.spec, self.imports, arguments, i) for i in range(n)]
         return SyncVectorEnv(makers) if self.backend == "sync" else Workers(makers, self.timeout)
 
     def _make_pool(self, num_envs: int, render_mode: str | None) -> VectorEnv:
@@ -176,9 +176,13 @@ class GoalTask:
 
 
 def _make_lane(
-    spec: gym.envs.registration.EnvSpec, arguments: dict[str, Any], lane: int
+    spec: gym.envs.registration.EnvSpec,
+    imports: Sequence[str],
+    arguments: dict[str, Any],
+    lane: int,
 ) -> gym.Env[Any, Any]:
     """Make the env of a lane; without the task itself, which processes need not pickle."""
+    import_modules(imports)  # a process that is no fork knows of none
     return WatchedEnv(gym.make(spec, **arguments), lane)
 
 
