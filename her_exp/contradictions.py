@@ -9,6 +9,7 @@ from typing import Any
 
 from her_exp.hints import foreign_code, one_line, reason_of
 from her_exp.memory import too_large
+from her_exp.ranges import complaint, return_complaint
 from her_exp.signatures import find_class
 from her_exp.types import GoalSpaces, UserError
 
@@ -52,6 +53,11 @@ def between(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if capacity is not None and lanes is not None and capacity < 2 * lanes:
         wrong = f"must be at least 2 * env.num_envs = {2 * lanes}"
         yield value_line("buffer.capacity", capacity, wrong)
+    rewards, gamma = (values.get("env") or {}).get("reward_range"), number("agent", "gamma")
+    if rewards is not None and gamma is not None and 0 <= gamma < 1:
+        sane = complaint("reward_range", rewards) is None
+        if wrong_return := return_complaint(rewards, gamma) if sane else None:
+            yield value_line("env.reward_range", rewards, wrong_return)
     total, start = number("trainer", "total_steps"), number("trainer", "learning_starts")
     learns = number("trainer", "updates_per_step") != 0
     if total is not None and start is not None and start >= total and learns:

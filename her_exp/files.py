@@ -1,12 +1,40 @@
-"""The small files of a run folder, written whole or not at all."""
+"""The small files of a run folder, written whole or not at all, and files that are locks."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+#: The locks of this process. A fork would share them, and hold them when this process has ended.
+_locks: weakref.WeakSet[IO[str]] = weakref.WeakSet()
+
+
+def take_lock(path: Path) -> IO[str] | None:
+    """Lock a file for this process alone; None where another one has it.
+
+    Closing what is returned gives the lock back, and so does whatever ends the process, kill -9 too.
+    """
+    file = path.open("w")
+    _locks.add(file)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def _let_go() -> None:
+    for file in list(_locks):
+        file.close()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def write_json(path: Path, content: Any, suffix: str = ".tmp") -> None:

@@ -137,21 +137,57 @@ RANGES: dict[str, Range] = {
 }
 
 _DEVICE = re.compile(r"cpu|auto|cuda(:\d+)?")
+#: Losses square returns as float32, which ends at 3e38.
+_LARGEST_RETURN = 1e18
+_REWARD = Range(-_LARGEST_RETURN, _LARGEST_RETURN)
+
+
+def _device(value: object) -> str | None:
+    good = isinstance(value, str) and _DEVICE.fullmatch(value)
+    return None if good else "must be cpu, cuda, cuda:N or auto"
+
+
+def _reward_range(value: object) -> str | None:
+    pair = value if isinstance(value, Sequence) and len(value) == 2 else ()
+    good = bool(pair) and all(_is_number(end) and _REWARD.holds(end) for end in pair)
+    if value is None or (good and pair[0] < pair[1]):
+        return None
+    return (
+        "must be null or [lowest, highest], two different numbers of at most "
+        f"{_LARGEST_RETURN:g} (they are squared as float32)"
+    )
+
+
+#: What is no matter of one interval.
+_OTHERS = {"device": _device, "reward_range": _reward_range}
+
+
+def return_complaint(reward_range: Sequence[float], gamma: float) -> str | None:
+    """Say what is wrong with what such rewards can pay in an endless episode; None if nothing is."""
+    most = max(map(abs, reward_range)) / (1.0 - gamma)
+    if most <= _LARGEST_RETURN:
+        return None
+    return (
+        f"pays up to {most:g} at gamma={gamma:g}; returns must be at most {_LARGEST_RETURN:g} (they are "
+        "squared as float32): scale the rewards down"
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def complaint(name: str, value: object) -> str | None:
     """Return what the parameter `name` must be; None if `value` is fine or `name` has no range."""
-    if name == "device":
-        good = isinstance(value, str) and _DEVICE.fullmatch(value)
-        return None if good else "must be cpu, cuda, cuda:N or auto"
+    if name in _OTHERS:
+        return _OTHERS[name](value)
     rule = RANGES.get(name)
     if rule is None or value is None or value is False or value == "auto":
         return None
     many = isinstance(value, Sequence) and not isinstance(value, str)
     each: Sequence[object] = value if isinstance(value, Sequence) and many else (value,)
     for item in each:
-        number = isinstance(item, numbers.Real) and not isinstance(item, bool)
-        if not (number and rule.holds(cast(float, item))):
+        if not (_is_number(item) and rule.holds(cast(float, item))):
             finite = "" if math.isinf(rule.low) else _no_number(item)  # its text says so itself
             return f"{'each must' if many else 'must'} be {finite}{rule.text}"
     return None
@@ -165,7 +201,7 @@ def check_ranges(owner: str, **values: object) -> None:
         **values: parameters by name, e.g. `k=4, capacity=1000`; each must be in the table.
     """
     for name, value in values.items():
-        if name not in RANGES and name != "device":
+        if name not in RANGES and name not in _OTHERS:
             raise KeyError(f"her_exp.ranges has no range for {name!r}")
         wrong = complaint(name, value)
         if wrong:

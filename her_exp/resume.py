@@ -25,7 +25,7 @@ from her_exp.files import read_json
 from her_exp.hints import given_twice, keys, unknown_key
 from her_exp.no_run import check_run
 from her_exp.run_folder import RunFolder, check_free, lock
-from her_exp.trust import load_run_config, packages
+from her_exp.trust import load_run_config, packages, packages_named
 from her_exp.types import UserError
 from her_exp.validate import validate
 
@@ -48,7 +48,7 @@ class Request:
     Attributes:
         resume, rerun: a run folder, or None; `resume` may be 'auto'.
         run_dir: where an 'auto' or a rerun writes.
-        trust: packages whose classes a run's config may name.
+        trust: packages whose classes a run's config may name: what the command itself names, or trusts.
         overrides: the rest of the command line.
     """
 
@@ -85,8 +85,8 @@ def request(argv: Sequence[str]) -> Request | None:
         raise UserError(f"{flags[0]} does not go with resume= or rerun=")
     if (resume == "auto") != (run_dir is not None) and rerun is None:
         raise UserError("resume=auto and run_dir=FOLDER go together")
-    trust = packages(words.get("trust", ""))
-    return Request(resume, rerun, run_dir, trust, rest)
+    trust = {*packages(words.get("trust", "")), *packages_named(rest)}
+    return Request(resume, rerun, run_dir, sorted(trust), rest)
 
 
 def apply(cfg: DictConfig, overrides: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import shlex
@@ -16,7 +15,7 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 import her_exp
-from her_exp.files import empty_result, read_json, write_json
+from her_exp.files import empty_result, read_json, take_lock, write_json
 from her_exp.hints import reason_of
 from her_exp.types import UserError
 
@@ -26,13 +25,10 @@ _OTHERS = ("hydra-core", "omegaconf", "tensorboard")
 
 
 def lock(path: Path) -> IO[str]:
-    """Take the folder's lock, or raise UserError; closing the file gives it back, kill -9 too."""
-    file = (path / "run.lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise UserError(f"{path}: another process is writing to this run folder") from error
+    """Take the folder's lock, see `take_lock`, or raise UserError."""
+    file = take_lock(path / "run.lock")
+    if file is None:
+        raise UserError(f"{path}: another process is writing to this run folder")
     return file
 
 
@@ -48,7 +44,7 @@ def check_free(path: Path) -> None:
 class RunFolder:
     """A folder that one process at a time writes to.
 
-    `run.lock` is held by `flock`, so that even kill -9 frees it.
+    `run.lock` is held, so that even kill -9 frees it.
 
     Args:
         path: the folder; made if it does not exist.

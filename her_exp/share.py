@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from her_exp.cores import cores
+from her_exp.files import take_lock
 from her_exp.types import UserError
 
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
@@ -115,13 +115,9 @@ def take_place(folder: Path, places: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     while True:
         for number in range(places):
-            file = (folder / str(number)).open("w")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.close()
+            _place = take_lock(folder / str(number))
+            if _place is None:
                 continue
-            _place = file
             names = [name for name in os.environ.get(_GPUS, "").split(",") if name]
             if names:
                 os.environ["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +17,9 @@ from typing import Any
 _ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 #: Those that an env's process leaves to the run. It ignores SIGINT from its first line (`envs.make`).
 LEFT_TO_THE_RUN = tuple(number for number in _ASKING if number != signal.SIGINT)
+
+#: Of Linux's prctl.h.
+_PR_SET_PDEATHSIG = 1
 
 
 class Stopped(Exception):
@@ -96,6 +101,29 @@ def end_with_parent() -> None:
         while True:  # the first ends the run, a later one the worker
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def killed_with_starter(by_main_thread: bool) -> None:
+    """Have this process killed when the one that started it ends, in the midst of an env's step too.
+
+    Args:
+        by_main_thread: was it started there? To Linux the end of another thread would be the end.
+    """
+    starter, above = multiprocessing.parent_process(), os.getppid()
+    assert starter is not None
+    # Another process is above us under a fork server, and where the starter has ended by now.
+    asks_linux = by_main_thread and above == starter.pid and sys.platform == "linux"
+    if asks_linux and ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0:
+        if os.getppid() != above:  # it ended before we asked
+            os.kill(os.getpid(), signal.SIGKILL)
+        return
+
+    def watch() -> None:
+        while os.getppid() == above and starter.is_alive():
+            starter.join(1)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
 

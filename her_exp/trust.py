@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from her_exp.config import CONF_DIR, composer, without_hydra
 from her_exp.no_run import check_run
 from her_exp.signatures import find_class
 from her_exp.types import UserError
@@ -87,6 +90,25 @@ def packages_of(values: dict[Any, Any]) -> list[str]:
         name = key.rpartition(".")[2]
         named += [str(value)] if name == "_target_" else _imported(name, value)
     return sorted({module.partition(".")[0] for module in named} - {_OURS})
+
+
+def packages_named(overrides: Sequence[str]) -> list[str]:
+    """Return the packages that a command line names, itself or by the files of conf/ that it chooses."""
+    parser, named, choices = OverridesParser.create(), set[str](), []
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
+        except HydraException:
+            continue  # said where it is applied
+        if (CONF_DIR / override.key_or_group).is_dir():
+            choices.append(text)
+        elif not override.is_sweep_override() and not override.is_delete():
+            named.update(packages_of({override.key_or_group: override.value()}))
+    if choices:
+        with composer() as hydra:
+            chosen = without_hydra(hydra.raw(choices))
+        named.update(packages_of({"": OmegaConf.to_container(chosen)}))
+    return sorted(named)
 
 
 def _imported(name: str, value: Any) -> list[str]:

@@ -6,6 +6,7 @@ at run time, so that configuration and environments stay light.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -59,6 +60,43 @@ class GoalSpaces:
     def goal_dim(self) -> int:
         """Length of the flattened goal."""
         return int(np.prod(self.goal.shape or ()))
+
+
+#: An action's bound beyond this one is no bound: some envs write float32's largest number, or 1e10.
+_FARTHEST = 1e9
+#: Combinations of whole numbers that are worth a Q-value each.
+_MOST_CHOICES = 1000
+
+
+def action_fault(action: spaces.Space[Any]) -> str | None:
+    """Say in one line why none of our agents takes such actions, and what helps; None: some do."""
+    line = f"action_space is {' '.join(str(action).split())}: "
+    if isinstance(action, spaces.Discrete):
+        return None
+    if isinstance(action, spaces.Box) and np.issubdtype(action.dtype, np.floating):
+        if (np.abs(np.array([action.low, action.high], np.float64)) <= _FARTHEST).all():
+            return None
+        return line + (
+            f"bounds beyond {_FARTHEST:g} are none; give those of actions that make sense, e.g. "
+            "gymnasium.wrappers.TransformAction(env, lambda action: action, "
+            f"gymnasium.spaces.Box(-1, 1, {action.shape}))"
+        )
+    if isinstance(action, spaces.Box):
+        counts = 1 + action.high.astype(object) - action.low.astype(object)
+    elif isinstance(action, spaces.MultiDiscrete):
+        counts = action.nvec.astype(object)
+    elif isinstance(action, spaces.MultiBinary):
+        counts = np.full(action.shape, 2, object)
+    else:
+        return line + "agents take one Discrete or one Box of floats; wrap the env to take that"
+    number = math.prod(counts.ravel())
+    rounded = "round floats to it (Rounded in docs/add_env.md) and take agent=ddpg"
+    if number > _MOST_CHOICES:
+        return line + rounded
+    return line + (
+        f"number its combinations (OneChoice in docs/add_env.md), {number} of them, and take "
+        f"agent=dqn; or {rounded}"
+    )
 
 
 class Step(NamedTuple):

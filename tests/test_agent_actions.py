@@ -74,18 +74,6 @@ def test_actions_lie_in_the_box_to_the_last_bit(dtype: Any) -> None:
     assert outside == 0
 
 
-@pytest.mark.parametrize(("low", "high"), [(-np.inf, np.inf), (-1.0, np.inf), (-np.inf, 1.0)])
-def test_unbounded_actions_are_refused(low: float, high: float) -> None:
-    with pytest.raises(ValueError, match="bounded"):
-        ddpg(spaces=make_spaces(spaces.Box(low, high, (2,))))
-
-
-def test_actions_of_whole_numbers_are_refused() -> None:
-    """They would be cut off towards zero: the ends of such a Box would never be tried."""
-    with pytest.raises(ValueError, match=r"DDPG needs Box actions of floats, .* Box.*int64"):
-        ddpg(spaces=make_spaces(spaces.Box(-1, 1, (2,), np.int64)))
-
-
 def test_agents_refuse_the_other_kind_of_actions() -> None:
     with pytest.raises(ValueError, match="DDPG needs Box"):
         ddpg(spaces=DISCRETE)

@@ -67,7 +67,7 @@ FAULTS: list[tuple[type[Walk], str, str, str]] = [
     (NoDict, "error", "spaces", "is a Box; make it a Dict"),
     (NoReward, "error", "compute_reward", "is missing"),
     (OddActions, "error", "spaces", "action_space is MultiDiscrete"),
-    (WholeActions, "error", "spaces", r"action_space is Box\(.*int64\); agents give floats"),
+    (WholeActions, "error", "spaces", r"action_space is Box\(.*int64\): number its"),
     (StartsAtGoal, "warning", "goals at reset", r"[4-6]\d % of 100 episodes begin with the goal"),
     (OwnGoal, "warning", "hindsight", "no reward depends on the goal that is handed in"),
     (Backwards, "warning", "hindsight", r"can pay less \(-1\) than another \(0\)"),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from her_exp.agents.networks import MLP, Learner
 from her_exp.agents.normalizer import InputNormalizer
+from her_exp.ranges import return_complaint
 from her_exp.types import Array, GoalSpaces
 
 
@@ -22,9 +23,14 @@ def target_range(
 
     An episode may end at once or go on for ever, so both the reward itself and its endless
     discounted sum are in reach (the clipping of Andrychowicz et al. 2017, for any reward).
+
+    Raises:
+        ValueError: returns so large that float32 cannot hold their squares.
     """
     if reward_range is None:
         return None
+    if wrong := return_complaint(reward_range, gamma):
+        raise ValueError(f"reward_range={list(reward_range)} {wrong}")
     low, high = reward_range
     return min(low, low / (1.0 - gamma)), max(high, high / (1.0 - gamma))
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from her_exp.agents.base import GoalAgent
 from her_exp.agents.networks import MLP
 from her_exp.agents.precision import resolve_precision
-from her_exp.types import Array, GoalSpaces
+from her_exp.types import Array, GoalSpaces, action_fault
 
 
 class BoxAgent(GoalAgent):
@@ -63,15 +63,10 @@ class BoxAgent(GoalAgent):
     @classmethod
     def check_spaces(cls, spaces: GoalSpaces) -> str | None:
         """Return what is wrong with these spaces for this agent, or None."""
-        name, action = cls.__name__, spaces.action
-        if not isinstance(action, gym_spaces.Box):
-            return f"{name} needs Box actions, the env has {action}; take agent=dqn"
-        if not np.issubdtype(action.dtype, np.floating):
-            return (
-                f"{name} needs Box actions of floats, the env has {action}; wrap it to round them"
-            )
-        if not action.is_bounded():
-            return f"{name} needs bounded actions, the env has {action}; wrap it to bound them"
+        if fault := action_fault(spaces.action):
+            return fault
+        if not isinstance(spaces.action, gym_spaces.Box):
+            return f"{cls.__name__} needs Box actions, the env has {spaces.action}; take agent=dqn"
         return None
 
     def network(self, inputs: int, outputs: int) -> MLP:

@@ -13,7 +13,7 @@ from her_exp.agents.base import GoalAgent
 from her_exp.agents.networks import MLP, Learner
 from her_exp.agents.precision import Precision, resolve_precision
 from her_exp.ranges import check_ranges
-from her_exp.types import Array, Batch, GoalSpaces, Metrics
+from her_exp.types import Array, Batch, GoalSpaces, Metrics, action_fault
 
 
 class DQN(GoalAgent):
@@ -79,6 +79,8 @@ class DQN(GoalAgent):
     @classmethod
     def check_spaces(cls, spaces: GoalSpaces) -> str | None:
         """Return what is wrong with these spaces for this agent, or None."""
+        if fault := action_fault(spaces.action):
+            return fault
         if not isinstance(spaces.action, gym_spaces.Discrete):
             return f"{cls.__name__} needs Discrete actions, the env has {spaces.action}; take agent=ddpg"
         return None

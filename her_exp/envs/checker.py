@@ -17,7 +17,7 @@ from her_exp.envs.checking.episodes import STEP_LIMIT, Episode, play
 from her_exp.envs.checking.findings import Finding, Findings, words_of
 from her_exp.envs.checking.goal_functions import GoalChecks
 from her_exp.hints import foreign_code
-from her_exp.types import KEYS
+from her_exp.types import KEYS, action_fault
 
 __all__ = ["Finding", "check_goal_env"]
 
@@ -175,7 +175,7 @@ class _Check:
 
 def _space_fault(env: gym.Env[Any, Any]) -> str | None:
     """Say in words what is wrong with the spaces."""
-    space, action = env.observation_space, env.action_space
+    space = env.observation_space
     if not isinstance(space, spaces.Dict):
         return f"observation_space is a {type(space).__name__}; make it a Dict of {', '.join(KEYS)}"
     missing = [key for key in KEYS if key not in space.spaces]
@@ -187,13 +187,7 @@ def _space_fault(env: gym.Env[Any, Any]) -> str | None:
             f"achieved_goal is {achieved.dtype} {achieved.shape}, desired_goal {desired.dtype} "
             f"{desired.shape}; one takes the other's place, so give both one shape and dtype"
         )
-    if isinstance(action, spaces.Discrete):
-        return None
-    if isinstance(action, spaces.Box) and action.is_bounded():
-        if np.issubdtype(action.dtype, np.floating):
-            return None
-        return f"action_space is {action}; agents give floats: wrap it to round them"
-    return f"action_space is {action}; agents need a finite Box, or a Discrete"
+    return action_fault(env.action_space)
 
 
 def _first_difference(one: Episode, other: Episode) -> str | None:

@@ -78,10 +78,10 @@ class GoalTask:
     ):
         check_ranges(
             "GoalTask", num_envs=num_envs, num_eval_envs=num_eval_envs, num_threads=num_threads,
-            timeout=timeout,
+            timeout=timeout, reward_range=reward_range,
         )  # fmt: skip
         import_modules(imports)
-        self.id, self.name, self.kwargs = id, name or id, kwargs
+        self.id, self.name, self.imports, self.kwargs = id, name or id, imports, kwargs
         self.num_envs, self.num_eval_envs = num_envs, num_eval_envs
         self.spec = find_spec(id)
         self.backend, self.num_threads = choose_backend(backend, self.spec, kwargs), num_threads
@@ -96,12 +96,6 @@ class GoalTask:
                 f"env.backend={self.backend} has none; take env.backend=async, or leave it out"
             )
         self.timeout = _TIMEOUT if timeout is None else timeout
-        if reward_range is not None and not (
-            len(reward_range) == 2 and reward_range[0] < reward_range[1]
-        ):
-            raise UserError(
-                f"env.reward_range={list(reward_range)}: give [lowest, highest], or null"
-            )
         self.reward_range = (
             (float(reward_range[0]), float(reward_range[1])) if reward_range else None
         )
@@ -125,7 +119,8 @@ class GoalTask:
             )
             _check_alike("the vector env", _spaces_of(env), self.spaces)
             return env
-        makers = [partial(_make_lane, self.spec, arguments, lane, self.spaces) for lane in range(n)]
+        make = partial(_make_lane, self.spec, self.imports, arguments, self.spaces)
+        makers = [partial(make, lane) for lane in range(n)]
         return Lanes(makers) if self.backend == "sync" else Workers(makers, self.timeout)
 
     def _make_pool(self, num_envs: int, render_mode: str | None) -> VectorEnv:
@@ -211,13 +206,18 @@ class GoalTask:
 
 
 def _make_lane(
-    spec: gym.envs.registration.EnvSpec, arguments: dict[str, Any], lane: int, wanted: GoalSpaces
+    spec: gym.envs.registration.EnvSpec,
+    imports: Sequence[str],
+    arguments: dict[str, Any],
+    wanted: GoalSpaces,
+    lane: int,
 ) -> gym.Env[Any, Any]:
     """Make the env of a lane; without the task itself, which processes need not pickle.
 
     Raises:
         EnvFailed: its spaces are not those of the env that the agent was made for.
     """
+    import_modules(imports)  # a process that is no fork knows of none
     env = gym.make(spec, **arguments)
     _check_alike(f"lane {lane}", goal_spaces(env, spec.id), wanted)
     return WatchedEnv(env, lane)

@@ -10,6 +10,7 @@ import atexit
 import os
 import select
 import signal
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +24,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
 from her_exp.hints import reason_of, trace_of
-from her_exp.signals import LEFT_TO_THE_RUN, Stopped, asked
+from her_exp.signals import LEFT_TO_THE_RUN, Stopped, asked, killed_with_starter
 from her_exp.types import KEYS, EnvFailed
 from her_exp.values import add_info, one_number, one_truth, readable, told
 
@@ -115,6 +116,8 @@ class Lanes(SyncVectorEnv):
 class Workers(AsyncVectorEnv):
     """An env for each lane in a process of its own; one that dies or hangs is named, and none stays.
 
+    They end with the process that made them, whatever ends it.
+
     Args:
         makers: make the env of each lane.
         timeout: seconds that a `reset` or `step` may take.
@@ -127,10 +130,9 @@ class Workers(AsyncVectorEnv):
     def __init__(self, makers: Sequence[MakeEnv], timeout: float):
         self._timeout = timeout
         self._pollers: list[Any] = []
-        parent = os.getpid()
         _open.add(self)
         try:
-            super().__init__([_in_worker(make, parent) for make in makers])
+            super().__init__([_in_worker(make) for make in makers])
         except BaseException as error:
             died = isinstance(error, EOFError | ConnectionError)
             failure = self._died("while it was made") if died else error
@@ -237,15 +239,18 @@ def _close_all() -> None:
         workers.close()
 
 
-def _in_worker(make: MakeEnv, parent: int) -> MakeEnv:
-    """Return a `make` that, in another process than `parent`, leaves signals to the parent first.
+def _in_worker(make: MakeEnv) -> MakeEnv:
+    """Return a `make` that, in another process than this, ends with this one and leaves signals to it.
 
     Schedulers send SIGTERM or SIGUSR2 to every process of a job; workers that died of it would take
     the checkpoint along. No SIG_IGN here, which programs started by an env would inherit.
     """
+    parent = os.getpid()
+    by_main_thread = threading.current_thread() is threading.main_thread()
 
     def made() -> gym.Env[Any, Any]:
         if os.getpid() != parent:
+            killed_with_starter(by_main_thread)
             for number in LEFT_TO_THE_RUN:
                 signal.signal(number, lambda *_: None)
         return make()
