@@ -204,7 +204,7 @@ def _write_film(stem: Path, frames: list[NDArray[np.uint8]], fps: int) -> Path:
 
 def command(argv: Sequence[str]) -> int:
     """Evaluate as the arguments say; returns the exit code."""
-    options = parse(argv, DEFAULTS)
+    options = parse(argv, DEFAULTS, folder="run")
     if options["run"] is None:
         raise UserError("run is not set; give run=outputs/...")
     for key in ("episodes", "video_episodes"):

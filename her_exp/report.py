@@ -68,7 +68,7 @@ def make(runs: str, out: Path | None = None) -> tuple[Path, list[str]]:
 
 def command(argv: Sequence[str]) -> int:
     """Report as the arguments say; returns the exit code."""
-    options = parse(argv, DEFAULTS)
+    options = parse(argv, DEFAULTS, folder="runs")
     if not options["runs"]:
         raise UserError("runs is not set; give runs=outputs/sweeps/<name>")
     missing = [name for name in ("plotly", "matplotlib") if find_spec(name) is None]

@@ -138,7 +138,7 @@ class GoalFunction:
                 reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
                 raise UserError(
                     f"{self.name} of the env fails on its own goals ({reason}); if it reads info, name "
-                    "the fields in buffer.info_keys=[...]; python -m her_exp.check tells more"
+                    "the fields in buffer.info_keys=[...]; python -m her_exp.check env=... tells more"
                 ) from error
         return out
 
@@ -160,6 +160,6 @@ class GoalFunction:
         if result.shape != (len(achieved),):
             raise UserError(
                 f"{self.name} of this env gave {result.shape} for {len(achieved)} goals; "
-                "python -m her_exp.check tells more"
+                "python -m her_exp.check env=... tells more"
             )
         return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,10 +14,9 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
-import her_exp.envs  # noqa: F401  (registers our own ids)
 from her_exp.envs.goal_env import EnvGoalFunctions
+from her_exp.envs.ids import check_command, find_spec, import_modules, newest
 from her_exp.envs.pool import PoolVectorEnv, objection
-from her_exp.envs.versions import import_envs
 from her_exp.envs.watched import WatchedEnv, Workers
 from her_exp.ranges import check_ranges
 from her_exp.types import KEYS, GoalSpaces, UserError
@@ -79,6 +77,7 @@ class GoalTask:
         )  # fmt: skip
         import_modules(imports)
         self.id, self.name, self.kwargs = id, name or id, kwargs
+        self.imports = [imports] if isinstance(imports, str) else list(imports)
         self.num_envs, self.num_eval_envs = num_envs, num_eval_envs
         self.spec = find_spec(id)
         self.backend, self.num_threads = choose_backend(backend, self.spec, kwargs), num_threads
@@ -140,8 +139,10 @@ class GoalTask:
         """Return one env."""
         try:
             return gym.make(self.id, **self._arguments(render_mode))
-        except (TypeError, ValueError) as error:
-            raise UserError(f"env.id={self.id}: {' '.join(str(error).split())}") from error
+        except (TypeError, ValueError, gym.error.DependencyNotInstalled) as error:
+            old = isinstance(error, gym.error.DependencyNotInstalled) and newest(self.id) != self.id
+            hint = f"; did you mean {newest(self.id)}?" if old else ""
+            raise UserError(f"env.id={self.id}: {' '.join(str(error).split())}{hint}") from error
 
     def _arguments(self, render_mode: str | None) -> dict[str, Any]:
         # An env that cannot draw need not have the argument at all.
@@ -153,7 +154,8 @@ class GoalTask:
         if self._spaces is None:
             env = self.make_single()
             try:
-                self._spaces = goal_spaces(env, self.id)
+                checked = check_command(self.id, self.imports, self.kwargs)
+                self._spaces = goal_spaces(env, self.id, f"see {checked}")
                 self._episode_steps = episode_steps(env)
             finally:
                 env.close()
@@ -221,25 +223,6 @@ def _ignoring_sigint() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def import_modules(names: Sequence[str]) -> None:
-    """Import modules that register Gymnasium ids."""
-    for name in [names] if isinstance(names, str) else names:
-        gym.register_envs(import_envs(name))
-
-
-def find_spec(id: str) -> gym.envs.registration.EnvSpec:
-    """Return the registered spec, or say which ids are near."""
-    try:
-        return gym.spec(id)
-    except gym.error.Error as error:
-        near = _near(id)
-        hint = f"did you mean {' or '.join(near)}?" if near else "no id is near it."
-        raise UserError(
-            f"env.id={id}: no such env; {hint} A package that registers on import goes into "
-            "env.imports=[...]"
-        ) from error
-
-
 def episode_steps(env: gym.Env[Any, Any]) -> int | None:
     """Return how many steps an episode has at most, by its time limit or by its own count."""
     counts = [getattr(env.spec, "max_episode_steps", None)]
@@ -249,25 +232,9 @@ def episode_steps(env: gym.Env[Any, Any]) -> int | None:
     return min(known) if known else None
 
 
-def _near(id: str) -> list[str]:
-    """Return up to two registered ids whose names, without namespace and version, are like that of `id`."""
-
-    def name(id: str) -> str:
-        return id.rpartition("/")[2].partition("-v")[0].lower()
-
-    newest: dict[str, gym.envs.registration.EnvSpec] = {}
-    for spec in gym.registry.values():
-        known = newest.setdefault(name(spec.id), spec)
-        if (spec.version or 0) > (known.version or 0):
-            newest[name(spec.id)] = spec
-    names = difflib.get_close_matches(name(id), newest, n=2, cutoff=0.75)
-    return [newest[near].id for near in names[: 1 if name(id) in newest else 2]]
-
-
-def goal_spaces(env: gym.Env[Any, Any], id: str) -> GoalSpaces:
-    """Return the spaces of a goal env, or say in one line why it is none."""
+def goal_spaces(env: gym.Env[Any, Any], id: str, advice: str) -> GoalSpaces:
+    """Return the spaces of a goal env, or say in one line why it is none, with advice at its end."""
     space = env.observation_space
-    advice = "see python -m her_exp.check env=gym env.id=" + id
     if not isinstance(space, spaces.Dict):
         raise UserError(
             f"env.id={id}: no goal env: its observation is a {type(space).__name__}, not a Dict with "
