@@ -2,7 +2,7 @@
 
 python -m her_exp.evaluate run=outputs/point_reach/ddpg/<time> episodes=200
 
-  run=FOLDER        a run folder
+  run=FOLDER        a run folder; the folder alone will do
   episodes=200      episodes, each with a start and a goal of its own
   seed=0            another seed gives other goals; none of them is used in training
   checkpoint=last   last or best

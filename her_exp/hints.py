@@ -125,7 +125,7 @@ def blame_sweep(text: str, overrides: Sequence[str]) -> str:
         by = swept & {key.partition(".")[0], "experiment"}
         if given and by:
             line = (
-                f"{given}: {by.pop()} is swept, and not every choice has {key}; give it to each with "
+                f"{given}: {min(by)} is swept, and not every choice has {key}; give it to each with "
                 + shlex.quote(f"++{given}")
             )
         lines.append(line)

@@ -2,7 +2,8 @@
 
 python -m her_exp.report runs=outputs/sweeps/mine
 
-  runs=FOLDER       a sweep, a run, or any folder above runs; a glob; or a list of these: runs=[a,b]
+  runs=FOLDER       a sweep, a run, or any folder above runs; a glob; or a list of these: runs=[a,b];
+                    the folders alone will do
   out=FOLDER        where the page goes; default: the folder report in the first of `runs`
 
 Runs that differ in their seed only are one group. What is printed: a line for each group, what became of
