@@ -9,17 +9,26 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from her_exp.hints import foreign_code, given_twice, unknown_key
+from her_exp.slips import is_alone, refuse_slips
 from her_exp.types import UserError
 
 
-def parse(argv: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+def parse(
+    argv: Sequence[str], defaults: Mapping[str, Any], folder: str | None = None
+) -> dict[str, Any]:
     """Return `defaults` overridden by `key=value` arguments.
 
-    A value gets the type of its default; where that is None, it stays text.
+    A value gets the type of its default; where that is None, it stays text. A word without a key is
+    the value of `folder`; several are written as the list of them.
 
     Raises:
         UserError: an unknown key, or a value of the wrong type.
     """
+    refuse_slips(argv, defaults, lambda words: parse(words, defaults, folder))
+    alone = [word for word in argv if folder and is_alone(word) and not word.startswith("-")]
+    if alone:
+        value = alone[0] if len(alone) == 1 else f"[{','.join(alone)}]"
+        argv = [*(word for word in argv if word not in alone), f"{folder}={value}"]
     if twice := given_twice(argv):
         raise UserError(f"{twice[0]}; give it once")
     values = dict(defaults)

@@ -20,7 +20,10 @@ from her_exp.config import compose
 from her_exp.envs.checker import Finding, check_goal_env
 from her_exp.envs.make import GoalTask
 from her_exp.health import close_all
+from her_exp.preflight import flags
+from her_exp.slips import refuse_slips
 from her_exp.types import UserError
+from her_exp.validate import NAMES
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(USAGE)
         return
     try:
+        refuse_slips(arguments, NAMES, compose, flags=flags())
         findings = check(arguments)
     except UserError as error:
         for line in str(error).splitlines():

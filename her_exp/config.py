@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from her_exp import share
-from her_exp.hints import explain, path_for_option
+from her_exp.explain import explain, path_for_option
 from her_exp.types import UserError
 
 CONFIG_NAME = "config"
@@ -118,9 +118,15 @@ class Composer:
         except Exception as error:  # no code of ours runs here: the words or the files are wrong
             raise UserError(explain(error, overrides, self)) from error
 
-    def job(self, overrides: Sequence[str]) -> DictConfig:
-        """Compose one run, the `hydra` node included, and see that every value is there."""
+    def job(self, overrides: Sequence[str], number: int | None = None) -> DictConfig:
+        """Compose one run, the `hydra` node included, and see that every value is there.
+
+        What refers to Hydra is resolved, as in a run; `number` is that of a sweep's job.
+        """
         cfg = self.raw(overrides)
+        if number is not None:
+            cfg.hydra.job.num = number
+        _resolve_hydra(cfg)
         check_complete(without_hydra(cfg), self)
         return cfg
 
@@ -180,11 +186,33 @@ def check_complete(cfg: DictConfig, hydra: Composer | None = None) -> None:
             options = hydra.loader.get_group_options(group) if hydra else []
             choice = f"{group}=..." + (f", one of {', '.join(options)}" if options else "")
             raise UserError(f"{group} is not set; give {choice}")
-    try:
-        OmegaConf.to_container(cfg, resolve=True)
-    except OmegaConfBaseException as error:
-        key = error.full_key or "config"
-        raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
+    plain(cfg)
+
+
+def _resolve_hydra(cfg: DictConfig) -> None:
+    """Put what `${hydra:...}` stands for in its place, or say what is not known before the run."""
+    values = OmegaConf.to_container(without_hydra(cfg), resolve=False)
+    for key, text in list(_texts(values)):
+        for name in re.findall(r"\$\{hydra:([\w.]+)\}", text):
+            if OmegaConf.select(cfg, f"hydra.{name}") is None:
+                why = "is not known before the run;"
+                if name == "job.num":
+                    why = "is the number of a sweep's job: add -m, or"
+                raise UserError(f"{key}={text}: hydra.{name} {why} write the value itself")
+        if "${hydra:" in text:
+            with hydra_values(cfg):
+                OmegaConf.update(cfg, key, OmegaConf.select(cfg, key))
+
+
+def _texts(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _texts(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for number, value in enumerate(node):
+            yield from _texts(value, f"{key}[{number}]")
+    elif isinstance(node, str):
+        yield key, node
 
 
 @contextmanager
@@ -205,5 +233,19 @@ def texts(overrides: Any) -> list[str]:
 
 
 def plain(cfg: Any) -> dict[str, Any]:
-    """Return a configuration node as plain, resolved Python values."""
-    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    """Return a configuration node as plain, resolved Python values.
+
+    Raises:
+        UserError: an interpolation leads nowhere.
+    """
+    try:
+        return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        if "HydraConfig was not set" in reason or reason.endswith("interpolation type hydra"):
+            reason = "${hydra:...} has a value in new runs alone; write the value itself"
+        elif lost := re.match(r"Interpolation key 'hydra\.([\w.]+)' not found", reason):
+            reason += f"; write ${{hydra:{lost.group(1)}}}, with a colon"
+        elif unset := re.search(r"Environment variable '(\w+)' not found", reason):
+            reason = f"{unset.group(1)} is not set in the environment; export {unset.group(1)}=..."
+        raise UserError(f"{error.full_key or 'config'}: {reason}") from error

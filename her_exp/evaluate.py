@@ -2,7 +2,7 @@
 
 python -m her_exp.evaluate run=outputs/point_reach/ddpg/2026-11-26_10-00-00-123456 episodes=200
 
-  run=FOLDER        a run folder
+  run=FOLDER        a run folder; the folder alone will do
   episodes=200      episodes, each with a start and a goal of its own
   seed=0            another seed gives other goals; none of them is used in training
   checkpoint=last   last or best
@@ -208,7 +208,7 @@ def _write_film(stem: Path, frames: list[NDArray[np.uint8]], fps: int) -> Path:
 
 def command(argv: Sequence[str]) -> int:
     """Evaluate as the arguments say; returns the exit code."""
-    options = parse(argv, DEFAULTS)
+    options = parse(argv, DEFAULTS, folder="run")
     if options["run"] is None:
         raise UserError("run is not set; give run=outputs/...")
     for key in ("episodes", "video_episodes"):

@@ -1,35 +1,26 @@
-"""Says in one line what is wrong with an override: what was given, and what would be right."""
+"""Words of error lines: what was given, which name is near, what would be right."""
 
 from __future__ import annotations
 
 import difflib
 import re
+import shlex
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from hydra._internal.grammar.utils import escape_special_characters
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from her_exp.signals import Stopped
 from her_exp.types import UserError
 
 if TYPE_CHECKING:
     from her_exp.config import Composer
-
-#: Plugins of Hydra by their own names, and what stands for them here or is to be installed.
-_PLUGINS = {
-    "joblib": "take hydra/launcher=local",
-    "submitit_local": "take hydra/launcher=submitit",
-    "submitit_slurm": "take hydra/launcher=slurm",
-    "ray": "take hydra/launcher=cluster",
-    "ax": "pip install hydra-ax-sweeper",
-    "nevergrad": "pip install hydra-nevergrad-sweeper",
-}
 
 
 #: Characters of a message, at most: a stranger's may be megabytes.
@@ -58,6 +49,19 @@ def message_of(error: BaseException) -> str:
         return str(error)
     except Exception:
         return ""
+
+
+def written(value: object) -> str:
+    """Return a value as it is written on a command line, for Hydra; the shell has its own quotes."""
+    if isinstance(value, Mapping):
+        pairs = [f"{escape_special_characters(str(k))}:{written(v)}" for k, v in value.items()]
+        return "{" + ",".join(pairs) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(map(written, value)) + "]"
+    if isinstance(value, str):
+        # Of backslashes only those count that end in a quote.
+        return '"' + re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + (m[2] and r"\""), value) + '"'
+    return "null" if value is None else str(value)
 
 
 def reason_of(error: BaseException) -> str:
@@ -98,15 +102,16 @@ def nearest(word: str, names: Iterable[str], n: int = 2) -> list[str]:
             a, b = a.rpartition("_")[0], b.rpartition("_")[0]
         return difflib.SequenceMatcher(None, a.lower(), b.lower()).ratio()
 
-    parent, _, last = word.rpartition(".")
+    parent, _, last = word.replace("/", ".").rpartition(".")
     scored = []
     for name in set(names):
-        above, _, end = name.rpartition(".")
+        above, _, end = name.replace("/", ".").rpartition(".")
         same = ratio(last, end)
         if set(last.split("_")) <= set(end.split("_")):  # lr: actor_lr
             same = max(same, 0.8)
         if same >= 0.6:
-            scored.append((0.75 * same + 0.25 * (above == parent or ratio(parent, above)), name))
+            score = 0.75 * same + 0.25 * (above == parent or ratio(parent, above))
+            scored.append((score + 0.25 * (last == end), name))
     scored.sort(key=lambda pair: (-pair[0], pair[1]))
     return [name for score, name in scored[:n] if score >= max(0.55, scored[0][0] - 0.05)]
 
@@ -151,6 +156,23 @@ def blame_experiment(text: str, overrides: Sequence[str], hydra: Composer) -> st
     return "\n".join(lines)
 
 
+def blame_sweep(text: str, overrides: Sequence[str]) -> str:
+    """Of keys that the default of a swept group does not have, say how they are given."""
+    swept = {o.key_or_group for o in parsed(overrides) if o.is_sweep_override()}
+    lines = []
+    for line in text.splitlines():
+        key = line.removeprefix("unknown key ").partition(": ")[0]
+        given = next((o for o in overrides if o.partition("=")[0] == key), "")
+        by = swept & {key.partition(".")[0], "experiment"}
+        if given and by:
+            line = (
+                f"{given}: {min(by)} is swept, and not every choice has {key}; give it to each with "
+                + shlex.quote(f"++{given}")
+            )
+        lines.append(line)
+    return "\n".join(lines)
+
+
 def keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
     """Walk all dotted keys of a configuration, nodes and leaves."""
     for name in cfg:
@@ -175,147 +197,12 @@ def given_twice(overrides: Iterable[str]) -> list[str]:
     ]
 
 
-def explain(error: Exception, overrides: Sequence[str], hydra: Composer) -> str:
-    """Turn an error of Hydra or OmegaConf into one line about the override that caused it."""
-    text = one_line(str(error))
-    if isinstance(error, OverrideParseException):
-        return one_line(_grammar(error))
-    if isinstance(error, MissingConfigException):
-        return one_line(_no_option(error, hydra))
-    if isinstance(error, ValueError) and "digits" in text:
-        # Python reads no integer of more than 4300 of them.
-        longest = max(overrides, key=len)
-        return f"{longest[:60]}... ({len(longest)} characters): a number must be below 2**63"
-    cause = error.__cause__
-    inside = str(getattr(cause, "full_key", ""))  # of key={name: value}, the name that is not there
-    merging = re.match(r"Error merging override (.*)", text)
-    if merging and cause is not None:
-        reason = str(cause).splitlines()[0]
-        reason = "must be a mapping {key: value}" if "not a subclass" in reason else reason
-        return one_line(f"{merging.group(1)}: {reason}")
-    for pattern, explanation in _LINES:
-        match = re.search(pattern, text)
-        if match:
-            key = match.group(1)
-            key = inside if inside.startswith(f"{key}.") else key
-            return explanation(key, _given(key, overrides), overrides, hydra)
-    if "Could not delete ''" in text:
-        return "~: no key; write ~key, e.g. ~agent.gamma"
-    if "Config group override must be" in text:
-        return _bad_group_value(overrides, hydra)
-    return text if cause is None else one_line(f"{text} {cause}")
-
-
-def _grammar(error: OverrideParseException) -> str:
-    override = error.override
-    if "=" not in override and not override.startswith("~"):
-        return f"{override}: not an override; write key=value, e.g. buffer.k=8"
-    key, _, value = override.partition("=")
-    if not re.fullmatch(r"~?\+{0,2}[\w./@:-]*", key, re.ASCII):
-        return f"{override}: the key cannot be read; write key=value, e.g. buffer.k=8"
-    quoted = "'" + value.replace("'", r"\'") + "'"
-    return (
-        f"{override}: the value cannot be read; "
-        f'close every bracket and quote, or quote text as a whole: "{key}={quoted}"'
-    )
-
-
-def _no_option(error: MissingConfigException, hydra: Composer) -> str:
-    group, _, name = (error.missing_cfg_file or "").rpartition("/")
-    if not group:
-        return f"--config-name={name}: no such configuration beside conf/config.yaml"
-    line = f"{group}={name}: no such {group.rpartition('/')[2]}"
-    source = re.match(r"In '([^']*)'", str(error))
-    if source and source.group(1) not in (hydra.config_name, "hydra/config"):
-        line += f" (asked for in {source.group(1)}.yaml)"
-    options = hydra.loader.get_group_options(group)
-    line += f"; there are {', '.join(options)}" if options else "; there are none"
-    hint = did_you_mean(name, options)
-    if name in _PLUGINS and group.startswith("hydra/"):
-        hint = _PLUGINS[name]
-    return f"{line}; {hint}" if hint else line
-
-
-def path_for_option(overrides: Sequence[str], hydra: Composer) -> str | None:
-    """Return the line for an option of a group that is a path, such as env=../x, if there is one."""
-    values = [o.partition("=")[2] for o in overrides]
-    paths = [o for o, v in zip(overrides, values, strict=True) if "/" in v or v in (".", "..")]
-    for override in _parsed(paths):
-        options = hydra.loader.get_group_options(override.key_or_group)
-        value = None if override.is_delete() else override.value()
-        parts = value.split("/") if isinstance(value, str) and value else []
-        if options and {"", ".", ".."} & set(parts):
-            return one_line(f"{override.input_line}: give one of {', '.join(options)}")
-    return None
-
-
-def _given(key: str, overrides: Sequence[str]) -> str:
-    """Return the override of `key` as it was given."""
-    same = [o for o in overrides if o.lstrip("+~").partition("=")[0] == key or o == key]
-    return same[-1] if same else key
-
-
-def _not_there(key: str, given: str, overrides: Sequence[str], hydra: Composer) -> str:
-    return unknown_key(key, _known_keys(overrides, hydra))
-
-
-def _already_there(key: str, given: str, overrides: Sequence[str], hydra: Composer) -> str:
-    return f"{given}: {key} exists; write it without the plus: {given.lstrip('+')}"
-
-
-def _several(key: str, given: str, overrides: Sequence[str], hydra: Composer) -> str:
-    name, _, values = key.partition("=")
-    return f"{key}: several values; add -m to run each, or write one list: {name}=[{values}]"
-
-
-def _sweep_alone(key: str, given: str, overrides: Sequence[str], hydra: Composer) -> str:
-    return f"{key}: several values; add -m to run each"
-
-
-_LINES = (
-    (r"Could not override '([^']*)'", _not_there),
-    (r"Could not delete\S* from config. '([^']*)' does not exist", _not_there),
-    (r"An item is already at '([^']*)'", _already_there),
-    (r"Multiple values for ([^\s.]*)\.", _already_there),
-    (r"Ambiguous value for argument '(.*?)' 1\.", _several),
-    (r"Sweep parameters '(.*)' requires", _sweep_alone),
-)
-
-
-def _parsed(overrides: Sequence[str]) -> list[Override]:
-    parsed = []
+def parsed(overrides: Sequence[str]) -> list[Override]:
+    """Read overrides as Hydra does, without those that it cannot read."""
+    found = []
     for override in overrides:
         try:
-            parsed += OverridesParser.create().parse_overrides([override])
+            found += OverridesParser.create().parse_overrides([override])
         except (HydraException, ValueError):
             continue
-    return parsed
-
-
-def _known_keys(overrides: Sequence[str], hydra: Composer) -> list[str]:
-    """List every key that the chosen groups have, and the groups themselves."""
-    chosen = [
-        override.input_line
-        for override in _parsed(overrides)
-        if override.input_line
-        and not override.is_delete()
-        and override.package is None
-        and hydra.loader.get_group_options(override.key_or_group)
-    ]
-    try:
-        cfg = hydra.compose(chosen)
-    except (HydraException, OmegaConfBaseException):
-        cfg = hydra.compose([])
-    found = [*keys(cfg), "experiment"]
-    own = [key for key in found if not key.startswith("hydra.")]
-    return found if any(o.lstrip("+~").startswith("hydra.") for o in overrides) else own
-
-
-def _bad_group_value(overrides: Sequence[str], hydra: Composer) -> str:
-    for override in _parsed(overrides):
-        options = hydra.loader.get_group_options(override.key_or_group)
-        if not override.key_or_group:
-            return f"{override.input_line}: no key; write key=value, e.g. buffer.k=8"
-        if options and not isinstance(override.value(), str | list):
-            return f"{override.input_line}: give one of {', '.join(options)}"
-    return "a group override names one of the group's files, e.g. env=point_reach"
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
@@ -28,6 +29,18 @@ def check_run(word: str, folder: Path) -> None:
         raise UserError(f"{word}={folder}: no run folder, config.yaml is missing")
     named = printable(", ".join(names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
     raise UserError(f"{word}={folder}: no run folder itself; give one below it: {named}")
+
+
+def without_key(folder: str) -> str:
+    """Return the line for a folder that stands alone on the command line of a training."""
+    try:
+        check_run("resume", Path(folder))
+    except UserError as error:
+        return str(error)
+    again = [shlex.quote(f"{word}={folder}") for word in ("resume", "rerun")]
+    return (
+        f"{printable(folder)}: a run; write {again[0]} to go on with it, {again[1]} to run it again"
+    )
 
 
 def _below(root: Path) -> Iterator[Path]:

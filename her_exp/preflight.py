@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import sys
 import tempfile
 import time
@@ -29,7 +30,7 @@ from her_exp.config import (
     plain,
     without_hydra,
 )
-from her_exp.hints import blame_experiment, given_twice, one_line
+from her_exp.hints import blame_experiment, blame_sweep, given_twice, one_line
 from her_exp.run_folder import check_free, lock
 from her_exp.signatures import mismatch
 from her_exp.types import UserError
@@ -71,6 +72,12 @@ def preflight(argv: Sequence[str]) -> Plan:
         return _check(args, argv, hydra)
 
 
+def flags() -> dict[str, bool]:
+    """Return Hydra's flags, and of each whether a value follows."""
+    actions = get_args_parser()._actions
+    return {name: action.nargs != 0 for action in actions for name in action.option_strings}
+
+
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse Hydra's flags; they may stand anywhere between the overrides."""
     parser = get_args_parser()
@@ -102,7 +109,10 @@ def _check(args: argparse.Namespace, argv: Sequence[str], hydra: Composer) -> Pl
     flags += ["--config-dir", args.config_dir] if args.config_dir else []
     overrides = list(args.overrides)
     twice = given_twice(overrides)
-    master = hydra.raw(overrides, RunMode.MULTIRUN)
+    try:
+        master = hydra.raw(overrides, RunMode.MULTIRUN)
+    except UserError as error:
+        raise UserError(blame_sweep(str(error), overrides)) from error
     verbose = plain(OmegaConf.create({"it": master.hydra.verbose}))["it"]
     if wrong := mismatch(verbose, bool | str | list[str]):
         raise UserError(f"hydra.verbose={verbose}: {wrong}")
@@ -111,7 +121,7 @@ def _check(args: argparse.Namespace, argv: Sequence[str], hydra: Composer) -> Pl
         for line in twice:  # overrides appended to others: a script's way
             print(f"her_exp: note: {line}; the last holds", file=sys.stderr)
         for text in overrides:
-            if text.startswith(("hydra/launcher=", "hydra/sweeper=")):
+            if re.match(r"hydra[./](launcher|sweeper)=", text):
                 raise UserError(f"{text}: only a sweep has one; add -m")
         if cfg.sweep is not None:
             raise UserError(

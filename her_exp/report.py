@@ -2,7 +2,8 @@
 
 python -m her_exp.report runs=outputs/sweeps/mine
 
-  runs=FOLDER       a sweep, a run, or any folder above runs; a glob; or a list of these: runs=[a,b]
+  runs=FOLDER       a sweep, a run, or any folder above runs; a glob; or a list of these: runs=[a,b];
+                    the folders alone will do
   out=FOLDER        where the page goes; default: the folder report in the first of `runs`
 
 Runs that differ in their seed only are one group. What is printed: a line for each group, what became of
@@ -68,7 +69,7 @@ def make(runs: str, out: Path | None = None) -> tuple[Path, list[str]]:
 
 def command(argv: Sequence[str]) -> int:
     """Report as the arguments say; returns the exit code."""
-    options = parse(argv, DEFAULTS)
+    options = parse(argv, DEFAULTS, folder="runs")
     if not options["runs"]:
         raise UserError("runs is not set; give a folder, e.g. runs=outputs")
     missing = [name for name in ("plotly", "matplotlib") if find_spec(name) is None]

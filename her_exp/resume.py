@@ -10,6 +10,7 @@ Hydra has no part in this: config and folder are there already.
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -151,7 +152,7 @@ def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = (
     from her_exp.checkpoint import Checkpoints
     from her_exp.train import run_trainer
 
-    cfg = load_run_config(folder, trust)
+    cfg, anew = load_run_config(folder, trust), shlex.quote(f"rerun={folder}")
     for earlier in changes_of(folder):  # what was changed when the run went on before still holds
         apply(cfg, earlier)
     began = overrides_of(folder)
@@ -160,7 +161,7 @@ def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = (
         if key not in SAFE:
             raise UserError(
                 f"{key} cannot change when a run goes on: it would be another experiment; safe are "
-                f"{', '.join(SAFE)}. To run it anew with this change: rerun={folder}"
+                f"{', '.join(SAFE)}. To run it anew with this change: {anew}"
             )
     try:
         validate(cfg)
@@ -169,7 +170,7 @@ def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = (
     with RunFolder(folder, resume=True) as run:
         state = Checkpoints(folder / "checkpoints").latest()
         if state is None:
-            raise UserError(f"resume={folder}: no checkpoint yet; run it anew with rerun={folder}")
+            raise UserError(f"resume={folder}: no checkpoint yet; run it anew with {anew}")
         steps = int(state["record"].get("env_steps", 0))
         if status_of(folder) == "done" and steps >= cfg.trainer.total_steps:
             raise UserError(

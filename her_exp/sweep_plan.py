@@ -43,7 +43,7 @@ _TYPES: dict[str, Any] = {
     "address": str | None, "storage": str | None, "study_name": str | int | None,
 }  # fmt: skip
 
-_LINES_AT_MOST = 20
+_LINES_AT_MOST = 5
 
 
 class Job(NamedTuple):
@@ -116,7 +116,7 @@ def check_jobs(hydra: Composer, jobs: Sequence[Job], *, elsewhere: bool) -> list
     configs = []
     for number, job in enumerate(jobs):
         try:
-            cfg = without_hydra(hydra.job(job.overrides))
+            cfg = without_hydra(hydra.job(job.overrides, number))
             validate(cfg, elsewhere=elsewhere)
             configs.append(cfg)
         except UserError as error:
@@ -156,6 +156,8 @@ def check_plugins(master: DictConfig, composed_by: Composer) -> None:
     """
     hydra = master.hydra
     for part in ("launcher", "sweeper"):
+        if not isinstance(hydra[part], DictConfig):
+            raise UserError(f"hydra.{part}={hydra[part]}: write hydra/{part}={hydra[part]}")
         target = str(hydra[part].get("_target_"))
         need = next((module for begin, module in _NEEDS.items() if target.startswith(begin)), None)
         if need is not None and find_spec(need) is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -26,9 +27,10 @@ from omegaconf import DictConfig
 from her_exp import sweep
 from her_exp.config import CONF_DIR, CONFIG_NAME, plain, texts, without_hydra
 from her_exp.hints import foreign_code, one_line, reason_of, trace_of
-from her_exp.no_run import check_run
-from her_exp.preflight import Plan, preflight
+from her_exp.no_run import check_run, without_key
+from her_exp.preflight import Plan, flags, preflight
 from her_exp.resume import (
+    WORDS,
     Request,
     has_checkpoint,
     log_to,
@@ -41,9 +43,11 @@ from her_exp.resume import (
 )
 from her_exp.share import JOBLIB, at_once, has_place, take_place
 from her_exp.signals import Stopped, end_with_parent, passed_on_to_children
+from her_exp.slips import refuse_slips
 from her_exp.sweep_plan import BASIC_LAUNCHER
 from her_exp.trust import packages_of
 from her_exp.types import UserError
+from her_exp.validate import NAMES
 
 if TYPE_CHECKING:
     from her_exp.run_folder import RunFolder
@@ -97,6 +101,13 @@ def main() -> None:
         # `... --help | head` closes the pipe early: end quietly. A run must not end so.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
+        refuse_slips(
+            sys.argv[1:],
+            (*NAMES, *WORDS),
+            lambda words: request(words) or preflight(words),
+            flags=flags(),
+            folder=without_key,
+        )
         asked = request(sys.argv[1:])
         if asked is not None and _continue(asked):
             return
@@ -200,7 +211,7 @@ def _end(folder: Path, run: Callable[[], float]) -> bool:
     try:
         run()
     except Stopped as stop:
-        log.warning("%s; go on with resume=%s", stop, folder)
+        log.warning("%s; go on with %s", stop, shlex.quote(f"resume={folder}"))
         sys.exit(stop.code)
     except (UserError, OSError) as error:  # OSError: the disk is full, or not to be written to
         log.error("her_exp: error: %s", one_line(str(error)))

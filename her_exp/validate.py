@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from her_exp import types
 from her_exp.config import path_safe, plain
@@ -44,6 +47,9 @@ _ROOT: dict[str, Any] = {
     "score": dict[str, Any] | None,
 }
 
+#: Keys of a command line that have no dot.
+NAMES = (*RUNTIME, *_ROOT, "experiment")
+
 #: What Hydra's `instantiate` reads of a node. The run hands over every argument by name.
 _HYDRA: dict[str, Any] = {
     "_target_": str,
@@ -73,7 +79,23 @@ def validate(cfg: DictConfig, *, elsewhere: bool = False) -> None:
         wrong = env_and_agent(values, elsewhere=elsewhere) or schedule(values)
         problems |= {"env": wrong} if wrong else {}
     if problems:
-        raise UserError("\n".join(problems.values()))
+        raise UserError("\n".join(line + _if_text(key, cfg) for key, line in problems.items()))
+
+
+def _if_text(key: str, cfg: DictConfig) -> str:
+    """Return the remedy where a value that is no text comes from the environment, which holds text."""
+    node = OmegaConf.to_container(cfg, resolve=False)
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    if not isinstance(node, str) or not re.fullmatch(r"\$\{oc\.env:[^{}]*\}", node):
+        return ""
+    decoded = f"${{oc.decode:{node}}}"
+    try:
+        is_text = isinstance(OmegaConf.create({"it": decoded}).it, str)
+    except OmegaConfBaseException:
+        is_text = True
+    word = shlex.quote(f'{key}="{decoded}"')
+    return "" if is_text else f"; what comes from the environment is text: write {word}"
 
 
 # --- the root ----------------------------------------------------------------------------------
@@ -213,7 +235,8 @@ def _with_env(cls: type, takes: Arguments, node: dict[str, Any]) -> Arguments:
     """Add the arguments of the Gymnasium env to those of the task that passes them on."""
     from gymnasium.envs.registration import load_env_creator
 
-    from her_exp.envs.make import GoalTask, find_spec, import_modules
+    from her_exp.envs.ids import find_spec, import_modules
+    from her_exp.envs.make import GoalTask
     from her_exp.envs.variants import VariantTask, fill
 
     wrong = mismatch(node.get("id"), str) or mismatch(node.get("imports", []), list[str])

@@ -33,7 +33,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, run_cli: Any, tiny: list[str])
 @pytest.fixture(scope="module")
 def evaluated(lab: Lab) -> tuple[Done, Done]:
     """The same evaluation twice, the second time with a film."""
-    words = [f"run={lab.run('single')}", "episodes=20"]
+    words = [str(lab.run("single")), "episodes=20"]
     film = [*words, "video=true", "video_episodes=2"]
     with ThreadPoolExecutor(2) as pool:
         plain, filmed = (
@@ -114,7 +114,7 @@ def test_a_film_without_imageio_is_a_gif(
         (["run={run}", "video=maybe"], "video=maybe: give true or false"),
         (["run={run}", "video_episodes=0"], "video_episodes=0: give 1 or more"),
         (["run={run}", "checkpoint=first"], "checkpoint=first: give last or best"),
-        (["{run}"], "write key=value"),
+        (["nowhere"], "run=nowhere: no such folder"),
     ],
 )
 def test_wrong_words_to_evaluate(words: list[str], line: str, run_folder: Path) -> None:

@@ -66,6 +66,27 @@ def test_a_folder_above_runs_names_the_newest(said: Callable[[Path], str], tmp_p
     )
 
 
+@pytest.mark.parametrize("name", ["nowhere/t1", "a/buffer.k=0,seed=1_ab12", "here", "a b"])
+def test_a_folder_that_stands_alone_is_the_run(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    said = []
+    for word in (name, f"run={name}"):
+        with pytest.raises(UserError) as caught:
+            evaluate.command(["episodes=5", word])
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert said[0].startswith(f"run={name}: no ")
+    with pytest.raises(
+        UserError, match=r"^--run here: write run=here\n--video=true: write video=true"
+    ):
+        evaluate.command(["--run", "here", "--video=true"])
+    with pytest.raises(UserError, match=r"^run=there run=here: run is given 2 times; give it once"):
+        evaluate.command(["run=there", "here"])
+
+
 def test_a_folder_of_something_else(said: Callable[[Path], str], tmp_path: Path) -> None:
     (tmp_path / "b/.hydra").mkdir(parents=True)
     (tmp_path / "b/.hydra/config.yaml").touch()

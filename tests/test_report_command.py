@@ -25,6 +25,8 @@ from her_exp.types import UserError  # noqa: E402
         (["runs=" + "x" * 5000], "runs=" + "x" * 5000 + ": no such folder"),
         (["runs=."], "runs=.: no run in it; a run folder holds config.yaml, run.json and result.json, and "
          "python -m her_exp.train makes one"),
+        (["nowhere"], "runs=nowhere: no such folder"),
+        (["file", "nowhere"], "runs=file: no such folder"),
         (["run=."], "unknown key run; the keys are runs, out"),
         (["runs=run", "out=file"], "out=file: cannot be written (File exists)"),
     ],
@@ -50,6 +52,22 @@ def test_missing_packages_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         UserError, match=r"needs plotly, not installed; pip install 'her_exp\[report\]'"
     ):
         command(["runs=."])
+
+
+@pytest.mark.usefixtures("no_png")
+def test_folders_that_stand_alone_are_the_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["s/buffer.k=0,seed=0_ab12", "s/buffer.k=0,seed=1_cd34"]
+    for seed, name in enumerate(names):
+        make_run(tmp_path / name, seed)
+    printed = []
+    for words in (["s"], names, [f"runs=[{','.join(names)}]"]):  # a shell writes out s/*
+        assert command([*words, "out=page"]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] == printed[2]
+    assert printed[0].splitlines()[-1] == "page/index.html"
 
 
 @pytest.mark.usefixtures("no_png")

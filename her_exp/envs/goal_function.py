@@ -189,7 +189,7 @@ class GoalFunction:
                 reason = shortened(reason_of(error), 150)
                 raise UserError(
                     f"{self.name} of the env fails on its own goals ({reason}); if it reads info, name "
-                    "the fields in buffer.info_keys=[...]; python -m her_exp.check tells more"
+                    "the fields in buffer.info_keys=[...]; python -m her_exp.check env=... tells more"
                 ) from error
         return out
 
@@ -217,7 +217,7 @@ class GoalFunction:
         if result.shape != (n,):
             raise UserError(
                 f"{self.name} of this env gave {result.shape} for {n} goals; "
-                "python -m her_exp.check tells more"
+                "python -m her_exp.check env=... tells more"
             )
         if not self._is_answer(result):
             raise UserError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,17 +11,16 @@ from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
-import her_exp.envs  # noqa: F401  (registers our own ids)
 from her_exp.envs.goal_env import EnvGoalFunctions
+from her_exp.envs.ids import check_command, find_spec, import_modules, newest
 from her_exp.envs.pool import PoolVectorEnv, objection
-from her_exp.envs.versions import import_envs
+from her_exp.envs.spaces import check_alike, goal_spaces, spaces_of
 from her_exp.envs.watched import Lanes, WatchedEnv, Workers
 from her_exp.hints import Left, foreign_code, one_line
 from her_exp.ranges import check_ranges
-from her_exp.types import KEYS, EnvFailed, GoalSpaces, UserError
+from her_exp.types import GoalSpaces, UserError
 
 Backend = Literal["auto", "native", "sync", "async", "envpool"]
 
@@ -81,7 +79,8 @@ class GoalTask:
             timeout=timeout, reward_range=reward_range,
         )  # fmt: skip
         import_modules(imports)
-        self.id, self.name, self.imports, self.kwargs = id, name or id, imports, kwargs
+        self.id, self.name, self.kwargs = id, name or id, kwargs
+        self.imports = [imports] if isinstance(imports, str) else list(imports)
         self.num_envs, self.num_eval_envs = num_envs, num_eval_envs
         self.spec = find_spec(id)
         self.backend, self.num_threads = choose_backend(backend, self.spec, kwargs), num_threads
@@ -117,7 +116,8 @@ class GoalTask:
             env = gym.make_vec(
                 self.id, num_envs=n, vectorization_mode="vector_entry_point", **arguments
             )
-            _check_alike("the vector env", _spaces_of(env), self.spaces)
+            here = spaces_of(env.single_observation_space, env.single_action_space)
+            check_alike("the vector env", here, self.spaces)
             return env
         make = partial(_make_lane, self.spec, self.imports, arguments, self.spaces)
         makers = [partial(make, lane) for lane in range(n)]
@@ -127,8 +127,8 @@ class GoalTask:
         if render_mode is not None:
             raise UserError("env.backend=envpool does not draw; make_single(render_mode=...) does")
         env = PoolVectorEnv(self.spec, num_envs, self.num_threads, **self.kwargs)
-        found, wanted = _spaces_of(env), self.spaces
-        if found != wanted:
+        found = spaces_of(env.single_observation_space, env.single_action_space)
+        if found != (wanted := self.spaces):
             raise UserError(
                 f"env.backend=envpool: its {self.id} has other spaces than the installed package's "
                 f"({found} for {wanted}); take env.backend=sync"
@@ -140,8 +140,10 @@ class GoalTask:
         try:
             with foreign_code():
                 return gym.make(self.id, **self._arguments(render_mode))
-        except (TypeError, ValueError, Left) as error:
-            raise UserError(f"env.id={self.id}: {one_line(str(error))}") from error
+        except (TypeError, ValueError, Left, gym.error.DependencyNotInstalled) as error:
+            old = isinstance(error, gym.error.DependencyNotInstalled) and newest(self.id) != self.id
+            hint = f"; did you mean {newest(self.id)}?" if old else ""
+            raise UserError(f"env.id={self.id}: {one_line(str(error))}{hint}") from error
 
     def _arguments(self, render_mode: str | None) -> dict[str, Any]:
         # An env that cannot draw need not have the argument at all.
@@ -153,7 +155,8 @@ class GoalTask:
         if self._spaces is None:
             env = self.make_single()
             try:
-                self._spaces = goal_spaces(env, self.id)
+                checked = check_command(self.id, self.imports, self.kwargs)
+                self._spaces = goal_spaces(env, self.id, f"see {checked}")
                 self._episode_steps = episode_steps(env)
             finally:
                 env.close()
@@ -188,9 +191,9 @@ class GoalTask:
 
     def goal_functions(self, info_keys: Sequence[str] = ()) -> EnvGoalFunctions:
         """Return the env's reward, termination and success on batches of goals."""
+        _ = self.spaces  # says why, where it is no goal env
         env = self.make_single()
         try:
-            goal_spaces(env, self.id)  # says why, where it is no goal env
             env = WatchedEnv(env, 0)
             return EnvGoalFunctions(
                 env,
@@ -219,25 +222,8 @@ def _make_lane(
     """
     import_modules(imports)  # a process that is no fork knows of none
     env = gym.make(spec, **arguments)
-    _check_alike(f"lane {lane}", goal_spaces(env, spec.id), wanted)
+    check_alike(f"lane {lane}", spaces_of(env.observation_space, env.action_space), wanted)
     return WatchedEnv(env, lane)
-
-
-def _spaces_of(env: VectorEnv) -> GoalSpaces:
-    """Return the spaces of one lane of a vector env of goal envs."""
-    space: Any = env.single_observation_space
-    return GoalSpaces(space["observation"], space["desired_goal"], env.single_action_space)
-
-
-def _check_alike(who: str, found: GoalSpaces, wanted: GoalSpaces) -> None:
-    """See that an instance of an env has the spaces that another had."""
-    for name in ("observation", "goal", "action"):
-        here, there = getattr(found, name), getattr(wanted, name)
-        if here != there:
-            raise EnvFailed(
-                f"env: the {name} space of {who} is {here}, that of another instance {there}; let "
-                "every instance have the same spaces, as wide as any of them needs"
-            )
 
 
 def choose_backend(
@@ -273,26 +259,6 @@ def _ignoring_sigint() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def import_modules(names: Sequence[str]) -> None:
-    """Import modules that register Gymnasium ids."""
-    for name in [names] if isinstance(names, str) else names:
-        gym.register_envs(import_envs(name))
-
-
-def find_spec(id: str) -> gym.envs.registration.EnvSpec:
-    """Return the registered spec, or say which ids are near."""
-    try:
-        with foreign_code():
-            return gym.spec(id)
-    except gym.error.Error as error:
-        near = _near(id)
-        hint = f"did you mean {' or '.join(near)}?" if near else "no id is near it."
-        raise UserError(
-            f"env.id={id}: no such env; {hint} A package that registers on import goes into "
-            "env.imports=[...]"
-        ) from error
-
-
 def episode_steps(env: gym.Env[Any, Any]) -> int | None:
     """Return how many steps an episode has at most, by its time limit or by its own count."""
     counts = [getattr(env.spec, "max_episode_steps", None)]
@@ -300,49 +266,3 @@ def episode_steps(env: gym.Env[Any, Any]) -> int | None:
         counts.append(env.get_wrapper_attr("max_steps"))
     known = [int(n) for n in counts if isinstance(n, int | np.integer) and n > 0]
     return min(known) if known else None
-
-
-def _near(id: str) -> list[str]:
-    """Return up to two registered ids whose names, without namespace and version, are like that of `id`."""
-
-    def name(id: str) -> str:
-        return id.rpartition("/")[2].partition("-v")[0].lower()
-
-    newest: dict[str, gym.envs.registration.EnvSpec] = {}
-    for spec in gym.registry.values():
-        known = newest.setdefault(name(spec.id), spec)
-        if (spec.version or 0) > (known.version or 0):
-            newest[name(spec.id)] = spec
-    names = difflib.get_close_matches(name(id), newest, n=2, cutoff=0.75)
-    return [newest[near].id for near in names[: 1 if name(id) in newest else 2]]
-
-
-def goal_spaces(env: gym.Env[Any, Any], id: str) -> GoalSpaces:
-    """Return the spaces of a goal env, or say in one line why it is none."""
-    space = env.observation_space
-    advice = "see python -m her_exp.check env=gym env.id=" + id
-    if not isinstance(space, spaces.Dict):
-        raise UserError(
-            f"env.id={id}: no goal env: its observation is a {type(space).__name__}, not a Dict with "
-            f"{', '.join(KEYS)}; {advice}"
-        )
-    missing = [key for key in KEYS if key not in space.spaces]
-    if missing:
-        raise UserError(
-            f"env.id={id}: no goal env: observation lacks {', '.join(missing)}; {advice}"
-        )
-    flat = (spaces.Box, spaces.MultiBinary, spaces.MultiDiscrete, spaces.Discrete)
-    for key in KEYS:
-        if not isinstance(space[key], flat):
-            raise UserError(
-                f"env.id={id}: {key} is a {type(space[key]).__name__}; flatten it to one array; {advice}"
-            )
-    achieved, desired = space["achieved_goal"], space["desired_goal"]
-    if (achieved.shape, achieved.dtype) != (desired.shape, desired.dtype):
-        raise UserError(
-            f"env.id={id}: achieved_goal is {achieved.dtype}{achieved.shape}, desired_goal "
-            f"{desired.dtype}{desired.shape}; they must be alike; {advice}"
-        )
-    if not env.has_wrapper_attr("compute_reward"):
-        raise UserError(f"env.id={id}: no goal env: it has no compute_reward; {advice}")
-    return GoalSpaces(space["observation"], space["desired_goal"], env.action_space)

@@ -13,7 +13,7 @@ from her_exp.hints import foreign_code, reason_of
 from her_exp.types import UserError
 
 #: What to install for a module that registers ids.
-_INSTALL = {
+INSTALL = {
     "gymnasium_robotics": "pip install 'her_exp[robotics]'",
     "panda_gym": "pip install panda-gym",
     "highway_env": "pip install highway-env",
@@ -36,7 +36,7 @@ def import_envs(name: str) -> ModuleType:
         with foreign_code(), told:
             return importlib.import_module(name)
     except ImportError as error:
-        install = _INSTALL.get(name)
+        install = INSTALL.get(name)
         hint = f"give {install}" if install else "is the package installed?"
         raise UserError(f"env.imports: cannot import {name!r} ({error}); {hint}") from error
     except Exception as error:  # whatever a package raises, a MUJOCO_GL that is not there among it

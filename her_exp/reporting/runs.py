@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -221,7 +222,8 @@ def _status(run: Run) -> tuple[str, str]:
         if _is_locked(run.folder / "run.lock"):
             return "running", "another process is at it"
         if status or not (run.folder / "result.json").exists():
-            return "killed", f"left no word; resume={run.folder} goes on, where a checkpoint is"
+            again = shlex.quote(f"resume={run.folder}")
+            return "killed", f"left no word; {again} goes on, where a checkpoint is"
         return "unreadable", ""
     if status == "done" and math.isnan(run.success):
         return "unreadable", "result.json says done and holds no evaluation"
