@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from her_exp.hints import foreign_code, given_twice, unknown_key
+from her_exp.hints import Left, foreign_code, given_twice, unknown_key
 from her_exp.slips import is_alone, refuse_slips
 from her_exp.types import UserError
 
@@ -65,7 +65,7 @@ def run(command: Callable[[Sequence[str]], int], usage: str) -> NoReturn:
         with foreign_code():
             status = command(sys.argv[1:])
         sys.exit(status)
-    except UserError as error:
+    except (UserError, Left) as error:
         for line in str(error).splitlines():
             print(f"her_exp: error: {line}", file=sys.stderr)
         sys.exit(2)

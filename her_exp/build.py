@@ -84,7 +84,7 @@ def _make_trainer(
     if cfg.agent.get("precision") == "auto":
         cfg.agent.precision = getattr(agent, "precision", "auto")
     functions = closing(task.goal_functions(cfg.buffer.get("info_keys") or ()))
-    if line := task.endless():
+    if isinstance(task, GoalTask) and (line := task.endless()):
         log.warning("%s: %s", task.name, line)
     for line in functions.sources:
         log.info("%s: %s", task.name, line)

@@ -60,6 +60,12 @@ def check(overrides: Sequence[str]) -> list[Finding]:
     except Exception:
         log.debug("the env cannot be made, which the check will say", exc_info=True)
     found = check_goal_env(task.make_single, success_terminates=task.success_terminates)
+    if any(finding.level == "error" for finding in found):
+        return found
+    try:
+        close_all(task.make(1))
+    except UserError as error:
+        return [*found, Finding("error", "instances", str(error))]
     return found + relabelling(task, cfg.buffer.get("info_keys") or ())
 
 

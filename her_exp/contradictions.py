@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from her_exp.hints import foreign_code, one_line, reason_of
+from her_exp.hints import foreign_code, one_line, reason_of, shortened
 from her_exp.memory import too_large
 from her_exp.ranges import complaint, return_complaint
 from her_exp.signatures import find_class
@@ -24,7 +24,7 @@ def value_line(key: str, value: Any, wrong: str) -> tuple[str, str]:
     """Word a problem of one key, with the value as it would be written on the command line."""
     words = {"None": "null", "True": "true", "False": "false"}
     text = one_line(str(value))
-    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 20]}... ({len(text)} characters)"
+    text = shortened(text, _LONGEST)
     return key, f"{key}={text if isinstance(value, str) else words.get(text, text)}: {wrong}"
 
 

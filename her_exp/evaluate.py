@@ -171,7 +171,9 @@ def _play(
             done = False
             frames += _frames(env)
             while not done:
-                inputs = (observation[key][None] for key in ("observation", "desired_goal"))
+                inputs = (
+                    np.array(observation[key])[None] for key in ("observation", "desired_goal")
+                )
                 action = agent.act(*inputs, explore=False)[0]
                 observation, _, terminated, truncated, _ = env.step(action)
                 frames += _frames(env)

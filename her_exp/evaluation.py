@@ -14,7 +14,7 @@ from her_exp.rollout import Episode, Rollout
 from her_exp.types import Agent, Array, GoalFunctions, UserError
 
 #: Steps after which an episode is taken to have no end.
-_LONGEST = 20_000
+_LONGEST = 100_000
 
 
 @dataclass
@@ -116,6 +116,8 @@ def evaluate(
             if episode.lane in open_tracks:
                 open_tracks.discard(episode.lane)
                 success[episode.lane] = episode.success_final
+                # What the end is judged by: the goal may have changed on the way.
+                goals[episode.lane] = step.observation["desired_goal"][episode.lane].copy()
             if due[episode.lane]:
                 due[episode.lane] -= 1
                 done[episode.lane].append(episode)
@@ -124,17 +126,8 @@ def evaluate(
         [np.stack(track) for track in tracks],
         goals,
         success,
-        _radius(functions, env),
+        distance.threshold if (distance := getattr(functions, "distance", None)) else None,
     )
-
-
-def _radius(functions: GoalFunctions, env: VectorEnv) -> float | None:
-    """Return the success radius that the goal functions use, else the env's own."""
-    distance = getattr(functions, "distance", None)
-    own = getattr(env.unwrapped, "distance_threshold", None)
-    radius: Any = own if distance is None else distance.threshold
-    number = isinstance(radius, int | float | np.floating) and 0 < radius < math.inf
-    return float(radius) if number else None
 
 
 def describe(summary: dict[str, Any]) -> str:

@@ -56,6 +56,8 @@ def load_run_config(folder: Path, trust: Sequence[str] = ()) -> DictConfig:
     if not isinstance(cfg, DictConfig) or not isinstance(values, dict):
         raise UserError(f"{path}: no configuration")
     check_trust(values, trust)
+    if "products" not in cfg:  # a run that is older than this setting
+        cfg.products = values["products"] = "auto"
     lacking = [
         key for key in ("seed", "threads", "device", "products", *_BASES) if values.get(key) is None
     ]

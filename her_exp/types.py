@@ -77,7 +77,7 @@ def action_fault(action: spaces.Space[Any]) -> str | None:
         if (np.abs(np.array([action.low, action.high], np.float64)) <= _FARTHEST).all():
             return None
         return line + (
-            f"bounds beyond {_FARTHEST:g} are none; give those of actions that make sense, e.g. "
+            f"bounds beyond {_FARTHEST:g} are none; for agent=ddpg give those that make sense, e.g. "
             "gymnasium.wrappers.TransformAction(env, lambda action: action, "
             f"gymnasium.spaces.Box(-1, 1, {action.shape}))"
         )

@@ -27,9 +27,9 @@ def one_number(who: str, name: str, value: Any) -> float:
     if isinstance(value, float):
         return value
     array = as_array(value)
-    if array is None or array.shape or not is_numeric(array):
+    if array is None or array.size != 1 or not is_numeric(array):
         raise EnvFailed(f"{who} the {name} {told(value)}; give one number")
-    return float(array)
+    return float(array.reshape(()))
 
 
 def one_truth(who: str, name: str, value: Any) -> bool:
@@ -37,9 +37,9 @@ def one_truth(who: str, name: str, value: Any) -> bool:
     if isinstance(value, bool | np.bool_):
         return bool(value)
     array = as_array(value)
-    if array is None or array.shape or not is_truth(array):
+    if array is None or array.size != 1 or not is_truth(array):
         raise EnvFailed(f"{who} {name}={told(value)}; give True or False")
-    return bool(array)
+    return bool(array.reshape(()))
 
 
 def truths(who: str, values: Any, n: int, lanes: Array | None = None) -> Array:
@@ -91,15 +91,15 @@ def lanes_of(info: Mapping[str, Any], key: str, n: int) -> Array:
 def readable(who: str, info: Any) -> dict[str, Any]:
     """Return what of a lane's info somebody could read: numbers and arrays of them, by names.
 
-    Text and None are kept, to be named where they are read; of the rest the kind is. What has no name, or
-    one that a vector env needs for itself, goes.
+    Text is kept, to be named where it is read; of the rest the kind is. What has no name, or one that a
+    vector env needs for itself, goes, and so does None: nothing is said.
     """
     if not isinstance(info, Mapping):
         raise EnvFailed(f"{who} the info {told(info)}; give a dict")
     return {
         key: _plain(value)
         for key, value in info.items()
-        if isinstance(key, str) and not key.startswith("_")
+        if isinstance(key, str) and not key.startswith("_") and value is not None
     }
 
 
@@ -136,7 +136,7 @@ def _objects(array: Array, mask: Array) -> Array:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, bool | int | float | str | np.number | np.bool_) or value is None:
+    if isinstance(value, bool | int | float | str | np.number | np.bool_):
         return value
     array = None if isinstance(value, Mapping | set) else as_array(value)
     if array is None or not is_numeric(array):

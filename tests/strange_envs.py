@@ -138,17 +138,14 @@ class Tolerance(Plane):
 
 
 class Chase(gym.Env):
-    """Touch target after target. The next one is shown with the touch, or (`late`) a step after it.
-
-    `asks`: the env has compute_success. `touches` counts for the tests.
-    """
+    """Touch target after target. The next one is shown with the touch, or (`late`) a step after it."""
 
     touches = 0
 
-    def __init__(self, late: bool = False, asks: bool = True, cost: float = 0.0) -> None:
+    def __init__(self, late=False, asks=True, cost=0.0, effort=0.0) -> None:
         self.observation_space = goal_space(spaces.Box(-2, 2, (1,), np.float32))
         self.action_space = spaces.Box(-0.4, 0.4, (1,), np.float32)
-        self.late, self.cost = late, cost
+        self.late, self.cost, self.effort = late, cost, effort
         if asks:
             self.compute_success = lambda achieved, desired: self.met(achieved, desired)
 
@@ -176,6 +173,7 @@ class Chase(gym.Env):
         self.at = np.clip(self.at + action, -1, 1).astype(np.float32)
         met = bool(self.met(self.at, self.goal))
         reward = float(self.compute_reward(self.at, self.goal, {})) - self.cost
+        reward -= self.effort * float((action**2).sum())
         shown = self.observe()
         if met:
             Chase.touches += 1
@@ -226,7 +224,8 @@ class Tells(Plane):
         observation, reward, terminated, truncated, info = super().step(action)
         odd = {
             "none": None, "yes": "yes", "many": [False, True], "two": 2, "text": "-1",
-            "complex": 1j, "one": np.float32(-1), "zero": np.array(0), "vector": np.array([-1, 0.5]),
+            "complex": 1j, "one": np.float32(-1), "zero": np.array(0),
+            "column": -np.ones(1), "vector": np.array([-1, 0.5]),
         }  # fmt: skip
         reward = odd[self.kinds["reward"]] if "reward" in self.kinds else reward
         terminated = odd[self.kinds["terminated"]] if "terminated" in self.kinds else terminated
@@ -251,10 +250,11 @@ class Differs(Plane):
     def __init__(self, what: str = "action") -> None:
         super().__init__()
         limit = float(np.random.default_rng().uniform(5, 9))
+        box = spaces.Box(-limit, limit, (2,), np.float32)
         if what == "action":
-            self.action_space = spaces.Box(-limit, limit, (2,), np.float32)
+            self.action_space = box
         else:
-            self.observation_space = goal_space(spaces.Box(-limit, limit, (2,), np.float32))
+            self.observation_space = spaces.Dict({**self.observation_space.spaces, what: box})
 
 
 class Leaves(Plane):

@@ -148,8 +148,10 @@ class Coordinates:
 def test_a_cost_on_a_lattice_stays_at_a_threshold(step: float) -> None:
     functions = Coordinates(near=step)
     rng = np.random.default_rng(0)
-    for _ in range(40):
-        place, goal = (rng.integers(-9, 10, (2, 3)) * step).tolist()
+    for most in np.repeat([9, 70, 700], 20):  # also far from where the lattice begins
+        place, goal = rng.integers(-most, most + 1, (2, 3)) * step
+        goal[0] = place[0] + step
+        place, goal = place.tolist(), goal.tolist()
         track = Track(functions, goal)
         sides = np.array([place], np.float32), np.array([goal], np.float32)
         track.add(place, float(functions.reward(*sides, {})[0]) - 1.0, False)
@@ -187,8 +189,8 @@ def test_which_goals_may_be_rounded() -> None:
     other = np.array([[1.0, 1.0], [2.0, 3.0], [0.1, 2.0], [0.1, 7.0], [1e6, 0.0]], np.float32)
     assert not may_be_rounded(one, other).any()
     digits = np.random.default_rng(0).uniform(0.1, 1.0, (1000, 2, 2)).astype(np.float32)
-    assert may_be_rounded(digits[:, 0], digits[:, 1]).mean() > 0.99
+    assert may_be_rounded(digits[:, 0], digits[:, 1]).mean() > 0.95
     assert not may_be_rounded(digits[:, 0], digits[:, 0]).any()
     assert not may_be_rounded(one.astype(int), other.astype(int)).any()
-    boards = np.full((4, 2, 2), 0.123457)
-    assert may_be_rounded(boards, boards + 1).tolist() == [True] * 4
+    boards, others = np.random.default_rng(1).uniform(0.1, 1.0, (2, 4, 2, 2))
+    assert may_be_rounded(boards, others).tolist() == [True] * 4

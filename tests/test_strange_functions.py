@@ -15,6 +15,7 @@ from her_exp.agents.ddpg import DDPG
 from her_exp.buffers.goals import DrawnSteps, MixedGoals
 from her_exp.config import compose
 from her_exp.envs.make import GoalTask
+from her_exp.evaluation import evaluate
 from her_exp.train import train
 from her_exp.types import UserError
 
@@ -193,7 +194,7 @@ def test_a_strategy_that_writes_spoils_nothing() -> None:
 
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("asks", [False, True])
-@pytest.mark.parametrize("cost", [0.0, 0.25])
+@pytest.mark.parametrize("cost", [0.0, 0.25, 1.0])
 def test_a_goal_that_is_replaced_when_it_is_met(late: bool, asks: bool, cost: float) -> None:
     """Each step is judged by the goal that its action was chosen for, in play and when relabelled."""
     strange_envs.Chase.touches = 0
@@ -210,6 +211,74 @@ def test_a_goal_that_is_replaced_when_it_is_met(late: bool, asks: bool, cost: fl
     np.testing.assert_allclose(batch.reward.numpy(), own, atol=1e-6)
     assert 0.1 < (batch.reward == -cost).float().mean() < 0.9
     assert torch.isfinite(batch.reward).all()
+
+
+@pytest.mark.parametrize("effort", [1.0, 3.0, 10.0])
+@pytest.mark.parametrize("seek", [True, False])
+def test_a_price_of_the_action_stays_where_goals_move(effort: float, seek: bool) -> None:
+    """It varies from step to step, so that no step proves by which goal the env judges: by the one asked."""
+    policy = strange_envs.seeker if seek else None
+    batch = play("Chase", steps=210, policy=policy, effort=effort).draw(6000)
+    own = own_rewards(strange_envs.Chase(), batch)
+    own -= effort * (batch.action.numpy() ** 2).sum(-1)
+    np.testing.assert_allclose(batch.reward.numpy(), own, atol=1e-5)
+
+
+class Grid(strange_envs.Plane):
+    """Knows no goals beyond its space."""
+
+    distance_threshold = near = 0.2
+
+    def __init__(self) -> None:
+        super().__init__()
+        box = strange_envs.spaces.Box(-1, 1, (2,), np.float32)
+        self.observation_space = strange_envs.goal_space(box)
+
+    def met(self, achieved: Any, desired: Any) -> Any:
+        assert np.all(np.abs(desired) <= 1)
+        return super().met(achieved, desired)
+
+
+class Shy(Grid):
+    """Nor any at the edge, where none are asked for."""
+
+    def met(self, achieved: Any, desired: Any) -> Any:
+        if np.abs(desired).max() > 0.995:
+            raise IndexError("off the map")
+        return super().met(achieved, desired)
+
+    def step(self, action: Any) -> Any:
+        answer = super().step(0.5 * action)
+        self.at = np.clip(self.at, -0.9, 0.9)
+        return self.observe(), *answer[1:]
+
+
+strange_envs.gym.register("strange/Grid-v0", Grid, max_episode_steps=20)
+strange_envs.gym.register("strange/Shy-v0", Shy, max_episode_steps=20)
+
+
+def test_an_env_is_not_asked_for_goals_beyond_its_space() -> None:
+    assert GoalTask("strange/Grid-v0").goal_functions().distance is not None
+    shy = GoalTask("strange/Shy-v0").goal_functions()
+    assert shy.distance is None
+    assert any("cannot be asked about goals around" in line for line in shy.sources)
+
+
+class Seeks:
+    """An agent that walks to the goal of `Chase`."""
+
+    def act(self, observation: Any, goal: Any, *, explore: bool) -> Any:
+        return strange_envs.seeker(observation, goal)
+
+
+def test_a_picture_shows_the_goal_that_the_end_is_judged_by() -> None:
+    task = GoalTask("strange/Chase-v0", num_envs=8, backend="sync")
+    env, functions = task.make(), task.goal_functions()
+    shown = evaluate(env, functions, Seeks(), 8, seed=0, paths=8)  # type: ignore[arg-type]
+    ends = zip(shown.paths, shown.goals, strict=True)
+    near = [bool(np.abs(path[-1] - goal)[0] < 0.25) for path, goal in ends]
+    assert near == shown.path_success
+    assert 0 < sum(near) < 8
 
 
 def test_touches_are_counted_as_successes() -> None:

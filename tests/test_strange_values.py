@@ -30,7 +30,7 @@ ONE = "it must be one truth value"
     ("kind", "told"),
     [
         ("array", r"\[.*\]"), ("share", "0.33"), ("dict", "a dict"), ("list", r"\[.*\]"),
-        ("text", "'False'"), ("none", "None"), ("two", "2"),
+        ("text", "'False'"), ("two", "2"),
     ],
 )  # fmt: skip
 def test_success_is_one_truth_value(kind: str, told: str, backend: str) -> None:
@@ -80,7 +80,7 @@ def test_rewards_and_ends_that_are_none(what: str, backend: str) -> None:
     for kind in STEPS[what]:
         with pytest.raises(EnvFailed, match=rf"^env: step of lane 0 gave .*{what}.*; give "):
             play("Tells", 1, lanes=1, backend=backend, **{what: kind})
-    for kind in ("one", "zero") if what == "reward" else ("zero",):
+    for kind in ("one", "zero", "column") if what == "reward" else ("zero",):
         play("Tells", 3, lanes=1, backend=backend, **{what: kind})
 
 
@@ -100,7 +100,15 @@ def test_functions_that_answer_with_several_values(which: str, what: str) -> Non
         play("Weighs", which=which)
 
 
-@pytest.mark.parametrize("what", ["action", "observation"])
+def test_success_that_is_none_is_not_said() -> None:
+    """Where the reward is declared it tells; else nobody does, and that is refused."""
+    with pytest.raises(UserError, match=r"declare \[lowest, highest\]"):
+        play("Tells", success="none")
+    plain, none = (play("Tells", 200, reward_range=[-1, 0], **k) for k in ({}, {"success": "none"}))
+    assert none.episodes == plain.episodes
+
+
+@pytest.mark.parametrize("what", ["action", "observation", "achieved_goal"])
 @pytest.mark.parametrize("lanes", [1, 3])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_instances_whose_spaces_differ(what: str, lanes: int, backend: str) -> None:
@@ -174,6 +182,11 @@ def test_a_vector_env_may_use_its_arrays_again_and_give_integers() -> None:
     assert first.next_observation["achieved_goal"].tolist() == [[1], [1], [1]]
     assert [episode.lane for episode in ended] == [2]
     assert first.reward.dtype == np.float64
+
+
+def test_what_is_none_is_not_said() -> None:
+    """At a reset many envs have nothing to say."""
+    assert readable("env", {"is_success": None, "cost": 1.0}) == {"cost": 1.0}
 
 
 def test_info_of_lanes_makes_room_for_floats() -> None:

@@ -23,8 +23,6 @@ from her_exp.buffers.workspace import Workspace, first_of_each
 from her_exp.ranges import check_ranges
 from her_exp.types import Batch, GoalFunctions, GoalSpaces, Observation, Step, UserError
 
-_WATCHED = 256  # relabelled rows on which a shortcut is compared with the env itself
-
 
 class HindsightReplayBuffer:
     """A ring of steps that relabels a share k/(k+1) of what is drawn with goals achieved later on.
@@ -240,8 +238,6 @@ class HindsightReplayBuffer:
         signals = first_of_each(self._room.fields["signals"], shape, virtual)
         goal = self._steps.goals_at(chosen)
         achieved = first_of_each(self._room.achieved, shape, virtual).reshape(len(goal), -1)
-        if self._last is None:  # the first draw: nothing was learned from the shortcut yet
-            self._steps.watch_distance(achieved[:_WATCHED], goal[:_WATCHED])
         reward, terminated = self._steps.judge(achieved, goal, rows)
         reward = reward.view(shape[0], virtual) + signals[..., EXTRA]
         if self._steps.reward_range is not None:
@@ -271,8 +267,7 @@ class HindsightReplayBuffer:
 
         UserError: rewards computed as a distance are not the env's own on some of its rows.
         """
-        if self._last is not None and (n := min(self._last[2], _WATCHED)):
-            self._steps.watch_distance(self._room.achieved[:n], self._room.fields["goal"][:n])
+        self._steps.watch_distance()
         return self._numbers()
 
     def _numbers(self) -> dict[str, float]:

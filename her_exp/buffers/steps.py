@@ -15,7 +15,7 @@ from her_exp.buffers.storage import StepRing, stored_dtype
 from her_exp.distance import DistanceGoal
 from her_exp.rounding import either_side, may_be_rounded
 from her_exp.types import KEYS, Array, GoalFunctions, GoalSpaces, Observation, Step, UserError
-from her_exp.values import numbers
+from her_exp.values import lanes_of, numbers
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 #: goal does not explain, and an end that the step's own goal does not account for.
 SIGNALS = ("reward", "terminated", "extra", "crash")
 REWARD, TERMINATED, EXTRA, CRASH = range(4)
+_WATCHED = 256  # rows on which tensor code is compared with the env itself, at most
 
 
 def stored_fields(spaces: GoalSpaces) -> dict[str, tuple[int, np.dtype[Any]]]:
@@ -73,9 +74,11 @@ class StoredSteps:
         self.reward_range = reward_range
         self._functions = functions
         self._goal_shape = spaces.goal.shape or ()
-        #: Steps that moved the goal, judged by the goal that was asked for, and by the next one.
-        self._judged_by = np.zeros(2, np.int64)
-        self._usual = 0.0  #: what the last other steps were paid besides the goal, in the mean
+        #: Was a step that moved the goal seen to be judged by the goal asked for, or by the next one?
+        self._by_asked = self._shown_seen = False
+        self._usual: float | None = None  #: what the last other steps were paid besides the goal
+        #: Some of the last goals that were judged, in copies: an agent may work in its batches.
+        self._judged: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def begin(self, observation: Observation) -> None:
         """Start new episodes in all lanes; episodes still open are closed as they are."""
@@ -126,7 +129,7 @@ class StoredSteps:
         told = np.array(step.reward, np.float64)[pick], np.asarray(step.terminated, bool)[pick]
         extra, crash = self._unexplained(*told, achieved, asked, info)
 
-        def left(rows: Index, goals: Array) -> tuple[Array, Array]:
+        def unexplained_by(rows: Index, goals: Array) -> tuple[Array, Array]:
             """What is unexplained of these rows if other goals were asked for."""
             about = {key: value[rows] for key, value in info.items()}
             return self._unexplained(told[0][rows], told[1][rows], achieved[rows], goals, about)
@@ -134,25 +137,35 @@ class StoredSteps:
         odd = np.flatnonzero((extra != 0) | crash)
         rounded = odd[may_be_rounded(achieved[odd], asked[odd])] if odd.size else odd
         for nearby in either_side(achieved[rounded], asked[rounded]) if rounded.size else ():
-            rest, end = left(rounded, nearby)
+            rest, end = unexplained_by(rounded, nearby)
             # The env met the goal, or missed it, on the other side of a threshold.
             less = np.abs(rest) < 0.5 * np.abs(extra[rounded])
             less |= (rest == extra[rounded]) & crash[rounded] & ~end
             extra[rounded[less]], crash[rounded[less]] = rest[less], end[less]
         moves = (asked != shown).reshape(len(asked), -1).any(1)
-        if moves.any():
+        if moves.any() and not self._by_asked:
             moved = np.flatnonzero(moves)
-            rest, _ = left(moved, shown[moved])
-            more = np.abs(rest - self._usual) - np.abs(extra[moved] - self._usual)
-            self._judged_by += [(more > 0).sum(), (more < 0).sum()]
-            if self._judged_by[1] > self._judged_by[0]:
-                # Some envs judge by a goal that they show only now. The step counts for the one asked for.
+            rest, end = unexplained_by(moved, shown[moved])
+            if self._by_shown(extra[moved], rest):
                 told[0][moved] += rest - extra[moved]
-                extra[moved] = rest
+                extra[moved], crash[moved] = rest, end
         if not moves.all():
-            self._usual = float(extra[~moves].mean())
+            self._usual = float(np.median(extra[~moves]))
         signals[pick, REWARD] = told[0]
         signals[pick, EXTRA], signals[pick, CRASH] = extra, crash
+
+    def _by_shown(self, extra: Array, rest: Array) -> bool:
+        """Say whether this env judges a step that moves the goal by the next goal, which it shows only then.
+
+        Seen is that where what the next goal leaves unexplained (`rest`) is what steps are paid besides as a
+        rule, and what the goal asked for leaves (`extra`) is not. One step the other way round decides it.
+        """
+        if self._usual is None:
+            return False
+        by_asked, by_shown = (np.abs(part - self._usual) <= 1e-6 for part in (extra, rest))
+        self._by_asked = bool((by_asked & ~by_shown).any())
+        self._shown_seen |= bool((by_shown & ~by_asked).any())
+        return self._shown_seen and not self._by_asked
 
     def _unexplained(
         self,
@@ -178,6 +191,10 @@ class StoredSteps:
                 f"buffer.info_keys: the env's info has no {key!r}; it has "
                 f"{', '.join(k for k in step.info if not k.startswith('_')) or 'nothing'}"
             )
+        lacking = np.asarray(step.valid, bool) & ~lanes_of(step.info, key, self.ring.lanes)
+        if lacking.any():
+            lane = int(np.argmax(lacking))
+            raise UserError(f"buffer.info_keys: lane {lane} gave no number as info[{key!r}]")
         return numbers(f"env: info[{key!r}]", step.info[key], self.ring.lanes)
 
     def _store_info(self, step: Step, valid: Array) -> None:
@@ -216,6 +233,10 @@ class StoredSteps:
         self, achieved: torch.Tensor, goal: torch.Tensor, rows: Index
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Reward and termination, float32 (b,), of goals (b, goal_dim)."""
+        first = self._judged is None  # nothing was learned from tensor code yet
+        self._judged = achieved[:_WATCHED].clone(), goal[:_WATCHED].clone()
+        if first:
+            self.watch_distance()
         distance: DistanceGoal | None = getattr(self._functions, "distance", None)
         if distance is not None:
             return distance(achieved, goal)
@@ -230,12 +251,11 @@ class StoredSteps:
             torch.from_numpy(np.array(terminated, np.float32)),
         )
 
-    def watch_distance(self, achieved: torch.Tensor, goal: torch.Tensor) -> None:
-        """Let the goal functions compare tensor code, if they have any, with the env's own on these goals."""
+    def watch_distance(self) -> None:
+        """Let tensor code, if there is any, be compared with the env's own functions on goals judged last."""
         watch = getattr(self._functions, "watch_distance", None)
-        if watch is not None:
-            shape = (-1, *self._goal_shape)
-            watch(achieved.numpy().reshape(shape), goal.numpy().reshape(shape))
+        if watch is not None and self._judged is not None:
+            watch(*(goals.numpy().reshape(-1, *self._goal_shape) for goals in self._judged))
 
     def check_range(self, reward: Array, who: str) -> None:
         """Raise UserError if a reward lies outside the declared range, or is no number."""
@@ -257,13 +277,13 @@ class StoredSteps:
     def state_dict(self) -> dict[str, Any]:
         """Everything stored; the tensors share memory with the ring."""
         info = {key: self.ring.part(value) for key, value in self.info.items()}
-        judged = {"by": self._judged_by.tolist(), "usual": self._usual}
+        judged = [self._by_asked, self._shown_seen, self._usual]
         return {"ring": self.ring.state_dict(), "info": info, "judged": judged}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore `state_dict`; ValueError unless spaces, lanes and capacity are the same."""
         self.ring.load_state_dict(state["ring"])
-        self._judged_by[:], self._usual = state["judged"]["by"], float(state["judged"]["usual"])
+        self._by_asked, self._shown_seen, self._usual = state.get("judged", (False, False, None))
         for key, part in state["info"].items():
             shape = (self.ring.lanes, self.ring.stride, *part.shape[2:])
             self.info[key] = np.zeros(shape, part.numpy().dtype)

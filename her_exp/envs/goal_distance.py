@@ -17,6 +17,7 @@ import torch
 
 from her_exp.distance import DistanceGoal
 from her_exp.envs.goal_function import Probe
+from her_exp.hints import reason_of
 from her_exp.types import Array, GoalFunctions
 
 #: Goals that are tried as they are, around each of which lie others.
@@ -55,8 +56,13 @@ def prove(
     achieved, desired = _pairs(probe, threshold, widely)
     shape = (-1, *probe.achieved.shape[1:])
     reached, wanted = achieved.reshape(shape), desired.reshape(shape)
-    reward = functions.reward(reached, wanted, {})
-    terminated = functions.terminated(reached, wanted, {})
+    try:
+        reward = functions.reward(reached, wanted, {})
+        terminated = functions.terminated(reached, wanted, {})
+    except Exception as error:  # goals that the env never showed may be beyond what it knows
+        return (
+            f"the env cannot be asked about goals around those that it showed ({reason_of(error)})"
+        )
     met = np.linalg.norm(achieved - desired, axis=-1) <= threshold
     if not met.any() or met.all():
         return "no goal was met and another missed"
@@ -82,11 +88,11 @@ def _pairs(probe: Probe, threshold: float, widely: bool) -> tuple[Array, Array]:
     if widely:
         low, high = seen.min(0), seen.max(0)
         further = generator.uniform(low - (high - low), high + (high - low), centres.shape)
-        centres = np.concatenate([centres, further.astype(own.dtype)])
+        centres = probe.within(np.concatenate([centres, further.astype(own.dtype)]))
     away = generator.normal(size=(len(_SCALES), *centres.shape))
     away /= np.linalg.norm(away, axis=-1, keepdims=True)
     near = centres + threshold * np.reshape(_SCALES, (-1, 1, 1)) * away
-    near = near.reshape(-1, own.shape[1]).astype(own.dtype)
+    near = probe.within(near.reshape(-1, own.shape[1]).astype(own.dtype))
     around = np.tile(centres, (len(_SCALES), 1))
     shuffled = generator.permutation(centres)
     # Each way round: a condition may lie on what was achieved, or on what is asked.

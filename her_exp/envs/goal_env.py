@@ -143,7 +143,7 @@ class EnvGoalFunctions:
             if self._best is None:  # at a reset many envs do not say
                 return met
         # Nor may they say what the reward reads.
-        known = silent & (self._success or self.reward).told(info, n)
+        known = silent & (self._success or self.reward).has_info(info, n)
         if known.any():
             met = np.where(known, self._met(achieved, desired, info), met)
         return met
@@ -152,7 +152,7 @@ class EnvGoalFunctions:
         self, told: Array, achieved: Array, desired: Array, info: Mapping[str, Array]
     ) -> None:
         """See that what the env calls success is one by the reward, which judges all other goals."""
-        told = told & self.reward.told(info, len(told))
+        told = told & self.reward.has_info(info, len(told))
         if not told.any():
             return
         read = {key: np.asarray(info[key])[told] for key in self._info_keys if key in info}
@@ -233,6 +233,8 @@ class EnvGoalFunctions:
         else:
             log.warning("no distance after all, the env is asked itself: %s", wrong)
             self.distance = None
+            for function in filter(None, (self.reward, self._terminated)):
+                function.warn()
 
     def close(self) -> None:
         """Close the env that is asked."""
@@ -250,6 +252,6 @@ class EnvGoalFunctions:
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Restore `state_dict`."""
         self._ended_at_success, self._went_on_at_success = state["ended"], state["went_on"]
-        self._relied_on_distance = bool(state["relied_on_distance"])
-        if not state["has_distance"]:
+        self._relied_on_distance = bool(state.get("relied_on_distance", True))
+        if not state.get("has_distance", True):
             self.distance = None

@@ -48,6 +48,8 @@ class Probe:
     def __init__(self, env: gym.Env[Any, Any], seed: int = 0, steps: int = 50, episodes: int = 3):
         achieved, desired, info = [], [], []
         self.ended = False
+        space: Any = env.observation_space
+        self._space = space["desired_goal"]
         env.action_space.seed(seed)
         for number in range(episodes):
             observation, _ = env.reset(seed=seed + number)
@@ -71,6 +73,13 @@ class Probe:
         self.achieved, self.desired = self.achieved[shuffle], self.desired[shuffle]
         self.info = [self.info[i] for i in shuffle]
 
+    def within(self, goals: Array) -> Array:
+        """Return goals (n, goal_dim), cut to the bounds of their space: beyond, an env need not answer."""
+        if not isinstance(self._space, gym.spaces.Box):
+            return goals
+        low, high = (bound.reshape(1, -1) for bound in (self._space.low, self._space.high))
+        return goals.clip(low, high).astype(goals.dtype)
+
 
 def _together(key: str, values: Sequence[Any]) -> Array:
     """Stack a field of the info of several steps; UserError unless it is numbers of one shape."""
@@ -91,7 +100,7 @@ class GoalFunction:
 
     Attributes:
         batched: whether it takes many goals at once.
-        reads_info: whether it needs the declared fields of info; `told` says where they are there.
+        reads_info: whether it needs the declared fields of info; `has_info` says where they are there.
     """
 
     def __init__(
@@ -101,7 +110,10 @@ class GoalFunction:
         self._info_keys = tuple(info_keys)
         self._constant = False
         for key in info_keys:
-            if any(key not in row for row in probe.info):
+            given = [key in row for row in probe.info]
+            if any(given) and not all(given):
+                raise UserError(f"buffer.info_keys: only some steps give info[{key!r}] as a number")
+            if not any(given):
                 raise UserError(
                     f"buffer.info_keys: the env's info has no {key!r}; it has "
                     f"{', '.join(map(str, probe.info[0])) or 'nothing'}"
@@ -193,12 +205,12 @@ class GoalFunction:
                 ) from error
         return out
 
-    def told(self, info: Mapping[str, Array], n: int) -> Array:
+    def has_info(self, info: Mapping[str, Array], n: int) -> Array:
         """Return for which of `n` lanes of a vector env's info all is there that the function reads."""
-        told = np.ones(n, bool)
+        there = np.ones(n, bool)
         for key in self._info_keys if self.reads_info else ():
-            told &= lanes_of(info, key, n)
-        return told
+            there &= lanes_of(info, key, n)
+        return there
 
     def __call__(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
         """Return the answers (b,) for goals (b, goal_dim); of `info` the declared fields are read.

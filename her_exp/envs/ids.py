@@ -60,11 +60,14 @@ def right_words(id: str) -> str:
     package = _package(id)
     missing = package is not None and find_module(package) is None
     file, right = _file_of(id)
-    if package == "gymnasium_robotics" and not (
-        file or missing
-    ):  # its import does nothing but register ids
-        import_modules([package])
-        right = newest(id) or id
+    if not (file or missing):
+        if package == "gymnasium_robotics":  # its import does nothing but register ids
+            import_modules([package])
+        if package in (None, "gymnasium_robotics"):
+            near = _near(id)
+            if not near:
+                return "no id and no file of conf/env is near it"
+            right = near[0]
     imports = [f"env.imports=[{package}]"] if package else []
     words = shlex.join(["env=gym", f"env.id={right}", *imports])
     line = f"write {file} ({right} and its settings), or {words}" if file else f"write {words}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -16,7 +17,7 @@ from gymnasium.vector import VectorEnv
 from her_exp.envs.goal_env import EnvGoalFunctions
 from her_exp.envs.ids import check_command, find_spec, import_modules, newest
 from her_exp.envs.pool import PoolVectorEnv, objection
-from her_exp.envs.spaces import check_alike, goal_spaces, spaces_of
+from her_exp.envs.spaces import Spaces, check_alike, goal_spaces, spaces_of
 from her_exp.envs.watched import Lanes, WatchedEnv, Workers
 from her_exp.hints import Left, foreign_code, one_line
 from her_exp.ranges import check_ranges
@@ -28,6 +29,7 @@ Backend = Literal["auto", "native", "sync", "async", "envpool"]
 _TIMEOUT = 60.0
 #: Random steps in which an episode of an env without a known time limit should end.
 _LONG = 1000
+_LOOKING = 2.0  # seconds that are spent on them, at most
 
 
 class GoalTask:
@@ -101,6 +103,7 @@ class GoalTask:
         self.success_terminates, self.goal_distance = success_terminates, goal_distance
         self.success_reward = success_reward
         self._spaces: GoalSpaces | None = None
+        self._instance: Spaces = {}
         self._episode_steps: int | None = None
 
     def make(self, num_envs: int | None = None, render_mode: str | None = None) -> VectorEnv:
@@ -117,9 +120,9 @@ class GoalTask:
                 self.id, num_envs=n, vectorization_mode="vector_entry_point", **arguments
             )
             here = spaces_of(env.single_observation_space, env.single_action_space)
-            check_alike("the vector env", here, self.spaces)
+            check_alike("the vector env", here, self._alike())
             return env
-        make = partial(_make_lane, self.spec, self.imports, arguments, self.spaces)
+        make = partial(_make_lane, self.spec, self.imports, arguments, self._alike())
         makers = [partial(make, lane) for lane in range(n)]
         return Lanes(makers) if self.backend == "sync" else Workers(makers, self.timeout)
 
@@ -127,8 +130,9 @@ class GoalTask:
         if render_mode is not None:
             raise UserError("env.backend=envpool does not draw; make_single(render_mode=...) does")
         env = PoolVectorEnv(self.spec, num_envs, self.num_threads, **self.kwargs)
-        found = spaces_of(env.single_observation_space, env.single_action_space)
-        if found != (wanted := self.spaces):
+        space, wanted = env.single_observation_space, self.spaces
+        found = GoalSpaces(space["observation"], space["desired_goal"], env.single_action_space)
+        if found != wanted:
             raise UserError(
                 f"env.backend=envpool: its {self.id} has other spaces than the installed package's "
                 f"({found} for {wanted}); take env.backend=sync"
@@ -157,10 +161,16 @@ class GoalTask:
             try:
                 checked = check_command(self.id, self.imports, self.kwargs)
                 self._spaces = goal_spaces(env, self.id, f"see {checked}")
+                self._instance = spaces_of(env.observation_space, env.action_space)
                 self._episode_steps = episode_steps(env)
             finally:
                 env.close()
         return self._spaces
+
+    def _alike(self) -> Spaces:
+        """Return what every instance's spaces are to be: those of the one that was asked for `spaces`."""
+        _ = self.spaces
+        return self._instance
 
     @property
     def episode_steps(self) -> int | None:
@@ -171,11 +181,13 @@ class GoalTask:
         """Say in a line that episodes may never end, where no time limit is known and none is seen."""
         if self.episode_steps is not None:
             return None
-        env = WatchedEnv(self.make_single(), 0)
-        env.action_space.seed(0)
-        env.reset(seed=0)
+        env, until = WatchedEnv(self.make_single(), 0), time.monotonic() + _LOOKING
         try:
+            env.action_space.seed(0)
+            env.reset(seed=0)
             for _ in range(_LONG):
+                if time.monotonic() > until:
+                    break
                 _, _, terminated, truncated, _ = env.step(env.action_space.sample())
                 if truncated:
                     return None
@@ -185,8 +197,8 @@ class GoalTask:
             env.close()
         here = "" if self.backend in ("sync", "async") else "env.backend=sync "
         return (
-            f"no time limit is known, and none was seen in {_LONG} random steps: an episode that never ends "
-            f"holds the run up; {here}+env.max_episode_steps=200 gives one"
+            "no time limit is known, and random steps met none: an episode that never ends holds the run up; "
+            f"{here}+env.max_episode_steps=200 gives one"
         )
 
     def goal_functions(self, info_keys: Sequence[str] = ()) -> EnvGoalFunctions:
@@ -212,7 +224,7 @@ def _make_lane(
     spec: gym.envs.registration.EnvSpec,
     imports: Sequence[str],
     arguments: dict[str, Any],
-    wanted: GoalSpaces,
+    wanted: Spaces,
     lane: int,
 ) -> gym.Env[Any, Any]:
     """Make the env of a lane; without the task itself, which processes need not pickle.

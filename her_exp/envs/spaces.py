@@ -9,17 +9,19 @@ from gymnasium import spaces
 
 from her_exp.types import KEYS, EnvFailed, GoalSpaces, UserError
 
+#: The spaces of one lane by name: those of its observation, and the action's.
+Spaces = dict[str, spaces.Space[Any]]
 
-def spaces_of(observation: Any, action: spaces.Space[Any]) -> GoalSpaces:
+
+def spaces_of(observation: Any, action: spaces.Space[Any]) -> Spaces:
     """Return the spaces of one lane, given those of a goal env or of a lane of a vector env."""
-    return GoalSpaces(observation["observation"], observation["desired_goal"], action)
+    return {key: observation[key] for key in KEYS} | {"action": action}
 
 
-def check_alike(who: str, found: GoalSpaces, wanted: GoalSpaces) -> None:
+def check_alike(who: str, found: Spaces, wanted: Spaces) -> None:
     """Raise EnvFailed unless an instance of an env has the spaces that another had."""
-    for name in ("observation", "goal", "action"):
-        here, there = getattr(found, name), getattr(wanted, name)
-        if here != there:
+    for name, there in wanted.items():
+        if (here := found[name]) != there:
             raise EnvFailed(
                 f"env: the {name} space of {who} is {here}, that of another instance {there}; let "
                 "every instance have the same spaces, as wide as any of them needs"
@@ -53,4 +55,4 @@ def goal_spaces(env: gym.Env[Any, Any], id: str, advice: str) -> GoalSpaces:
         )
     if not env.has_wrapper_attr("compute_reward"):
         raise UserError(f"env.id={id}: no goal env: it has no compute_reward; {advice}")
-    return spaces_of(space, env.action_space)
+    return GoalSpaces(space["observation"], space["desired_goal"], env.action_space)

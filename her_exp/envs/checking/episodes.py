@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from her_exp.types import Array, Observation
+from her_exp.values import one_number, one_truth
 
 #: An episode that is longer is cut here.
 STEP_LIMIT = 1000
@@ -24,7 +25,7 @@ class Moment:
     achieved: Array  #: achieved goal after it, (g,)
     desired: Array  #: desired goal when the action was chosen, (g,): what the step is judged by
     shown: Array  #: desired goal after it, (g,)
-    reward: Any
+    reward: float
     terminated: bool
     truncated: bool
     info: dict[str, Any]
@@ -66,9 +67,9 @@ def play(env: gym.Env[Any, Any], seed: int, actions: Sequence[Any] | None = None
             observation["achieved_goal"],
             before["desired_goal"],
             observation["desired_goal"],
-            reward,
-            bool(terminated),
-            bool(truncated),
+            one_number("step gave", "reward", reward),
+            one_truth("step gave", "terminated", terminated),
+            one_truth("step gave", "truncated", truncated),
             copy.deepcopy(info),
         )
         episode.moments.append(moment)

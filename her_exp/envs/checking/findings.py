@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from her_exp.envs.checking.episodes import MissingInfo
 from her_exp.hints import Left, foreign_code, message_of, one_line, shortened
+from her_exp.types import EnvFailed
 
 Level = Literal["ok", "warning", "error"]
 
@@ -39,7 +40,7 @@ class Findings(list[Finding]):
         try:
             with foreign_code():
                 return look() is not False
-        except MissingInfo as error:
+        except (MissingInfo, EnvFailed) as error:
             self.error(what, str(error))
         except Exception as error:
             self.error(what, f"raises {words_of(error)}")

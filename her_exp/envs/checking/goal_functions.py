@@ -12,6 +12,7 @@ from her_exp.envs.checking.episodes import Episode, MissingInfo
 from her_exp.envs.checking.findings import Findings
 from her_exp.envs.checking.goal_call import TOLERANCE, GoalCall, pairs_of
 from her_exp.types import KEYS, Array
+from her_exp.values import one_truth
 
 #: Resets that the share of goals met at once is taken from.
 RESETS = 100
@@ -98,8 +99,8 @@ class GoalChecks:
         if np.allclose(stored[differ], shown[differ], TOLERANCE, TOLERANCE):
             self.found.warning(
                 "reward of step",
-                f"is that of the next goal on {_share(differ)} of the steps: the env has a new goal in mind "
-                "before it shows it. Such steps are counted for the goal that was asked for",
+                f"is that of the next goal, not shown yet, on {_share(differ)} of the steps: they are "
+                "counted for the goal that was asked for",
             )
             return
         rest = (stored - computed)[differ]
@@ -242,9 +243,8 @@ class GoalChecks:
         """Say whether a goal is met, by the best source that the env offers."""
         if call := self.calls.get("compute_success"):
             return bool(call.one(achieved, desired, info))
-        for key in ("is_success", "success"):
-            if key in info:
-                return bool(np.asarray(info[key]).reshape(()))
+        if key := next((key for key in ("is_success", "success") if key in info), None):
+            return one_truth("info has", key, info[key])
         reward = self.calls["compute_reward"]
         best = reward.one(achieved, achieved, info)
         return reward.one(achieved, desired, info) >= best - TOLERANCE
@@ -256,10 +256,10 @@ class GoalChecks:
         seen = f"met on {_share(met)} of the random steps"
         if call := self.calls.get("compute_success"):
             self.batched(call)
-            # Of a goal that moved, info may speak before it is shown.
-            still = np.array([(m.desired == m.shown).all() for m in self.moments])
-            said = np.array([bool(m.info[told]) for m in self.moments]) if told else met
-            if (met != said)[still].any():
+            # Of a goal that moved info may speak too soon.
+            still = [m for m in self.moments if told and (m.desired == m.shown).all()]
+            said = [one_truth("info has", str(told), m.info[str(told)]) for m in still]
+            if said != [bool(call.one(m.achieved, m.desired, m.info)) for m in still]:
                 self.found.error("success", f"compute_success and info[{told!r}] of step disagree")
             else:
                 self.found.ok("success", f"from compute_success; {seen}")
