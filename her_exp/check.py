@@ -12,18 +12,20 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from her_exp.config import compose
 from her_exp.envs.checker import Finding, check_goal_env
-from her_exp.envs.make import GoalTask
-from her_exp.health import close_all
 from her_exp.preflight import flags
 from her_exp.slips import refuse_slips
 from her_exp.types import UserError
 from her_exp.validate import NAMES
+
+if TYPE_CHECKING:  # what stands behind it imports torch, which --help need not
+    from her_exp.envs.make import GoalTask
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ def check(overrides: Sequence[str]) -> list[Finding]:
     if any(finding.level == "error" for finding in found):
         return found
     try:
-        close_all(task.make(1))
+        task.make(1).close()
     except UserError as error:
         return [*found, Finding("error", "instances", str(error))]
     return found + relabelling(task, cfg.buffer.get("info_keys") or ())
@@ -75,7 +77,7 @@ def relabelling(task: GoalTask, info_keys: Sequence[str]) -> list[Finding]:
         functions = task.goal_functions(info_keys)
     except UserError:  # the findings say what is wrong, or what is to be declared
         return []
-    close_all(functions)
+    functions.close()
     said = [line for line in functions.sources if line.startswith("reward: ")]
     return [Finding("ok", "relabelling", line.removeprefix("reward: ")) for line in said]
 

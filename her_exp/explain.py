@@ -159,7 +159,7 @@ def _not_there(key: str, given: str, overrides: Sequence[str], hydra: Composer) 
             return f"{given}: {_part_of(above, group, hydra)}"
         if value in _options(group, hydra):
             return f"{given}: write {above}={option}"
-        return f"{given}: write {above}={name}/<name>; {_there_are(above, option, hydra)}"
+        return f"{given}: write {above}={name}/NAME; {_there_are(above, option, hydra)}"
     known = _known_keys(overrides, hydra)
     if "/" in key and group.replace("/", ".") in known:
         return f"unknown key {key}: did you mean {group.replace('/', '.')}?"

@@ -165,8 +165,11 @@ def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = (
             )
     try:
         validate(cfg)
-    except UserError as error:  # what its machine had, this one may lack
-        raise UserError(f"{error}\nto run it anew with another setting: rerun={folder}") from error
+    except UserError as error:
+        if any(text.lstrip("+").partition("=")[0] in str(error) for text in asked):
+            raise
+        # What its machine had, this one may lack.
+        raise UserError(f"{error}; to run it anew so: {anew}") from error
     with RunFolder(folder, resume=True) as run:
         state = Checkpoints(folder / "checkpoints").latest()
         if state is None:

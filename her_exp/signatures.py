@@ -137,8 +137,9 @@ def describe(annotation: Any) -> str:
         ordered = sorted(args, key=lambda arg: arg is type(None))
         return " or ".join(dict.fromkeys(describe(arg) for arg in ordered))
     if origin is Literal:
-        choices = [str(c).lower() if isinstance(c, bool) else str(c) for c in args]
-        return "one of " + ", ".join(choices) if len(choices) > 1 else choices[0]
+        if args == (False,):
+            return "false"
+        return "one of " + ", ".join(str(choice) for choice in args)
     if annotation in (None, type(None)):
         return "null"
     kind = origin or annotation

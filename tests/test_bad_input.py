@@ -156,7 +156,7 @@ CASES = {
 }
 #: What is refused for its words alone, before the classes are looked at that would take the values.
 BY_WORDS = {
-    "unknown key", "near miss", "env key near miss", "no such agent", "no such env", "no such experiment",
+    "near miss", "env key near miss", "no such agent", "no such env", "no such experiment",
     "no such launcher", "launcher without -m", "sweep's name without -m", "job listed twice",
     "key given twice", "no slurm here", "no workers", "no trials", "no such direction",
     "nothing to search", "no such setting of a launcher", "no id", "grammar", "no value",

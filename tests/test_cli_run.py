@@ -30,6 +30,7 @@ from her_exp.build import make, make_agent
 from her_exp.checkpoint import load_policy
 from her_exp.config import compose
 from her_exp.evaluation import wilson_interval
+from her_exp.system.machine import products
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -61,6 +62,8 @@ def test_config_is_resolved(lab: Lab) -> None:
     asked = compose(lab.tiny)
     assert asked.env.backend == "auto"
     asked.env.backend = "native"
+    assert asked.products == "auto"
+    asked.products = products().float32
     assert written == asked
 
 

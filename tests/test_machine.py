@@ -158,7 +158,7 @@ def test_a_run_of_another_machine(
         name = module if isinstance(module, str) else module.__name__
         monkeypatch.setattr(f"{name}.products", lambda: Products("torch", False))
     assert evaluate_run(folder, episodes=4)["episodes"] == 4
-    with pytest.raises(UserError, match=rf"agent.precision=auto\n.*rerun={folder}$"):
+    with pytest.raises(UserError, match=rf"agent.precision=auto; .*rerun={folder}$"):
         resume(folder, ["trainer.total_steps=600"])
 
 

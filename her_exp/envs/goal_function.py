@@ -36,6 +36,10 @@ def env_function(env: gym.Env[Any, Any], name: str) -> EnvFunction | None:
     return cast(EnvFunction, function)
 
 
+#: Steps of the episodes that are played to know an env; the first may come to its end.
+_STEPS = (50, 7, 7)
+
+
 class Probe:
     """Goals to try the env's functions on: achieved on random steps, paired with near and far goals.
 
@@ -45,13 +49,13 @@ class Probe:
         ended: whether an episode ended by itself.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], seed: int = 0, steps: int = 50, episodes: int = 3):
+    def __init__(self, env: gym.Env[Any, Any], seed: int = 0):
         achieved, desired, info = [], [], []
         self.ended = False
         space: Any = env.observation_space
         self._space = space["desired_goal"]
         env.action_space.seed(seed)
-        for number in range(episodes):
+        for number, steps in enumerate(_STEPS):
             observation, _ = env.reset(seed=seed + number)
             asked = np.array(observation["desired_goal"])
             for _ in range(steps):
