@@ -152,7 +152,7 @@ def test_the_other_way_to_write_it(argv: str, write: str, said: Said, right: Rig
 @pytest.mark.parametrize(
     ("word", "parts"),
     [
-        ("experiment/zoo=x", ["write experiment=zoo/<name>; there are zoo/fetch_pick"]),
+        ("experiment/zoo=x", ["write experiment=zoo/NAME; there are zoo/fetch_pick"]),
         ("experiment=zoo/x", ["experiment=zoo/x: no such experiment; there are zoo/fetch_pick"]),
         ("experiment=zoo", ["experiment=zoo: no such experiment; there are zoo/fetch_pick"]),
         ("experiment=zoo/fetch_reach_tcq", ["did you mean zoo/fetch_reach_tqc?"]),

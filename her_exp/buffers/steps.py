@@ -15,7 +15,7 @@ from her_exp.buffers.storage import StepRing, stored_dtype
 from her_exp.distance import DistanceGoal
 from her_exp.rounding import either_side, may_be_rounded
 from her_exp.types import KEYS, Array, GoalFunctions, GoalSpaces, Observation, Step, UserError
-from her_exp.values import lanes_of, numbers
+from her_exp.values import numbers
 
 log = logging.getLogger(__name__)
 
@@ -191,10 +191,6 @@ class StoredSteps:
                 f"buffer.info_keys: the env's info has no {key!r}; it has "
                 f"{', '.join(k for k in step.info if not k.startswith('_')) or 'nothing'}"
             )
-        lacking = np.asarray(step.valid, bool) & ~lanes_of(step.info, key, self.ring.lanes)
-        if lacking.any():
-            lane = int(np.argmax(lacking))
-            raise UserError(f"buffer.info_keys: lane {lane} gave no number as info[{key!r}]")
         return numbers(f"env: info[{key!r}]", step.info[key], self.ring.lanes)
 
     def _store_info(self, step: Step, valid: Array) -> None:
