@@ -46,12 +46,10 @@ class Probe:
     Attributes:
         achieved, desired: (n, goal_dim) in the env's own dtype; about a third of the pairs are equal.
         info: one dict of the env for each pair.
-        ended: whether an episode ended by itself.
     """
 
     def __init__(self, env: gym.Env[Any, Any], seed: int = 0):
         achieved, desired, info = [], [], []
-        self.ended = False
         space: Any = env.observation_space
         self._space = space["desired_goal"]
         env.action_space.seed(seed)
@@ -65,7 +63,6 @@ class Probe:
                 info.append(about)
                 asked = np.array(observation["desired_goal"])
                 if terminated or truncated:
-                    self.ended = True
                     break
         n = len(achieved)
         # Met goals are rare by chance: hand every achieved goal in as its own goal as well, and the
