@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from her_exp.config import compose
-from her_exp.envs.checker import Finding, check_goal_env
-from her_exp.preflight import flags
-from her_exp.slips import refuse_slips
+from her_exp.config.compose import compose
+from her_exp.config.slips import flags, refuse_slips
+from her_exp.config.validate import NAMES
+from her_exp.envs.doctor.checker import Finding, check_goal_env
 from her_exp.types import UserError
-from her_exp.validate import NAMES
 
 if TYPE_CHECKING:  # what stands behind it imports torch, which --help need not
     from her_exp.envs.make import GoalTask

@@ -28,20 +28,20 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from PIL import Image
 
-from her_exp import evaluation, pictures
-from her_exp.arguments import parse, run
-from her_exp.build import env_seed, make, make_agent, streams
-from her_exp.checkpoint import load, load_policy
-from her_exp.envs.goal_env import EnvGoalFunctions
+from her_exp.config.arguments import parse, run
+from her_exp.config.validate import validate
+from her_exp.envs.goal_functions import EnvGoalFunctions
 from her_exp.envs.make import GoalTask
-from her_exp.envs.pool import not_installed
-from her_exp.files import write_json
-from her_exp.health import close_all
-from her_exp.hints import one_line
+from her_exp.envs.vector.pool import not_installed
+from her_exp.store.checkpoint import load, load_policy
+from her_exp.store.files import write_json
+from her_exp.store.trust import load_run_config, packages
 from her_exp.system.machine import choose_library, products, resolve_device
-from her_exp.trust import load_run_config, packages
+from her_exp.text import one_line
+from her_exp.training import evaluation, pictures
+from her_exp.training.build import env_seed, make, make_agent, streams
+from her_exp.training.checks import close_all
 from her_exp.types import Agent, UserError
-from her_exp.validate import validate
 
 DEFAULTS: dict[str, Any] = {
     "run": None,

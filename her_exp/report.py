@@ -22,7 +22,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from her_exp.arguments import parse, run
+from her_exp.config.arguments import parse, run
 from her_exp.types import UserError
 
 DEFAULTS: dict[str, Any] = {"runs": None, "out": None}
@@ -45,10 +45,10 @@ def make(runs: str, out: Path | None = None) -> tuple[Path, list[str]]:
     Raises:
         UserError: no run is found, or the report cannot be written.
     """
-    from her_exp.reporting.find import find, home, targets
     from her_exp.reporting.runs import read
     from her_exp.reporting.summary import lines
     from her_exp.reporting.write import damage, write
+    from her_exp.store.find import find, home, targets
 
     folders = find(runs)
     target = out or home(targets(runs)[0]) / "report"

@@ -17,19 +17,18 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from her_exp import sweep
-from her_exp.config import CONF_DIR, CONFIG_NAME, plain, texts, without_hydra
-from her_exp.hints import foreign_code, one_line, reason_of, trace_of
-from her_exp.no_run import check_run, without_key
-from her_exp.preflight import Plan, flags, preflight
-from her_exp.resume import (
+from her_exp import CONF_DIR
+from her_exp.config.hydra_api import CONFIG_NAME, plain, texts, without_hydra
+from her_exp.config.slips import flags, refuse_slips
+from her_exp.config.validate import NAMES
+from her_exp.run import (
     WORDS,
     Request,
     has_checkpoint,
@@ -40,58 +39,20 @@ from her_exp.resume import (
     resume,
     start_over,
     status_of,
+    train,
 )
-from her_exp.share import JOBLIB, at_once, has_place, take_place
-from her_exp.signals import Stopped, end_with_parent, passed_on_to_children
-from her_exp.slips import refuse_slips
-from her_exp.sweep_plan import BASIC_LAUNCHER
-from her_exp.trust import packages_of
+from her_exp.store.find import check_run, without_key
+from her_exp.store.trust import packages_of
+from her_exp.sweeps import jobs as sweep
+from her_exp.sweeps.command_line import Plan, preflight
+from her_exp.sweeps.plan import BASIC_LAUNCHER
+from her_exp.system.foreign import reason_of, trace_of
+from her_exp.system.launchers import JOBLIB, at_once, has_place, take_place
+from her_exp.system.signals import Stopped, end_with_parent, passed_on_to_children
+from her_exp.text import one_line
 from her_exp.types import UserError
-from her_exp.validate import NAMES
-
-if TYPE_CHECKING:
-    from her_exp.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
-
-
-def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> float:
-    """Run one experiment and return its final success rate.
-
-    Args:
-        cfg: a composed and validated configuration; `auto` values are written back resolved.
-        folder: the run's folder, made if it does not exist.
-        overrides: what was asked on the command line, for the folder's own record.
-    """
-    from her_exp.run_folder import RunFolder
-
-    with RunFolder(folder) as run:
-        run.write_story(cfg, list(overrides))
-        return run_trainer(cfg, run)
-
-
-def run_trainer(cfg: DictConfig, run: RunFolder, state: dict[str, Any] | None = None) -> float:
-    """Train in a folder that is ours, from the start or from a checkpoint's `state`, which is emptied."""
-    from her_exp.build import make_trainer
-    from her_exp.process import prepare_process
-
-    cfg.products = prepare_process(cfg.threads, cfg.products)
-    try:
-        with foreign_code():
-            trainer = make_trainer(cfg, run.path, state)
-    except Exception as error:
-        if state is None:  # the result of a run that was to go on stays
-            run.write_failure(error)
-        raise
-    if state is None:
-        run.write_config(cfg)  # now with what every `auto` stands for
-    else:
-        state.clear()  # all is copied: let the file go, which will be deleted
-    try:
-        with foreign_code():
-            return trainer.fit()
-    finally:
-        run.note_end()
 
 
 def main() -> None:

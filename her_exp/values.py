@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from her_exp.hints import one_line, shortened
+from her_exp.text import one_line, shortened
 from her_exp.types import Array, EnvFailed
 
 _NUMBERS = "biuf"  # kinds of dtype that hold truth values, integers, floats

@@ -21,9 +21,9 @@ from common import last_line, machine, ratio, spread, table
 from toy_push import REWARDS, ToyPush, her_exp_buffer, random_walks
 
 from her_exp.agents.ddpg import DDPG
-from her_exp.arguments import parse, run
-from her_exp.checkpoint import Checkpoints
-from her_exp.process import prepare_process
+from her_exp.config.arguments import parse, run
+from her_exp.store.checkpoint import Checkpoints
+from her_exp.system.machine import prepare_process
 from her_exp.types import GoalSpaces, UserError
 
 STEPS = 1_000_000

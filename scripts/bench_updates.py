@@ -40,8 +40,8 @@ from her_exp.agents.sac import SAC
 from her_exp.agents.td3 import TD3
 from her_exp.agents.tqc import TQC
 from her_exp.buffers.hindsight import HindsightReplayBuffer
-from her_exp.process import prepare_process
 from her_exp.system import machine
+from her_exp.system.machine import prepare_process
 from her_exp.types import GoalSpaces
 
 LR, GAMMA, TAU = 1e-3, 0.98, 0.05

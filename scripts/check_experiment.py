@@ -22,11 +22,12 @@ from typing import Any
 
 import common
 
-from her_exp import evaluation
-from her_exp.arguments import parse, run
-from her_exp.config import composer, plain, without_hydra
+from her_exp.config.arguments import parse, run
+from her_exp.config.compose import composer
+from her_exp.config.hydra_api import plain, without_hydra
 from her_exp.evaluate import evaluate_run
-from her_exp.trust import packages_of
+from her_exp.store.trust import packages_of
+from her_exp.training import evaluation
 from her_exp.types import UserError
 
 DEFAULTS: dict[str, Any] = {"seeds": "0,1,2", "episodes": 200, "out": "", "config_dir": ""}

@@ -1,6 +1,6 @@
 """The page "Words of each command", written from what the commands say of themselves.
 
-The words come from their tables of defaults and from `her_exp.resume`, what each does from their
+The words come from their tables of defaults and from `her_exp.run`, what each does from their
 --help. A word that --help leaves out, or has another default there, is an error here.
 """
 
@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from her_exp import check, evaluate, report, resume
+from her_exp import check, evaluate, report
+from her_exp import run as resume
 
 ROOT = Path(__file__).resolve().parents[1]
 _WORD = re.compile(r"^ *(\w+)=(\S*) +(.+)$", re.M)

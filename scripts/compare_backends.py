@@ -23,10 +23,10 @@ from typing import Any
 
 import common
 
-from her_exp.arguments import parse, run
+from her_exp.config.arguments import parse, run
 from her_exp.evaluate import evaluate_run
-from her_exp.evaluation import describe, wilson_interval
-from her_exp.trust import packages
+from her_exp.store.trust import packages
+from her_exp.training.evaluation import describe, wilson_interval
 from her_exp.types import UserError
 
 DEFAULTS: dict[str, Any] = {

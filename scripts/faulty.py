@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from her_exp.buffers.batches import first_of_each
 from her_exp.buffers.goals import DrawnSteps, Index, MixedGoals, draw_below
 from her_exp.buffers.hindsight import HindsightReplayBuffer
-from her_exp.buffers.steps import TERMINATED
-from her_exp.buffers.workspace import first_of_each
+from her_exp.buffers.recorder import TERMINATED
 from her_exp.types import Step
 
 

@@ -25,10 +25,11 @@ from omegaconf import OmegaConf
 from plot_curves import curve, plt
 
 import her_exp
-from her_exp import evaluation
-from her_exp.config import Composer, composer, config_hash, without_hydra
+from her_exp.config.compose import Composer, composer
+from her_exp.config.hydra_api import config_hash, without_hydra
 from her_exp.evaluate import evaluate_run
-from her_exp.files import write_json
+from her_exp.store.files import write_json
+from her_exp.training import evaluation
 from her_exp.types import UserError
 
 ROOT = Path(__file__).resolve().parents[1]

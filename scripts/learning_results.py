@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from common import train
 
-from her_exp import evaluation
 from her_exp.evaluate import evaluate_run, held_out_seed
-from her_exp.trust import load_run_config
+from her_exp.store.trust import load_run_config
+from her_exp.training import evaluation
 
 
 @dataclass
@@ -77,7 +77,7 @@ TASKS = {
 
 def nav2d_optimum(folder: Path, episodes: int) -> float:
     """Mean best return of the held-out goals: misses on the straight way, by geometry."""
-    from her_exp.build import make
+    from her_exp.training.build import make
 
     cfg = load_run_config(folder)
     env = make(cfg.env).make(min(cfg.env.num_eval_envs, episodes))

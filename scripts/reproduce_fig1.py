@@ -15,7 +15,7 @@ import grids
 from common import table
 from grids import Grid, Run, Sweep, each_text, plt, steps_text, success_text
 
-from her_exp import evaluation
+from her_exp.training import evaluation
 
 NAME = "her_fig1"
 BITS = [5, 8, 10, 13, 15, 20, 30, 40, 50]

@@ -17,7 +17,7 @@ import numpy as np
 from common import table
 from grids import Grid, Run, Sweep, bootstrap, each_text, plt, steps_text, success_text
 
-from her_exp import evaluation
+from her_exp.training import evaluation
 
 NAME = "her_fig6"
 #: Each task's experiment and how often it is evaluated.

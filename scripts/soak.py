@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from common import last_line, table
 
-from her_exp.arguments import parse, run
+from her_exp.config.arguments import parse, run
 from her_exp.types import UserError
 
 CAPACITY = 1_000_000

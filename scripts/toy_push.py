@@ -11,7 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from her_exp.buffers.hindsight import HindsightReplayBuffer
-from her_exp.envs.goal_env import EnvGoalFunctions
+from her_exp.envs.goal_functions import EnvGoalFunctions
 from her_exp.types import GoalSpaces, Step
 
 Floats = NDArray[np.floating[Any]]

@@ -8,9 +8,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from her_exp.envs.batched import State
-from her_exp.envs.native import SingleGoalEnv, VectorGoalEnv
-from her_exp.envs.point_reach import PointReach
+from her_exp.envs.tasks.point_reach import PointReach
+from her_exp.envs.vector.shells import SingleGoalEnv, VectorGoalEnv
+from her_exp.envs.vector.task import State
 from her_exp.types import Observation
 
 WIDTH = 25  #: values of FetchPush's observation

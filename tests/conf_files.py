@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from her_exp.config import CONF_DIR, compose
+from her_exp import CONF_DIR
+from her_exp.config.compose import compose
 
 GROUPS = ("env", "buffer", "agent", "trainer", "experiment")
 #: What a choice needs beside it to be a whole experiment.

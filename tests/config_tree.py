@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from her_exp import validate as validation
+from her_exp import CONF_DIR
 from her_exp.buffers.goals import STRATEGIES
-from her_exp.config import CONF_DIR, compose, plain
-from her_exp.contradictions import env_and_agent
-from her_exp.ranges import RANGES, Range
-from her_exp.signatures import _choices, arguments, find_class, mismatch
+from her_exp.config import validate as validation
+from her_exp.config.compose import compose
+from her_exp.config.hydra_api import plain
+from her_exp.config.rules import env_and_agent
+from her_exp.config.signatures import _choices, arguments, find_class, mismatch
+from her_exp.limits import RANGES, Range
 
 GROUPS = ("env", "buffer", "agent", "trainer")
 #: Keys whose values may not pass that of another key.

@@ -16,9 +16,9 @@ import pytest
 import torch
 from runs_kit import checkpoints, result_of
 
-from her_exp.checkpoint import load
-from her_exp.rollout import Rollout
-from her_exp.signals import SignalWatch
+from her_exp.store.checkpoint import load
+from her_exp.system.signals import SignalWatch
+from her_exp.training.rollout import Rollout
 
 HERE = Path(__file__).parent
 #: Two lanes of 10 steps; a lane's step 31 lies between the checkpoints at 40 and 80.
@@ -131,5 +131,5 @@ class StopsInEvaluation:
                 stops.watch.received = signal.SIGINT
             return step(rollout, policy)
 
-        monkeypatch.setattr("her_exp.trainer.SignalWatch", Watch)
+        monkeypatch.setattr("her_exp.training.trainer.SignalWatch", Watch)
         monkeypatch.setattr(Rollout, "step", stepping)

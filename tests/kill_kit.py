@@ -9,7 +9,7 @@ import pytest
 from nursery import Nursery
 from runs_kit import checkpoints, differences, numbers, result_of
 
-from her_exp.checkpoint import load
+from her_exp.store.checkpoint import load
 
 RUN = [
     "trainer.total_steps=600", "trainer.learning_starts=60", "trainer.batch_size=16",

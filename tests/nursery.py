@@ -13,7 +13,7 @@ from typing import Any
 #: given a plant: Python code that makes it do something to itself at a certain point.
 NURSERY = """
 import json, os, sys, traceback
-import her_exp.train, her_exp.build, her_exp.resume, her_exp.evaluate, tensorboard
+import her_exp.train, her_exp.training.build, her_exp.run, her_exp.evaluate, tensorboard
 import hydra._internal.core_plugins.basic_launcher, hydra._internal.core_plugins.bash_completion
 for line in sys.stdin:
     job = json.loads(line)

@@ -50,12 +50,12 @@ def half(write, which, n):
 """
 PLANTS = {
     "before the lock's folder tells anything": """
-import her_exp.run_folder as r
+import her_exp.store.folder as r
 around(r.RunFolder, "write_story", before=lambda *a: at(1))""",
     "before run.json is there": """
 around(Path, "replace", before=lambda path, to: path.name == "run.json.tmp" and at(1))""",
     "before the first checkpoint": """
-from her_exp.trainer import Trainer
+from her_exp.training.trainer import Trainer
 around(Trainer, "_collect", before=lambda trainer: at(15))""",
     "in the middle of the first state": """
 torch.save = half(torch.save, lambda file: file.name.endswith("0152.pt.tmp"), 1)""",
@@ -76,7 +76,7 @@ around(Path, "replace", before=lambda path, to: path.name == "best.pt.tmp" and a
     "before the fsync of metrics.csv": """
 around(os, "fsync", before=lambda number: name_of(number) == "metrics.csv" and at(2))""",
     "in the middle of a row of metrics.csv": """
-import her_exp.logger
+import her_exp.training.logger
 class Torn:
     def __init__(self, file):
         self.file, self.rows, self.writer = file, 0, csv.writer(file)
@@ -88,7 +88,7 @@ class Torn:
             self.file.flush()
             die()
         self.writer.writerow(row)
-her_exp.logger.csv = type("csv", (), {"writer": Torn})""",
+her_exp.training.logger.csv = type("csv", (), {"writer": Torn})""",
     "in the middle of a record of the event file": """
 from tensorboard.summary.writer import record_writer
 write = record_writer.RecordWriter.write
@@ -107,13 +107,13 @@ def torn(self, data):
     write(self, data)
 record_writer.RecordWriter.write = torn""",
     "between the last state and the word done": """
-import her_exp.logger
+import her_exp.training.logger
 def result(path, content):
     if content["status"] == "done":
         die()
-around(her_exp.logger, "write_json", before=result)""",
+around(her_exp.training.logger, "write_json", before=result)""",
     "before the rename of the word done": """
-import her_exp.logger, json
+import her_exp.training.logger, json
 around(Path, "replace", before=lambda path, to: path.name == "result.json.tmp"
        and json.loads(path.read_text())["status"] == "done" and die())""",
 }

@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
-from her_exp.config import compose
-from her_exp.evaluation import wilson_interval
+from her_exp.config.compose import compose
+from her_exp.training.evaluation import wilson_interval
 
 Rows = Sequence[tuple[int, str, float]]
 FIGURES = {

@@ -12,9 +12,9 @@ import pytest
 import torch
 from runs_kit import checkpoints, differences, last_state, numbers
 
-from her_exp.config import compose
+from her_exp.config.compose import compose
+from her_exp.run import train
 from her_exp.system.machine import products
-from her_exp.train import train
 
 _SUBSET = ["agent.n_critics=3", "agent.target_critics=2", "agent.policy_every=2"]
 _RARE = ["buffer.rare_weight=9", "buffer.met_weight=0.2", "buffer.strategy=future_actual"]

@@ -8,9 +8,9 @@ import numpy as np
 import strange_envs  # noqa: F401  (registers)
 
 from her_exp.buffers.hindsight import HindsightReplayBuffer
-from her_exp.envs.goal_env import EnvGoalFunctions
+from her_exp.envs.goal_functions import EnvGoalFunctions
 from her_exp.envs.make import GoalTask
-from her_exp.rollout import Episode, Rollout
+from her_exp.training.rollout import Episode, Rollout
 from her_exp.types import Batch
 
 

@@ -22,10 +22,10 @@ from her_exp.agents.qrdqn import QRDQN
 from her_exp.agents.sac import SAC
 from her_exp.agents.td3 import TD3
 from her_exp.agents.tqc import TQC
-from her_exp.config import compose
-from her_exp.envs.checker import check_goal_env
+from her_exp.config.compose import compose
+from her_exp.config.validate import validate
+from her_exp.envs.doctor.checker import check_goal_env
 from her_exp.types import UserError, action_fault
-from her_exp.validate import validate
 
 MOST32, MOST64 = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)
 BOX, NUMBERED = r"take agent=ddpg", r"take agent=dqn"

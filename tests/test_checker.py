@@ -44,9 +44,9 @@ from faulty_walks import (
 )
 
 import her_exp.envs
-from her_exp.envs.checker import Finding, check_goal_env
-from her_exp.envs.checking.episodes import MissingInfo, WatchedInfo
-from her_exp.envs.checking.goal_call import GoalCall
+from her_exp.envs.doctor.checker import Finding, check_goal_env
+from her_exp.envs.doctor.episodes import MissingInfo, WatchedInfo
+from her_exp.envs.doctor.goal_call import GoalCall
 
 FAULTS: list[tuple[type[Walk], str, str, str]] = [
     (MixesRows, "error", "batched reward", "mixes rows: in a batch of"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from her_exp.checkpoint import Checkpoints, load, save
+from her_exp.store.checkpoint import Checkpoints, load, save
 from her_exp.types import UserError
 
 
@@ -33,7 +33,7 @@ def test_the_part_of_a_write_that_was_killed_does_not_fill_the_disk(
         assert list(tmp_path.iterdir()) == []
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("her_exp.checkpoint.save", writing)
+    monkeypatch.setattr("her_exp.store.checkpoint.save", writing)
     with pytest.raises(UserError, match="cannot be written"):
         Checkpoints(tmp_path).save({}, 200)
 

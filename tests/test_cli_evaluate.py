@@ -16,10 +16,10 @@ from PIL import Image
 from runs_kit import result_of
 
 from her_exp import evaluate
-from her_exp.config import compose
+from her_exp.config.compose import compose
 from her_exp.envs.make import GoalTask
-from her_exp.evaluation import wilson_interval
-from her_exp.train import train
+from her_exp.run import train
+from her_exp.training.evaluation import wilson_interval
 from her_exp.types import UserError
 
 

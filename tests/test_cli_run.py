@@ -26,11 +26,11 @@ from runs_kit import result_of
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from her_exp.build import make, make_agent
-from her_exp.checkpoint import load_policy
-from her_exp.config import compose
-from her_exp.evaluation import wilson_interval
+from her_exp.config.compose import compose
+from her_exp.store.checkpoint import load_policy
 from her_exp.system.machine import products
+from her_exp.training.build import make, make_agent
+from her_exp.training.evaluation import wilson_interval
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

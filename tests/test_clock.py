@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from her_exp import clock
-from her_exp.clock import Every, Stopwatch, Until
+from her_exp.training import clock
+from her_exp.training.clock import Every, Stopwatch, Until
 
 
 def test_every_is_true_once_for_each_interval() -> None:
@@ -103,7 +103,7 @@ def test_a_part_that_fails_is_counted(fake: FakeTime) -> None:
 
 def test_one_line_says_where_the_time_went(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("her_exp.clock.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("her_exp.training.clock.time.perf_counter", lambda: now[0])
     watch = Stopwatch()
     watch.start()
     for part, seconds in (("env", 20.0), ("update", 60.0), ("log", 0.1), ("evaluate", 10.0)):

@@ -9,10 +9,9 @@ import pytest
 from conf_files import CHOICES, COMPANY, words
 from omegaconf import OmegaConf
 
-from her_exp.config import (
+from her_exp.config.compose import compose, composer
+from her_exp.config.hydra_api import (
     FOLDER_LENGTH,
-    compose,
-    composer,
     config_hash,
     hydra_values,
     job_folder,
@@ -20,10 +19,11 @@ from her_exp.config import (
     register_resolvers,
     without_hydra,
 )
-from her_exp.hints import keys, nearest, unknown_key
-from her_exp.ranges import RANGES
+from her_exp.config.overrides import keys
+from her_exp.config.validate import validate
+from her_exp.limits import RANGES
+from her_exp.text import nearest, unknown_key
 from her_exp.types import UserError
-from her_exp.validate import validate
 
 # --- the shipped configuration -----------------------------------------------------------------
 

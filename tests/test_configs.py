@@ -14,13 +14,14 @@ import torch
 from conf_files import CHOICES, COMPANY, GROUPS, words
 from omegaconf import OmegaConf
 
+from her_exp import CONF_DIR
 from her_exp.agents import precision
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps
-from her_exp.config import CONF_DIR, compose
+from her_exp.config.compose import compose
+from her_exp.config.validate import validate
 from her_exp.evaluate import evaluate_run
+from her_exp.run import train
 from her_exp.system.machine import Products, products
-from her_exp.train import train
-from her_exp.validate import validate
 
 POINT = ["env=point_reach", "env.max_steps=10", "env.num_envs=4"]
 

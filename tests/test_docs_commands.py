@@ -22,7 +22,7 @@ import pytest
 from docs_pages import OURS, PAGES, ROOT, Command, commands, files, name_of, programs
 from nursery import Nursery
 
-from her_exp.preflight import preflight
+from her_exp.sweeps.command_line import preflight
 
 #: Longer settings of a page become these; those it does not give are added.
 SHORT = {

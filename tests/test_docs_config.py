@@ -10,7 +10,7 @@ import pytest
 from docs_pages import ROOT
 from omegaconf import OmegaConf
 
-from her_exp.config import CONF_DIR
+from her_exp import CONF_DIR
 from her_exp.reporting.explanations import comments_of
 
 sys.path.insert(0, str(ROOT / "scripts"))

@@ -10,7 +10,7 @@ import pytest
 from docs_pages import ROOT
 
 from her_exp import evaluate, report
-from her_exp.resume import WORDS, request
+from her_exp.run import WORDS, request
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import command_words

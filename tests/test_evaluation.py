@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from her_exp import evaluation
 from her_exp.agents.ddpg import DDPG
 from her_exp.envs.make import GoalTask
-from her_exp.evaluation import describe, evaluate, pooled, shares, wilson_interval
+from her_exp.training import evaluation
+from her_exp.training.evaluation import describe, evaluate, pooled, shares, wilson_interval
 
 
 @pytest.mark.parametrize(

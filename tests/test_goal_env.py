@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from goal_walk import GOALS, NEAR, RANGE, Costs, Ends, Walk, WithSuccess
 
-from her_exp.envs.goal_env import EnvGoalFunctions
+from her_exp.envs.goal_functions import EnvGoalFunctions
 from her_exp.types import UserError
 
 

@@ -10,7 +10,7 @@ import torch
 from goal_walk import GOALS, RANGE, Costs, Ends, Walk, WithSuccess
 from gymnasium import spaces
 
-from her_exp.envs.goal_env import EnvGoalFunctions
+from her_exp.envs.goal_functions import EnvGoalFunctions
 from her_exp.envs.make import GoalTask
 from her_exp.types import UserError
 

@@ -9,13 +9,12 @@ from health_kit import RUN, Start, StopsInEvaluation
 from omegaconf import OmegaConf
 from runs_kit import checkpoints
 
-from her_exp.checkpoint import load
-from her_exp.config import compose
-from her_exp.resume import resume
-from her_exp.signals import Stopped
-from her_exp.train import train
+from her_exp.config.compose import compose
+from her_exp.config.validate import validate
+from her_exp.run import resume, train
+from her_exp.store.checkpoint import load
+from her_exp.system.signals import Stopped
 from her_exp.types import UserError
-from her_exp.validate import validate
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,7 @@ def test_checkpoints_between_which_nothing_ends_after_a_resume(
     config = OmegaConf.load(folder / "config.yaml")
     config.env.max_episode_steps = 70  # episodes become longer than the run has seen
     OmegaConf.save(config, folder / "config.yaml")
-    monkeypatch.setattr("her_exp.resume.validate", lambda cfg: None)  # it would see that beforehand
+    monkeypatch.setattr("her_exp.run.validate", lambda cfg: None)  # it would see that beforehand
     going_on = lambda: resume(folder, ["trainer.total_steps=120"], trust=["broken_envs"])  # noqa: E731
     if stopped:
         stops = StopsInEvaluation(monkeypatch)

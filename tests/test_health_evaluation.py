@@ -12,12 +12,11 @@ import pytest
 from health_kit import RUN, Command, StopsInEvaluation
 from runs_kit import checkpoints, differences, last_state, numbers, result_of
 
-from her_exp.checkpoint import load
-from her_exp.config import compose
-from her_exp.resume import resume
-from her_exp.rollout import Rollout
-from her_exp.signals import Stopped
-from her_exp.train import train
+from her_exp.config.compose import compose
+from her_exp.run import resume, train
+from her_exp.store.checkpoint import load
+from her_exp.system.signals import Stopped
+from her_exp.training.rollout import Rollout
 
 GIVEN_UP = {
     # A native env is saved as it is, wherever the evaluation falls. Evaluations take 10 steps each:
@@ -62,7 +61,7 @@ def test_the_time_of_an_evaluation_given_up_is_no_training(
         return step(rollout, policy)
 
     monkeypatch.setattr(Rollout, "step", stepping)
-    monkeypatch.setattr("her_exp.clock.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr("her_exp.training.clock.time", SimpleNamespace(perf_counter=lambda: now[0]))
     cfg = GIVEN_UP["native"][0]
     with pytest.raises(Stopped):
         train(compose(cfg), folder, cfg)

@@ -11,12 +11,11 @@ import pytest
 from health_kit import RUN, Start, assert_kept
 from runs_kit import differences, last_state, numbers, result_of
 
-from her_exp.config import compose
+from her_exp.config.compose import compose
 from her_exp.envs.make import GoalTask
-from her_exp.health import StepCheck
-from her_exp.resume import resume
-from her_exp.rollout import Rollout
-from her_exp.train import train
+from her_exp.run import resume, train
+from her_exp.training.checks import StepCheck
+from her_exp.training.rollout import Rollout
 from her_exp.types import EnvFailed, UserError
 
 

@@ -14,12 +14,12 @@ from health_kit import RUN, Start, assert_kept, finite
 from runs_kit import checkpoints, result_of
 
 from her_exp.agents.sac import SAC
-from her_exp.build import make_trainer
-from her_exp.checkpoint import load
-from her_exp.config import compose
-from her_exp.health import LearningCheck, check_agent
-from her_exp.train import train
-from her_exp.trainer import Trainer
+from her_exp.config.compose import compose
+from her_exp.run import train
+from her_exp.store.checkpoint import load
+from her_exp.training.build import make_trainer
+from her_exp.training.checks import LearningCheck, check_agent
+from her_exp.training.trainer import Trainer
 from her_exp.types import UserError
 
 WILD = ["agent.clip_targets=false", "agent.layer_norm=false", "agent.tau=1"]

@@ -9,11 +9,11 @@ import pytest
 from broken_envs import Line
 from health_kit import RUN, Start
 
-from her_exp.build import make_trainer
-from her_exp.config import compose
+from her_exp.config.compose import compose
+from her_exp.config.validate import validate
 from her_exp.envs.make import GoalTask
-from her_exp.train import train
-from her_exp.validate import validate
+from her_exp.run import train
+from her_exp.training.build import make_trainer
 
 
 class Closed:

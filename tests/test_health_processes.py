@@ -12,14 +12,13 @@ import pytest
 from health_kit import RUN, Start, assert_kept
 from runs_kit import checkpoints, differences, last_state, numbers, result_of
 
-from her_exp.checkpoint import load
-from her_exp.config import compose
+from her_exp.config.compose import compose
+from her_exp.config.validate import validate
 from her_exp.envs.make import GoalTask
-from her_exp.envs.watched import Workers
-from her_exp.resume import resume
-from her_exp.train import train
+from her_exp.envs.vector.guarded import Workers
+from her_exp.run import resume, train
+from her_exp.store.checkpoint import load
 from her_exp.types import EnvFailed, UserError
-from her_exp.validate import validate
 
 
 def test_a_worker_that_is_killed(folder: Path, start: Start) -> None:

@@ -14,7 +14,7 @@ from nursery import Nursery
 from plants import PLANTS, TOOLS
 from runs_kit import checkpoints, result_of
 
-from her_exp.checkpoint import load
+from her_exp.store.checkpoint import load
 
 
 def clear_line(text: str) -> str:
@@ -36,19 +36,19 @@ def test_a_file_that_may_not_grow(
         TOOLS
         + f"""
 import resource
-import her_exp.checkpoint
+import her_exp.store.checkpoint
 def shrink(*args):
     global calls
     calls += 1
     if calls == {1 if again else 2}:
         now = 500_000  # more than any file but a state
         resource.setrlimit(resource.RLIMIT_FSIZE, (now, -1))
-around(her_exp.checkpoint.Checkpoints, "save", before=shrink)
+around(her_exp.store.checkpoint.Checkpoints, "save", before=shrink)
 def padded(self, state, steps):
     state["padding"] = torch.zeros(200_000)
     return original(self, state, steps)
-original = her_exp.checkpoint.Checkpoints.save
-her_exp.checkpoint.Checkpoints.save = padded
+original = her_exp.store.checkpoint.Checkpoints.save
+her_exp.store.checkpoint.Checkpoints.save = padded
 """
     )
     assert nursery.run(argv, cwd, plant) == 1, err(cwd)
@@ -81,14 +81,14 @@ def test_a_disk_full_of_other_things(
     plant = (
         TOOLS
         + f"""
-import her_exp.trainer
+import her_exp.training.trainer
 def fill(*args):
     global calls
     calls += 1
     if calls == 30:
         free = os.statvfs("run").f_bavail * os.statvfs("run").f_bsize
         Path("run/ballast").write_bytes(bytes(max(free - {room} * 1024, 0)))
-around(her_exp.trainer.Trainer, "_collect", before=fill)
+around(her_exp.training.trainer.Trainer, "_collect", before=fill)
 """
     )
     assert nursery.run(AUTO, cwd, plant) == 1, err(cwd)

@@ -19,7 +19,7 @@ from nursery import Nursery
 from plants import PLANTS, TOOLS
 from runs_kit import checkpoints, result_of
 
-from her_exp.checkpoint import load
+from her_exp.store.checkpoint import load
 
 
 def wait_for(ready: Callable[[], bool], pid: int) -> None:
@@ -62,14 +62,14 @@ def test_a_signal_leaves_a_checkpoint_of_that_moment(
 
 
 SLOW_CHECKPOINT = """
-import time, her_exp.trainer
+import time, her_exp.training.trainer
 from pathlib import Path
 def linger(*args):
     Path("lingers").touch()
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         time.sleep(0.01)
-her_exp.trainer.Checkpoints.save = linger
+her_exp.training.trainer.Checkpoints.save = linger
 """
 
 

@@ -19,7 +19,7 @@ from health_kit import HERE, RUN
 from runs_kit import checkpoints, result_of
 
 from her_exp.envs.make import GoalTask
-from her_exp.run_folder import RunFolder, lock
+from her_exp.store.folder import RunFolder, lock
 from her_exp.types import UserError
 
 #: As Python 3.14 would on Linux: workers are not forks of the run there.

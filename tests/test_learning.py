@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from her_exp.config import compose
+from her_exp.config.compose import compose
 from her_exp.evaluate import evaluate_run
+from her_exp.run import train
 from her_exp.system.machine import products
-from her_exp.train import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

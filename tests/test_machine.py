@@ -14,14 +14,13 @@ from her_exp.agents import precision
 from her_exp.agents.ddpg import DDPG
 from her_exp.agents.dqn import DQN
 from her_exp.agents.precision import resolve_precision
-from her_exp.config import compose
+from her_exp.config.compose import compose
+from her_exp.config.validate import validate
 from her_exp.evaluate import evaluate_run
-from her_exp.resume import resume
+from her_exp.run import resume, train
 from her_exp.system import machine
 from her_exp.system.machine import Products, choose_library, library, products
-from her_exp.train import train
 from her_exp.types import GoalSpaces, UserError
-from her_exp.validate import validate
 
 AMD, INTEL = "vendor_id\t: AuthenticAMD\n", "vendor_id\t: GenuineIntel\n"
 CPU = torch.device("cpu")

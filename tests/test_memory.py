@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from her_exp.memory import machine_bytes
+from her_exp.system.machine import machine_bytes
 
 ALL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from her_exp import evaluate, resume, train
-from her_exp.resume import Request
+from her_exp import evaluate, train
+from her_exp import run as resume
+from her_exp.run import Request
 from her_exp.types import UserError
 
 

@@ -9,11 +9,11 @@ import gymnasium as gym
 import pytest
 import strange_envs
 
-from her_exp.build import make_trainer
-from her_exp.config import compose
+from her_exp.config.compose import compose
 from her_exp.envs.make import GoalTask
-from her_exp.health import close_all
-from her_exp.train import train
+from her_exp.run import train
+from her_exp.training.build import make_trainer
+from her_exp.training.checks import close_all
 
 
 class OwnCount(strange_envs.Plane):

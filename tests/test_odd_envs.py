@@ -13,10 +13,10 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from her_exp.buffers.hindsight import HindsightReplayBuffer
-from her_exp.config import compose
-from her_exp.envs.goal_env import EnvGoalFunctions
-from her_exp.rollout import Rollout
-from her_exp.train import train
+from her_exp.config.compose import compose
+from her_exp.envs.goal_functions import EnvGoalFunctions
+from her_exp.run import train
+from her_exp.training.rollout import Rollout
 from her_exp.types import GoalSpaces, Step, UserError
 
 

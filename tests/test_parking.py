@@ -14,13 +14,13 @@ import pytest
 from gymnasium import spaces
 
 from her_exp.buffers.hindsight import HindsightReplayBuffer
-from her_exp.build import make
-from her_exp.config import compose
+from her_exp.config.compose import compose
+from her_exp.config.validate import validate
 from her_exp.envs.make import GoalTask
-from her_exp.rollout import Rollout
-from her_exp.train import train
+from her_exp.run import train
+from her_exp.training.build import make
+from her_exp.training.rollout import Rollout
 from her_exp.types import UserError
-from her_exp.validate import validate
 
 LEVEL, PENALTY = 0.5, -5.0
 

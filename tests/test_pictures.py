@@ -10,9 +10,9 @@ import pytest
 from PIL import ImageDraw
 from pool_kit import needs_envpool, task
 
-from her_exp import pictures
 from her_exp.envs.make import GoalTask
-from her_exp.evaluation import Evaluation, evaluate
+from her_exp.training import pictures
+from her_exp.training.evaluation import Evaluation, evaluate
 
 
 class Anything:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pool_kit import closed_at_end, needs_envpool, task
 
-from her_exp.envs import pool
 from her_exp.envs.make import GoalTask
+from her_exp.envs.vector import pool
 from her_exp.types import KEYS
 
 IDS = [

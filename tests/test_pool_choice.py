@@ -11,13 +11,12 @@ from gymnasium.envs.registration import EnvSpec
 from omegaconf import OmegaConf
 from pool_kit import needs_envpool, task
 
-from her_exp import contradictions
-from her_exp.config import compose
-from her_exp.envs import pool
+from her_exp.config import rules as contradictions
+from her_exp.config.compose import compose
 from her_exp.envs.make import GoalTask, choose_backend
+from her_exp.envs.vector import pool
 from her_exp.evaluate import evaluate_run
-from her_exp.resume import resume
-from her_exp.train import train
+from her_exp.run import resume, train
 from her_exp.types import UserError
 
 

@@ -12,10 +12,10 @@ from hydra.types import RunMode
 from imports_kit import TELL_IMPORTS, heavy_imports
 from torch import nn
 
-from her_exp.buffers.storage import StepRing
-from her_exp.config import composer
-from her_exp.preflight import preflight
-from her_exp.sweep_plan import jobs
+from her_exp.buffers.ring import StepRing
+from her_exp.config.compose import composer
+from her_exp.sweeps.command_line import preflight
+from her_exp.sweeps.plan import jobs
 from her_exp.types import UserError
 
 

@@ -10,7 +10,7 @@ import pytest
 COUNT = """
 import resource, torch
 from her_exp.agents.networks import MLP
-from her_exp.process import keep_freed_memory
+from her_exp.system.machine import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -15,8 +15,8 @@ from oracle import STRATEGIES, Oracle, State
 from oracle_rig import Rig
 from test_met_weight import Pair, assert_drawn_by, chances
 
-from her_exp.buffers.rare import BINS, RareGoals, _rows_at
-from her_exp.buffers.storage import StepRing
+from her_exp.buffers.rarity import BINS, RareGoals, _rows_at
+from her_exp.buffers.ring import StepRing
 from her_exp.types import UserError
 
 MOST = 8.0
@@ -116,7 +116,7 @@ def test_a_count_of_some_rows_is_like_one_of_all(
     counted: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Episodes of ten rows, whose goals tell how far they are: equal strides would meet few of them."""
-    monkeypatch.setattr("her_exp.buffers.rare._COUNTED", counted)
+    monkeypatch.setattr("her_exp.buffers.rarity._COUNTED", counted)
     asked = np.random.default_rng(0).integers(10, size=400)
     ring = ring_of([(n % 10, asked[n // 10]) for n in range(4000)])
     rare = RareGoals(ring, 20)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from her_exp.record import Record
+from her_exp.training.progress import Record
 from her_exp.types import UserError
 
 

@@ -21,9 +21,9 @@ for name in ("plotly", "matplotlib", "pandas", "scipy"):
 import scipy.stats  # noqa: E402
 from report_reference import groups_of, interpolated, line_of, numbers, wide  # noqa: E402
 
-from her_exp.evaluation import wilson_interval  # noqa: E402
 from her_exp.report import report  # noqa: E402
-from her_exp.reporting.find import find, home, targets  # noqa: E402
+from her_exp.store.find import find, home, targets  # noqa: E402
+from her_exp.training.evaluation import wilson_interval  # noqa: E402
 from her_exp.types import UserError  # noqa: E402
 
 

@@ -13,10 +13,10 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 for name in ("plotly", "matplotlib"):
     pytest.importorskip(name)
 
-from her_exp.logger import CHARTS, RunLogger  # noqa: E402
 from her_exp.report import report  # noqa: E402
 from her_exp.reporting.events import last_picture  # noqa: E402
 from her_exp.reporting.runs import read  # noqa: E402
+from her_exp.training.logger import CHARTS, RunLogger  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("no_png")
 

@@ -12,7 +12,8 @@ from report_kit import Rows, make_run, sweep, table
 for name in ("plotly", "matplotlib"):
     pytest.importorskip(name)
 
-from her_exp.config import CONF_DIR, compose  # noqa: E402
+from her_exp import CONF_DIR  # noqa: E402
+from her_exp.config.compose import compose  # noqa: E402
 from her_exp.report import report  # noqa: E402
 from her_exp.reporting import runs as reading  # noqa: E402
 from her_exp.reporting.explanations import comments_of, explain  # noqa: E402

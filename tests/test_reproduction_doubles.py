@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from her_exp.buffers.hindsight import HindsightReplayBuffer
-from her_exp.build import make
-from her_exp.config import compose
-from her_exp.rollout import Rollout
+from her_exp.config.compose import compose
+from her_exp.training.build import make
+from her_exp.training.rollout import Rollout
 from her_exp.types import Batch
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"

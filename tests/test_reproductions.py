@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from her_exp.config import composer
+from her_exp.config.compose import composer
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 TINY = [

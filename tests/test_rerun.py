@@ -9,11 +9,10 @@ import pytest
 from resume_kit import NeverStopped, assert_same_run, contents, words
 from runs_kit import numbers
 
-from her_exp import resume as resuming
-from her_exp.config import compose
-from her_exp.resume import request, rerun
-from her_exp.run_folder import RunFolder
-from her_exp.train import train
+from her_exp import run as resuming
+from her_exp.config.compose import compose
+from her_exp.run import request, rerun, train
+from her_exp.store.folder import RunFolder
 from her_exp.types import UserError
 
 

@@ -14,12 +14,11 @@ from omegaconf import OmegaConf
 from resume_kit import CASES, ENVS, NATIVE, NeverStopped, assert_same_run, killed_at, words
 from runs_kit import checkpoints, differences, last_state, numbers
 
-from her_exp import trainer as trainer_module
-from her_exp.config import compose
-from her_exp.resume import resume
-from her_exp.signals import SignalWatch, Stopped
-from her_exp.train import train
-from her_exp.trainer import Trainer
+from her_exp.config.compose import compose
+from her_exp.run import resume, train
+from her_exp.system.signals import SignalWatch, Stopped
+from her_exp.training import trainer as trainer_module
+from her_exp.training.trainer import Trainer
 
 # --- stop + resume = never stopped --------------------------------------------------------------
 

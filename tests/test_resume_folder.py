@@ -17,11 +17,11 @@ from resume_kit import NeverStopped, contents, killed_at
 from runs_kit import checkpoints, numbers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from her_exp.config import compose
-from her_exp.resume import SAFE, overrides_of, request, rerun, resume
-from her_exp.run_folder import RunFolder
+from her_exp.config.compose import compose
+from her_exp.run import SAFE, overrides_of, request, rerun, resume
+from her_exp.store.folder import RunFolder
 from her_exp.train import _continue
-from her_exp.trainer import Trainer
+from her_exp.training.trainer import Trainer
 from her_exp.types import UserError
 
 
@@ -104,7 +104,7 @@ def test_a_change_is_taken_back(never_stopped: NeverStopped, tmp_path: Path) -> 
         asked = request(list(words))
         assert asked is not None
         with (
-            patch("her_exp.train.run_trainer", side_effect=KeyboardInterrupt) as run,
+            patch("her_exp.run.run_trainer", side_effect=KeyboardInterrupt) as run,
             pytest.raises(KeyboardInterrupt),
         ):
             _continue(asked)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from agents_kit import ddpg, dqn
 
-from her_exp.config import compose
+from her_exp.config.compose import compose
+from her_exp.config.validate import validate
 from her_exp.envs.make import GoalTask
 from her_exp.train import main
 from her_exp.types import UserError
-from her_exp.validate import validate
 
 #: As it is written, and what that is.
 WRONG: dict[str, Any] = {

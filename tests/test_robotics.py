@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from her_exp import pictures
-from her_exp.build import make
 from her_exp.check import check
-from her_exp.config import compose
+from her_exp.config.compose import compose
+from her_exp.config.validate import validate
 from her_exp.envs.make import GoalTask
 from her_exp.evaluate import command
-from her_exp.evaluation import evaluate
-from her_exp.train import train
+from her_exp.run import train
+from her_exp.training import pictures
+from her_exp.training.build import make
+from her_exp.training.evaluation import evaluate
 from her_exp.types import UserError
-from her_exp.validate import validate
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("gymnasium_robotics") is None,

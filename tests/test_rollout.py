@@ -10,7 +10,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from her_exp.envs.make import GoalTask
-from her_exp.rollout import Episode, Rollout
+from her_exp.training.rollout import Episode, Rollout
 from her_exp.types import Step, UserError
 
 

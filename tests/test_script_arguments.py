@@ -41,7 +41,7 @@ def test_what_is_wrong_is_one_line(script: str, word: str, line: str, tmp_path: 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     code = """
-from her_exp.arguments import run
+from her_exp.config.arguments import run
 
 def command(words):
     for _ in range(100_000):

@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from her_exp.search_space import Choice, Interval, corners, dimensions
+from her_exp.sweeps.space import Choice, Interval, corners, dimensions
 
 
 def parsed(*overrides: str) -> Any:

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from her_exp import memory, share, sweep_plan
-from her_exp.config import CONF_DIR
-from her_exp.preflight import preflight
+from her_exp import CONF_DIR
+from her_exp.config import memory
+from her_exp.sweeps import plan as sweep_plan
+from her_exp.sweeps.command_line import preflight
+from her_exp.system import launchers as share
 from her_exp.types import UserError
 from hydra_plugins.her_exp.ray_launcher import RayLauncher
 
@@ -110,7 +112,7 @@ def test_a_missing_package_is_one_line(
 PLACE = """
 import os, sys
 from pathlib import Path
-from her_exp.share import take_place
+from her_exp.system.launchers import take_place
 take_place(Path(sys.argv[1]), 3)
 print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
 sys.stdin.read()

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from her_exp.signatures import arguments, describe, find_class, mismatch
+from her_exp.config.signatures import arguments, describe, find_class, mismatch
 from her_exp.types import UserError
 
 

@@ -12,7 +12,7 @@ import pytest
 #: Registers an id on import; and an env that asks for that id, and does not import it itself.
 INNER = """
 import gymnasium
-from her_exp.envs.point_reach import PointReachEnv
+from her_exp.envs.tasks.point_reach import PointReachEnv
 gymnasium.register("apart/Inner-v0", PointReachEnv)
 """
 OUTER = """

@@ -11,11 +11,11 @@ from conftest import RunCli
 from runs_kit import result_of
 
 from her_exp.check import check
-from her_exp.config import compose
+from her_exp.config.compose import compose
+from her_exp.config.validate import validate
 from her_exp.envs.make import GoalTask
-from her_exp.train import train
+from her_exp.run import train
 from her_exp.types import UserError
-from her_exp.validate import validate
 
 BASE = ["env=gym", "env.id=strange/Leaves-v0", "env.reward_range=[-1,0]"]
 SAID = {

@@ -13,10 +13,10 @@ from strange_kit import play
 
 from her_exp.agents.ddpg import DDPG
 from her_exp.buffers.goals import DrawnSteps, MixedGoals
-from her_exp.config import compose
+from her_exp.config.compose import compose
 from her_exp.envs.make import GoalTask
-from her_exp.evaluation import evaluate
-from her_exp.train import train
+from her_exp.run import train
+from her_exp.training.evaluation import evaluate
 from her_exp.types import UserError
 
 

@@ -14,10 +14,10 @@ from runs_kit import result_of
 from strange_envs import KEYS, goal_space
 from strange_kit import play
 
-from her_exp.config import compose
+from her_exp.config.compose import compose
 from her_exp.envs.make import GoalTask
-from her_exp.rollout import Rollout
-from her_exp.train import train
+from her_exp.run import train
+from her_exp.training.rollout import Rollout
 from her_exp.types import EnvFailed, UserError
 from her_exp.values import add_info, numbers, readable, truths
 

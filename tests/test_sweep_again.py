@@ -20,7 +20,7 @@ SWEEP = ["-m", *TINY, "seed=0,1,2", "sweep=grid"]
 SPOIL = (
     TOOLS
     + """
-from her_exp.trainer import Trainer
+from her_exp.training.trainer import Trainer
 def spoil(trainer):
     seed = trainer.hparams["seed"]
     if seed == 1 and trainer.record.env_steps >= WHEN:
@@ -130,7 +130,7 @@ def test_a_job_with_a_users_own_package_goes_on(nursery: Nursery, cwd: Path) -> 
     package = cwd.parent / "cwd" / "ourpack.py"
     package.write_text(
         "import gymnasium\n"
-        "from her_exp.envs.point_reach import PointReachEnv, PointReachVectorEnv\n"
+        "from her_exp.envs.tasks.point_reach import PointReachEnv, PointReachVectorEnv\n"
         "gymnasium.register('ourpack/Reach-v0', PointReachEnv,\n"
         "                   vector_entry_point=PointReachVectorEnv)\n"
     )

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from her_exp import sweep
-from her_exp.run_folder import lock
-from her_exp.signals import SignalWatch, Stopped
+from her_exp.store.folder import lock
+from her_exp.sweeps import jobs as sweep
+from her_exp.system.signals import SignalWatch, Stopped
 
 
 def test_the_last_word_of_a_job_counts() -> None:

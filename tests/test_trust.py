@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from trust_kit import EVIL, WAYS, Payload, Way, by_resume, plant, refuse
 
-from her_exp.trust import check_trust, load_run_config
+from her_exp.store.trust import check_trust, load_run_config
 from her_exp.types import UserError
 
 
@@ -73,8 +73,8 @@ ROUTES: dict[str, tuple[dict[str, Any], str]] = {
     "a part of its own": (
         {"extra": {"_target_": "os.system", "command": "touch @"}}, "extra._target_=os.system"),
     "our path that leads elsewhere": (
-        {"agent": {"_target_": "her_exp.run_folder.subprocess.Popen", "args": ["touch", "@"]}},
-        "her_exp.run_folder.subprocess.Popen"),
+        {"agent": {"_target_": "her_exp.store.folder.subprocess.Popen", "args": ["touch", "@"]}},
+        "her_exp.store.folder.subprocess.Popen"),
     "our path to a function": (
         {"agent": {"_target_": "her_exp.envs.make.import_modules", "names": ["evilmod"]}},
         "must be a class"),
@@ -98,12 +98,12 @@ ROUTES: dict[str, tuple[dict[str, Any], str]] = {
     "an env in a list, that imports": (
         {"env": [_TASK | {"imports": ["evilmod"]}]}, "env"),
     "another of ours, that makes folders": (
-        {"buffer.strategy": {"_target_": "her_exp.run_folder.RunFolder", "path": "@"}},
+        {"buffer.strategy": {"_target_": "her_exp.store.folder.RunFolder", "path": "@"}},
         "buffer.strategy"),
     "another of ours as the agent, that makes folders": (
-        {"agent": {"_target_": "her_exp.run_folder.RunFolder", "path": "@"}}, "agent"),
+        {"agent": {"_target_": "her_exp.store.folder.RunFolder", "path": "@"}}, "agent"),
     "another of ours inside the env, that makes folders": (
-        {"env.dt": {"_target_": "her_exp.run_folder.RunFolder", "path": "@"}}, "env.dt"),
+        {"env.dt": {"_target_": "her_exp.store.folder.RunFolder", "path": "@"}}, "env.dt"),
 }  # fmt: skip
 
 

@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from trust_kit import WAYS, Payload, Way, by_evaluate, by_resume, plant, refuse
 
 from her_exp import evaluate
-from her_exp.resume import request, rerun
-from her_exp.train import _continue, train
+from her_exp.run import request, rerun, train
+from her_exp.train import _continue
 from her_exp.types import UserError
 
 PICKLES: dict[str, Callable[[Any, Path], None]] = {

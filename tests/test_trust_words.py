@@ -9,9 +9,9 @@ import pytest
 from runs_kit import checkpoints, result_of
 from trust_kit import TINY, plant
 
-from her_exp.config import compose
-from her_exp.resume import request
-from her_exp.train import _continue, train
+from her_exp.config.compose import compose
+from her_exp.run import request, train
+from her_exp.train import _continue
 from her_exp.types import UserError
 
 pytestmark = pytest.mark.usefixtures("own_logging")

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from her_exp import contradictions
-from her_exp.config import compose, composer
+from her_exp.config import rules as contradictions
+from her_exp.config.blame import blame_experiment
+from her_exp.config.compose import compose, composer
+from her_exp.config.validate import validate
 from her_exp.envs.make import GoalTask
-from her_exp.hints import blame_experiment
-from her_exp.ranges import RANGES, check_ranges, complaint
+from her_exp.limits import RANGES, check_ranges, complaint
 from her_exp.types import UserError
-from her_exp.validate import validate
 
 
 def refusal(*overrides: str) -> str:
@@ -54,7 +54,7 @@ def refusal(*overrides: str) -> str:
         ),
         ("agent._target_=her_exp.agents.ddpg.DDGP", "did you mean DDPG?"),
         ("agent._target_=collections.OrderedDict", "is no agent: it lacks act"),
-        ("buffer.strategy={_target_: her_exp.trainer.Trainr}", "buffer.strategy._target_"),
+        ("buffer.strategy={_target_: her_exp.training.trainer.Trainr}", "buffer.strategy._target_"),
         ("env=gym env.id=CartPole-v1", "no goal env"),
         ("agent=dqn", "take agent=ddpg"),
         ("agent.precision=float16", "must be one of float32, bfloat16, auto"),

@@ -8,12 +8,12 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from her_exp.config import compose
-from her_exp.envs import versions
+from her_exp.config.compose import compose
+from her_exp.config.validate import validate
+from her_exp.envs import packages as versions
 from her_exp.envs.make import GoalTask
-from her_exp.envs.versions import import_envs, known_fault
+from her_exp.envs.packages import import_envs, known_fault
 from her_exp.types import UserError
-from her_exp.validate import validate
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_whatever_an_import_raises_is_one_line(monkeypatch: pytest.MonkeyPatch) 
     [
         "from her_exp.train import main; sys.argv = ['her-train', '--help']\n"
         "try: main()\nexcept SystemExit: pass",
-        "from her_exp.config import compose; from her_exp.validate import validate\n"
+        "from her_exp.config.compose import compose; from her_exp.config.validate import validate\n"
         "validate(compose(['env=nav2d']))",
         "from her_exp.check import check; check([])",
     ],

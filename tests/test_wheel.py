@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from her_exp.config import CONF_DIR
+from her_exp import CONF_DIR
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(
@@ -105,7 +105,7 @@ def test_metadata_and_console_scripts(wheel: Path) -> None:
 
 
 def test_the_installed_package_is_the_one_in_use(installed: Path, empty: Path) -> None:
-    code = "import her_exp, her_exp.config as c; print(her_exp.__file__); print(c.CONF_DIR)"
+    code = "import her_exp; print(her_exp.__file__); print(her_exp.CONF_DIR)"
     where = run([sys.executable, "-c", code], installed, empty).stdout.splitlines()
     assert where == [str(installed / "her_exp" / "__init__.py"), str(installed / "her_exp/conf")]
 

@@ -14,9 +14,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from her_exp import evaluate
-from her_exp.config import compose
-from her_exp.resume import rerun, resume
-from her_exp.train import train
+from her_exp.config.compose import compose
+from her_exp.run import rerun, resume, train
 from her_exp.types import UserError
 
 TINY = [
@@ -31,7 +30,7 @@ TINY = [
 EVIL = """
 import gymnasium, os, pathlib
 pathlib.Path(os.environ["CANARY"]).touch()
-from her_exp.envs.point_reach import PointReachEnv, PointReachVectorEnv
+from her_exp.envs.tasks.point_reach import PointReachEnv, PointReachVectorEnv
 gymnasium.register("X-v0", PointReachEnv, vector_entry_point=PointReachVectorEnv)
 
 class Thing:
@@ -43,7 +42,7 @@ OURS = """
 import gymnasium
 import numpy as np
 from her_exp.agents.ddpg import DDPG
-from her_exp.envs.point_reach import PointReachEnv, PointReachVectorEnv
+from her_exp.envs.tasks.point_reach import PointReachEnv, PointReachVectorEnv
 gymnasium.register("mine/Reach-v0", PointReachEnv, vector_entry_point=PointReachVectorEnv)
 
 class MyDDPG(DDPG):

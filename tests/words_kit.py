@@ -16,8 +16,8 @@ Right = Callable[[str], bool]
 #: In a command's own process: see that its words mean something, and end there.
 CHECKED = """
 import os, sys
-from her_exp.preflight import preflight
-from her_exp.resume import request
+from her_exp.sweeps.command_line import preflight
+from her_exp.run import request
 request(sys.argv[1:]) or preflight(sys.argv[1:])
 os._exit(0)
 """

@@ -9,7 +9,7 @@ from typing import Any
 from config_tree import BELOW, GROUPS, Base, Leaf, options, takes_floats, tree
 from wrong_words import some_leaf, typo, wrong
 
-from her_exp.signatures import mismatch
+from her_exp.config.signatures import mismatch
 
 #: What people write into the wrong place: text, and what it is read as.
 STRANGE: dict[str, Any] = {

@@ -7,7 +7,7 @@ from random import Random
 from config_tree import GROUPS, Base
 from wrong_words import DONE, some_leaf, wrong
 
-from her_exp.signatures import mismatch
+from her_exp.config.signatures import mismatch
 
 
 @wrong
@@ -134,7 +134,7 @@ def interpolation(random: Random, base: Base, words: list[str]) -> list[str]:
 
 @wrong
 def target(random: Random, base: Base, words: list[str]) -> list[str]:
-    paths = ["os.system", "builtins.print", "her_exp.trainer.Trainer", "her_exp.agents.ddpg.DDPGG",
+    paths = ["os.system", "builtins.print", "her_exp.training.trainer.Trainer", "her_exp.agents.ddpg.DDPGG",
              "''", "3", "null", "a..b", "日本.x", "her_exp", "[a]", "numpy.ndarray"]  # fmt: skip
     key = random.choice([f"{group}._target_" for group in GROUPS])
     more = ["buffer.strategy={_target_: os.system}", "buffer.strategy={_target_: nope}",

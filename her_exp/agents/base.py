@@ -12,7 +12,7 @@ from torch import Tensor
 
 from her_exp.agents.networks import MLP, Learner
 from her_exp.agents.normalizer import InputNormalizer
-from her_exp.ranges import return_complaint
+from her_exp.limits import return_complaint
 from her_exp.types import Array, GoalSpaces
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from her_exp.agents.continuous import BoxAgent
 from her_exp.agents.networks import MLP, Learner
 from her_exp.agents.precision import Precision
-from her_exp.ranges import check_ranges
+from her_exp.limits import check_ranges
 from her_exp.types import Array, Batch, GoalSpaces, Metrics
 
 

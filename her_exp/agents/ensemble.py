@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from her_exp.agents.networks import MLP, Tape
-from her_exp.ranges import check_ranges
+from her_exp.limits import check_ranges
 
 
 def check_critics(owner: str, n_critics: int, target_critics: int | None) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from her_exp.agents.dqn import DQN
 from her_exp.agents.quantiles import quantile_huber
-from her_exp.ranges import check_ranges
+from her_exp.limits import check_ranges
 
 
 class QRDQN(DQN):

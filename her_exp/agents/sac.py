@@ -15,7 +15,7 @@ from her_exp.agents.ensemble import Ensemble, UpdateNoise, check_critics
 from her_exp.agents.gaussian import Squashed, squash, squash_slope
 from her_exp.agents.networks import Learner
 from her_exp.agents.precision import Precision
-from her_exp.ranges import check_ranges
+from her_exp.limits import check_ranges
 from her_exp.types import Array, Batch, GoalSpaces, Metrics
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from her_exp.agents.ddpg import DDPG
 from her_exp.agents.ensemble import Ensemble, UpdateNoise, check_critics
 from her_exp.agents.networks import MLP
-from her_exp.ranges import check_ranges
+from her_exp.limits import check_ranges
 from her_exp.types import Batch
 
 

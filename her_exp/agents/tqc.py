@@ -9,7 +9,7 @@ from torch import Tensor
 
 from her_exp.agents.quantiles import quantile_huber
 from her_exp.agents.sac import SAC
-from her_exp.ranges import check_ranges
+from her_exp.limits import check_ranges
 
 
 class TQC(SAC):

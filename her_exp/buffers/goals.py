@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from her_exp.buffers.storage import StepRing
+from her_exp.buffers.ring import StepRing
 from her_exp.types import UserError
 
 Index = NDArray[np.int64]

@@ -15,12 +15,12 @@ from gymnasium import spaces as gym_spaces
 from numpy.typing import NDArray
 
 from her_exp.buffers import goals
+from her_exp.buffers.batches import Workspace, first_of_each
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, LastDraw, MixedGoals, as_mixed
-from her_exp.buffers.rare import RareGoals
-from her_exp.buffers.steps import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps, stored_fields
-from her_exp.buffers.storage import StepRing
-from her_exp.buffers.workspace import Workspace, first_of_each
-from her_exp.ranges import check_ranges
+from her_exp.buffers.rarity import RareGoals
+from her_exp.buffers.recorder import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps, stored_fields
+from her_exp.buffers.ring import StepRing
+from her_exp.limits import check_ranges
 from her_exp.types import Batch, GoalFunctions, GoalSpaces, Observation, Step, UserError
 
 

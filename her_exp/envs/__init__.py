@@ -10,9 +10,9 @@ from __future__ import annotations
 import gymnasium as gym
 
 _ENVS = {
-    "her_exp/PointReach-v0": "her_exp.envs.point_reach:PointReach",
-    "her_exp/Nav2D-v0": "her_exp.envs.nav2d:Nav2D",
-    "her_exp/BitFlip-v0": "her_exp.envs.bit_flip:BitFlip",
+    "her_exp/PointReach-v0": "her_exp.envs.tasks.point_reach:PointReach",
+    "her_exp/Nav2D-v0": "her_exp.envs.tasks.nav2d:Nav2D",
+    "her_exp/BitFlip-v0": "her_exp.envs.tasks.bit_flip:BitFlip",
 }
 
 for _id, _class in _ENVS.items():

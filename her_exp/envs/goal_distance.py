@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from her_exp.distance import DistanceGoal
-from her_exp.envs.goal_function import Probe
-from her_exp.hints import reason_of
+from her_exp.envs.env_function import Probe
+from her_exp.system.foreign import reason_of
 from her_exp.types import Array, GoalFunctions
 
 #: Goals that are tried as they are, around each of which lie others.

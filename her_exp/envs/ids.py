@@ -15,9 +15,10 @@ from gymnasium.envs.registration import EnvSpec
 from omegaconf import OmegaConf
 
 import her_exp.envs  # noqa: F401  (registers our own ids)
-from her_exp.config import CONF_DIR
-from her_exp.envs.versions import INSTALL, import_envs
-from her_exp.hints import foreign_code, written
+from her_exp import CONF_DIR
+from her_exp.envs.packages import INSTALL, import_envs
+from her_exp.system.foreign import foreign_code
+from her_exp.text import written
 from her_exp.types import UserError
 
 #: How the ids of goal envs begin, and the package that registers them when it is imported.

@@ -14,13 +14,14 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from her_exp.envs.goal_env import EnvGoalFunctions
+from her_exp.envs.goal_functions import EnvGoalFunctions
 from her_exp.envs.ids import check_command, find_spec, import_modules, newest
-from her_exp.envs.pool import PoolVectorEnv, objection
 from her_exp.envs.spaces import Spaces, check_alike, goal_spaces, spaces_of
-from her_exp.envs.watched import Lanes, WatchedEnv, Workers
-from her_exp.hints import Left, foreign_code, one_line
-from her_exp.ranges import check_ranges
+from her_exp.envs.vector.guarded import Lanes, WatchedEnv, Workers
+from her_exp.envs.vector.pool import PoolVectorEnv, objection
+from her_exp.limits import check_ranges
+from her_exp.system.foreign import Left, foreign_code
+from her_exp.text import one_line
 from her_exp.types import GoalSpaces, UserError
 
 Backend = Literal["auto", "native", "sync", "async", "envpool"]

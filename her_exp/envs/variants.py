@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from her_exp.envs.make import GoalTask
-from her_exp.hints import did_you_mean
+from her_exp.text import did_you_mean
 from her_exp.types import UserError
 
 #: For each place of an id, the part of the id that each word stands for.

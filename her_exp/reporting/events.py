@@ -14,7 +14,7 @@ from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_p
 from tensorboard.plugins.custom_scalar import layout_pb2, metadata
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from her_exp.config import path_safe
+from her_exp.config.hydra_api import path_safe
 from her_exp.reporting.figures import curve
 from her_exp.reporting.groups import Group
 from her_exp.reporting.runs import Run

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from her_exp.config import CONF_DIR
+from her_exp import CONF_DIR
 from her_exp.reporting.runs import flatten
 
 _GROUPS = ("env", "buffer", "agent", "trainer")

@@ -19,9 +19,9 @@ import yaml
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from her_exp.config import plain
-from her_exp.hints import one_line
-from her_exp.resume import apply, changes_of
+from her_exp.config.hydra_api import plain
+from her_exp.run import apply, changes_of
+from her_exp.text import one_line
 from her_exp.types import UserError
 
 Floats = NDArray[np.float64]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from her_exp.hints import printable
 from her_exp.reporting.sections import TOO_SURE, Content, count, seeds_of, share, spread, sure
+from her_exp.text import printable
 
 _WIDEST = 60  # characters of a group's label
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from her_exp.evaluation import wilson_interval
 from her_exp.reporting import statistics
 from her_exp.reporting.explanations import explain
 from her_exp.reporting.figures import Figure, Pair
 from her_exp.reporting.groups import Group, differing, show
 from her_exp.reporting.runs import Run, number
+from her_exp.training.evaluation import wilson_interval
 
 Row = dict[str, Any]
 

@@ -22,10 +22,10 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from her_exp.run_folder import lock
-from her_exp.search_space import Choice, Dimension, dimensions
-from her_exp.share import at_once
-from her_exp.signals import Stopped
+from her_exp.store.folder import lock
+from her_exp.sweeps.space import Choice, Dimension, dimensions
+from her_exp.system.launchers import at_once
+from her_exp.system.signals import Stopped
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -1,0 +1,104 @@
+"""Room where drawn steps are read, relabelled and cut into batches; kept from call to call."""
+
+from __future__ import annotations
+
+import torch
+
+from her_exp.buffers.goals import Index
+from her_exp.buffers.recorder import REWARD, TERMINATED
+from her_exp.buffers.ring import StepRing
+from her_exp.types import Batch
+
+
+class Workspace:
+    """Steps read from a ring, in the order in which they were drawn.
+
+    It grows to the largest draw and is kept: fresh pages cost more than copies.
+
+    Args:
+        ring: where steps are read from.
+        discrete: actions are handed over as int64 (b,), else as float32 (b, action_dim).
+        device: where batches are handed over.
+
+    Attributes:
+        fields: observation, goal, action, next_observation, (n, width), and signals (n, 4); float32,
+            discrete actions int64. Only the rows of the last `read` mean anything.
+    """
+
+    def __init__(self, ring: StepRing, discrete: bool, device: torch.device):
+        self._ring, self._discrete, self._device = ring, discrete, device
+        self._windows = ring.make_windows(0)
+        self._cast: list[tuple[torch.Tensor, torch.Tensor]] = []  # (read, field) of other dtypes
+        self._batches: dict[tuple[int, int], list[Batch]] = {}
+        self.fields: dict[str, torch.Tensor] = {}
+
+    def read(self, rows: Index) -> None:
+        """Read the transitions at flat `rows` (n,), each with the state after it."""
+        n = len(rows)
+        if not self.fields or n > len(self.fields["signals"]):
+            self._grow(n)
+        self._ring.read_windows(torch.from_numpy(rows), self._windows)
+        for read, field in self._cast:
+            field[:n] = read[:n]
+
+    def _grow(self, n: int) -> None:
+        self._windows = self._ring.make_windows(n)
+        now, after = self._windows.now, self._windows.after
+        self._cast, self._batches = [], {}
+        for name, read in (
+            ("observation", now["observation"]),
+            ("goal", now["desired_goal"]),
+            ("action", now["action"]),
+            ("signals", now["signals"]),
+            ("next_observation", after["observation"]),
+        ):
+            dtype = torch.int64 if name == "action" and self._discrete else torch.float32
+            self.fields[name] = read  # batches are views of what was read, but for other dtypes
+            if read.dtype != dtype:
+                self.fields[name] = torch.empty(read.shape, dtype=dtype)
+                self._cast.append((read, self.fields[name]))
+
+    @property
+    def achieved(self) -> torch.Tensor:
+        """Goals (n, goal_dim) achieved in the states that the steps led to, in their stored dtype."""
+        return self._windows.after["achieved_goal"]
+
+    def numbers(self, n: int, best: float | None) -> dict[str, float]:
+        """Return means over the first `n` rows; `best` is the highest reward, None: of them."""
+        room = {name: values[:n] for name, values in self.fields.items()}
+        reward, terminated = room["signals"][:, REWARD], room["signals"][:, TERMINATED]
+        best = float(reward.max()) if best is None else best
+        gap = torch.linalg.vector_norm(self.achieved[:n].float() - room["goal"], dim=-1)
+        return {
+            "rewarded_share": float((reward >= best - 1e-6).float().mean()),
+            "terminated_share": float(terminated.mean()),
+            "goal_distance": float(gap.mean()),
+        }
+
+    def batches(self, shape: tuple[int, int]) -> list[Batch]:
+        """Return what was read as shape = (n_batches, batch_size), on the device."""
+        if self._device.type != "cpu":
+            return self._split(shape, non_blocking=True)
+        if shape not in self._batches:  # views of the workspace: the same at every call
+            self._batches[shape] = self._split(shape)
+        return list(self._batches[shape])
+
+    def _split(self, shape: tuple[int, int], non_blocking: bool = False) -> list[Batch]:
+        n_batches, batch_size = shape
+        n = n_batches * batch_size
+        room = {
+            name: values[:n].to(self._device, non_blocking=non_blocking)
+            for name, values in self.fields.items()
+        }
+        room["reward"] = room["signals"][:, REWARD]
+        room["terminated"] = room["signals"][:, TERMINATED]
+        if self._discrete:
+            room["action"] = room["action"][:, 0]
+        parts = {name: torch.split(room[name], batch_size) for name in Batch._fields}
+        return [Batch(*(parts[name][i] for name in Batch._fields)) for i in range(n_batches)]
+
+
+def first_of_each(values: torch.Tensor, shape: tuple[int, int], count: int) -> torch.Tensor:
+    """View (n_batches, count, ...) of the first `count` steps of each batch of values (n, ...)."""
+    n = shape[0] * shape[1]
+    return values[:n].view(*shape, *values.shape[1:])[:, :count]

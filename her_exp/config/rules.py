@@ -1,0 +1,165 @@
+"""Rules between the parts of a configuration: fields that contradict each other, agent and env."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from her_exp.config.signatures import find_class
+from her_exp.limits import complaint, return_complaint
+from her_exp.system.foreign import foreign_code, reason_of
+from her_exp.system.machine import machine_bytes
+from her_exp.text import one_line, shortened
+from her_exp.types import GoalSpaces, UserError
+
+#: Characters of a value that a line repeats, at most.
+_LONGEST = 120
+
+#: Of each env asked for: its spaces, and the steps of an episode at most, None where unknown.
+_envs: dict[str, tuple[GoalSpaces, int | None] | UserError] = {}
+
+
+def value_line(key: str, value: Any, wrong: str) -> tuple[str, str]:
+    """Word a problem of one key, with the value as it would be written on the command line."""
+    words = {"None": "null", "True": "true", "False": "false"}
+    text = one_line(str(value))
+    text = shortened(text, _LONGEST)
+    return key, f"{key}={text if isinstance(value, str) else words.get(text, text)}: {wrong}"
+
+
+def between(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Check fields that contradict each other."""
+
+    def number(group: str, name: str) -> float | None:
+        value = (values.get(group) or {}).get(name)
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+        return value if good else None
+
+    critics, chosen = number("agent", "n_critics"), number("agent", "target_critics")
+    if critics is not None and chosen is not None and chosen > critics:
+        yield value_line(
+            "agent.target_critics", chosen, f"must be at most agent.n_critics={critics}"
+        )
+    outputs, dropped = number("agent", "n_quantiles"), number("agent", "drop_quantiles")
+    if outputs is not None and dropped is not None and dropped >= outputs:
+        wrong = f"must be less than agent.n_quantiles={outputs}"
+        yield value_line("agent.drop_quantiles", dropped, wrong)
+    capacity, batch = number("buffer", "capacity"), number("trainer", "batch_size")
+    if capacity is not None and batch is not None and batch > capacity:
+        wrong = f"must be at most buffer.capacity={capacity}; enlarge the one or reduce the other"
+        yield value_line("trainer.batch_size", batch, wrong)
+    lanes = number("env", "num_envs")
+    if capacity is not None and lanes is not None and capacity < 2 * lanes:
+        wrong = f"must be at least 2 * env.num_envs = {2 * lanes}"
+        yield value_line("buffer.capacity", capacity, wrong)
+    rewards, gamma = (values.get("env") or {}).get("reward_range"), number("agent", "gamma")
+    if rewards is not None and gamma is not None and 0 <= gamma < 1:
+        sane = complaint("reward_range", rewards) is None
+        if wrong_return := return_complaint(rewards, gamma) if sane else None:
+            yield value_line("env.reward_range", rewards, wrong_return)
+    total, start = number("trainer", "total_steps"), number("trainer", "learning_starts")
+    learns = number("trainer", "updates_per_step") != 0
+    if total is not None and start is not None and start >= total and learns:
+        wrong = (
+            f"must be less than trainer.total_steps={total}, or nothing is learned "
+            "(if so meant: trainer.updates_per_step=0)"
+        )
+        yield value_line("trainer.learning_starts", start, wrong)
+
+
+def env_and_agent(values: dict[str, Any], *, elsewhere: bool = False) -> str | None:
+    """Make the env once and ask the agent whether it can act in it; unless `elsewhere`, weigh memory."""
+    try:
+        spaces = goal_spaces(values["env"])
+    except UserError as error:
+        return str(error)
+    agent = find_class("agent._target_", values["agent"]["_target_"])
+    check = getattr(agent, "check_spaces", None)
+    wrong = check(spaces) if check else None
+    if wrong:
+        return f"agent: {one_line(wrong)}"
+    return None if elsewhere else slow_precision(values, agent) or too_large(values, spaces)
+
+
+def slow_precision(values: dict[str, Any], agent: type) -> str | None:
+    """Refuse a number format that the device of an agent of ours does not multiply."""
+    import torch
+
+    from her_exp.agents.base import GoalAgent
+    from her_exp.agents.precision import refusal
+    from her_exp.system.machine import resolve_device
+
+    asked, device = values["agent"].get("precision"), values["device"]
+    wrong = refusal(asked, torch.device(resolve_device(device)))
+    if wrong is None or not issubclass(agent, GoalAgent):
+        return None
+    return f"agent.precision={asked}: {wrong}; take agent.precision=auto"
+
+
+def schedule(values: dict[str, Any]) -> str | None:
+    """Refuse a checkpoint schedule that cuts more of the episodes than it leaves whole."""
+    trainer, lanes = values["trainer"], values["env"].get("num_envs", 1)
+    every, steps = trainer.get("checkpoint_every"), _ask(values["env"])[1]
+    least = 2 * (steps or 0) * lanes
+    short = every is not None and every < min(least, trainer.get("total_steps", math.inf))
+    if not short or trainer.get("short_checkpoints"):
+        return None
+    return (
+        f"trainer.checkpoint_every={every}: must be at least {least}, two episodes of every lane (2 x "
+        f"{steps} steps x {lanes} lanes), since each checkpoint cuts the episodes that are open; if "
+        "they may be cut: trainer.short_checkpoints=true"
+    )
+
+
+def goal_spaces(env: dict[str, Any]) -> GoalSpaces:
+    """Return the spaces of the env that a node describes; UserError if it cannot be made."""
+    return _ask(env)[0]
+
+
+def _ask(env: dict[str, Any]) -> tuple[GoalSpaces, int | None]:
+    """Make the env that a node describes, once for all jobs of a sweep, and ask it."""
+    from hydra.utils import instantiate
+
+    key = json.dumps(env, sort_keys=True, default=str)
+    if key not in _envs:
+        try:
+            with foreign_code():
+                task = instantiate(env)
+                _envs[key] = task.spaces, getattr(task, "episode_steps", None)
+        except UserError as error:
+            _envs[key] = error
+        except Exception as error:
+            # Hydra wraps what a constructor raises; the reason is the innermost.
+            inner = error.__cause__ or error
+            reason = reason_of(inner)
+            ours = isinstance(inner, UserError)
+            _envs[key] = UserError(reason if ours else f"env: cannot be made: {reason}")
+    found = _envs[key]
+    if isinstance(found, UserError):
+        raise found
+    return found
+
+
+def too_large(values: dict[str, Any], spaces: GoalSpaces) -> str | None:
+    """Return what of a configuration takes more memory than there is, or None.
+
+    Asked are classes that have a static `nbytes(spaces, ...)`, a number of bytes that they need at
+    least: a buffer's takes `capacity` and `num_envs`, an agent's `hidden_sizes`.
+    """
+    buffer, agent, lanes = values["buffer"], values["agent"], values["env"].get("num_envs")
+    asks = (
+        ("buffer", "capacity", (buffer.get("capacity"), lanes)),
+        ("agent", "hidden_sizes", (agent.get("hidden_sizes"),)),
+    )
+    there = machine_bytes()
+    for group, name, arguments in asks:
+        count = getattr(find_class(group, values[group]["_target_"]), "nbytes", None)
+        if count is None or None in arguments:
+            continue
+        need = count(spaces, *arguments)
+        if need > there:
+            key = f"{group}.{name}={arguments[0]}".replace(" ", "")
+            return f"{key}: takes {need / 1e9:,.0f} GB at least, this machine has {there / 1e9:,.0f} GB"
+    return None

@@ -1,0 +1,1 @@
+"""How any env becomes lanes: batched tasks of ours, Gymnasium's vector envs, EnvPool."""

@@ -1,0 +1,208 @@
+"""What the numbers of an experiment may be: one table by parameter name, torch-free.
+
+The configuration is checked against it before anything is made, and constructors call
+`check_ranges`, so that a notebook and the command line refuse the same values.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval of finite numbers; `text` completes "must be ..."."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+
+    @property
+    def text(self) -> str:
+        """The interval in words, e.g. '> 0' or 'in [0, 1)'."""
+        if math.isinf(self.low):
+            return "a finite number"
+        if math.isinf(self.high):
+            return f"{'>' if self.low_open else '>='} {self.low:g}"
+        left, right = "(" if self.low_open else "[", ")" if self.high_open else "]"
+        high = f"{self.high:g}" if self.high < 1e6 else f"{self.high:.0f}"
+        return f"in {left}{self.low:g}, {high}{right}"
+
+    def holds(self, value: float) -> bool:
+        """Say whether `value` lies in the interval; infinities and NaN never do."""
+        if _no_number(value):
+            return False
+        above = value > self.low if self.low_open else value >= self.low
+        below = value < self.high if self.high_open else value <= self.high
+        return above and below
+
+
+def _no_number(value: object) -> str:
+    """Say what keeps a value from being a number to count with, or ''."""
+    if isinstance(value, int):
+        return "below 2**63, " if value >= 2**63 else ""
+    return "a finite number, " if isinstance(value, float) and not math.isfinite(value) else ""
+
+
+_POSITIVE = Range(0, low_open=True)
+_NOT_NEGATIVE = Range(0)
+_COUNT = Range(1)
+_SHARE = Range(0, 1)
+
+#: A parameter means the same wherever it occurs. Lists are checked element by element.
+#: None, False and "auto" pass: whether a parameter may be so is said by its annotation.
+RANGES: dict[str, Range] = {
+    # the run
+    "seed": Range(0, 2**32, high_open=True),
+    "threads": _COUNT,
+    # env
+    "num_envs": _COUNT,
+    "num_eval_envs": _COUNT,
+    "num_threads": _COUNT,
+    "max_steps": _COUNT,
+    "max_episode_steps": _COUNT,
+    "dt": _POSITIVE,
+    "goal_range": _POSITIVE,
+    "max_speed": _POSITIVE,
+    "distance_threshold": _POSITIVE,
+    "goal_distance": _POSITIVE,
+    "timeout": _POSITIVE,
+    "success_reward": Range(),
+    "action_scale": _POSITIVE,
+    "n_bits": Range(1, 10**6),
+    "size": _POSITIVE,
+    # buffer
+    "capacity": Range(2),
+    "k": _NOT_NEGATIVE,
+    "met_weight": Range(0.001, 1),
+    "rare_weight": Range(1, 100),
+    # agent
+    "hidden_sizes": _COUNT,
+    "gamma": Range(0, 1, high_open=True),
+    "tau": Range(0, 1, low_open=True),
+    "target_every": _COUNT,
+    "lr": _POSITIVE,
+    "actor_lr": _POSITIVE,
+    "critic_lr": _POSITIVE,
+    "noise_std": _NOT_NEGATIVE,
+    "random_action": _SHARE,
+    "random_steps": _NOT_NEGATIVE,
+    "action_l2": _NOT_NEGATIVE,
+    "grad_clip_norm": _POSITIVE,
+    "normalize_clip": _POSITIVE,
+    "epsilon_start": _SHARE,
+    "epsilon_end": _SHARE,
+    "epsilon_steps": _COUNT,
+    "n_critics": _COUNT,
+    "target_critics": _COUNT,
+    "policy_every": _COUNT,
+    "target_noise_std": _NOT_NEGATIVE,
+    "target_noise_clip": _NOT_NEGATIVE,
+    "entropy": _NOT_NEGATIVE,
+    "entropy_start": _POSITIVE,
+    "entropy_lr": _POSITIVE,
+    "target_entropy": Range(-1000, 1000),
+    "n_quantiles": _COUNT,
+    "drop_quantiles": _NOT_NEGATIVE,
+    # trainer
+    "total_steps": _COUNT,
+    "learning_starts": _NOT_NEGATIVE,
+    "batch_size": _COUNT,
+    "updates_per_step": _NOT_NEGATIVE,
+    "learn_every": _COUNT,
+    "checkpoint_every": _COUNT,
+    "keep_checkpoints": _COUNT,
+    "eval_every": _COUNT,
+    "eval_episodes": _COUNT,
+    "log_every": _COUNT,
+    "stop_at": Range(0, 1, low_open=True),
+    # launchers and sweepers
+    "n_jobs": _COUNT,
+    "cpus_per_task": _COUNT,
+    "timeout_min": _COUNT,
+    "signal_delay_s": _COUNT,
+    "max_num_timeout": _NOT_NEGATIVE,
+    "array_parallelism": _COUNT,
+    "mem_gb": _POSITIVE,
+    "num_cpus": _COUNT,
+    "max_retries": _NOT_NEGATIVE,
+    "n_trials": _COUNT,
+    "n_startup_trials": _NOT_NEGATIVE,
+}
+
+_DEVICE = re.compile(r"cpu|auto|cuda(:\d+)?")
+#: Losses square returns as float32, which ends at 3e38.
+_LARGEST_RETURN = 1e18
+_REWARD = Range(-_LARGEST_RETURN, _LARGEST_RETURN)
+
+
+def _device(value: object) -> str | None:
+    good = isinstance(value, str) and _DEVICE.fullmatch(value)
+    return None if good else "must be cpu, cuda, cuda:N or auto"
+
+
+def _reward_range(value: object) -> str | None:
+    pair = value if isinstance(value, Sequence) and len(value) == 2 else ()
+    good = bool(pair) and all(_is_number(end) and _REWARD.holds(end) for end in pair)
+    if value is None or (good and pair[0] < pair[1]):
+        return None
+    return (
+        "must be null or [lowest, highest], two different numbers of at most "
+        f"{_LARGEST_RETURN:g} (they are squared as float32)"
+    )
+
+
+#: What is no matter of one interval.
+_OTHERS = {"device": _device, "reward_range": _reward_range}
+
+
+def return_complaint(reward_range: Sequence[float], gamma: float) -> str | None:
+    """Say what is wrong with what such rewards can pay in an endless episode; None if nothing is."""
+    most = max(map(abs, reward_range)) / (1.0 - gamma)
+    if most <= _LARGEST_RETURN:
+        return None
+    return (
+        f"pays up to {most:g} at gamma={gamma:g}; returns must be at most {_LARGEST_RETURN:g} (they are "
+        "squared as float32): scale the rewards down"
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def complaint(name: str, value: object) -> str | None:
+    """Return what the parameter `name` must be; None if `value` is fine or `name` has no range."""
+    if name in _OTHERS:
+        return _OTHERS[name](value)
+    rule = RANGES.get(name)
+    if rule is None or value is None or value is False or value == "auto":
+        return None
+    many = isinstance(value, Sequence) and not isinstance(value, str)
+    each: Sequence[object] = value if isinstance(value, Sequence) and many else (value,)
+    for item in each:
+        if not (_is_number(item) and rule.holds(cast(float, item))):
+            finite = "" if math.isinf(rule.low) else _no_number(item)  # its text says so itself
+            return f"{'each must' if many else 'must'} be {finite}{rule.text}"
+    return None
+
+
+def check_ranges(owner: str, **values: object) -> None:
+    """Raise ValueError if a value lies outside its range.
+
+    Args:
+        owner: the class that asks, named in the message.
+        **values: parameters by name, e.g. `k=4, capacity=1000`; each must be in the table.
+    """
+    for name, value in values.items():
+        if name not in RANGES and name not in _OTHERS:
+            raise KeyError(f"her_exp.limits has no range for {name!r}")
+        wrong = complaint(name, value)
+        if wrong:
+            raise ValueError(f"{owner}: {name}={value!r} {wrong}")

@@ -1,0 +1,131 @@
+"""Finds run folders by the files in them, and says why another folder is none."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shlex
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from her_exp.text import printable
+from her_exp.types import UserError
+
+_FILES = ("config.yaml", "run.json", "result.json")
+_NAMED = 3  # runs in the line, at most
+_SEARCHED = 2000  # folders looked into; what lies below may be a whole disk
+
+
+def targets(text: str) -> list[str]:
+    """Read `runs=`: one folder or glob, or a list of them in brackets.
+
+    Names of run folders hold commas themselves, so parts of a list are joined until they exist.
+    """
+    if not (text.startswith("[") and text.endswith("]")):
+        return [text]
+    parts, found = text[1:-1].split(","), []
+    while parts:
+        words = [",".join(parts[: n + 1]).strip() for n in range(len(parts))]
+        size = next((n for n, word in enumerate(words) if word and _matches(word)), 0)
+        found.append(words[size])
+        parts = parts[size + 1 :]
+    return [word for word in found if word]
+
+
+def _matches(target: str) -> list[Path]:
+    if os.path.isdir(target):  # where Path raises, of a name that is too long, this says no
+        return [Path(target)]
+    return [Path(name) for name in sorted(glob.glob(target)) if os.path.isdir(name)]
+
+
+def home(target: str) -> Path:
+    """Return the folder that a report on `target` belongs to: of a glob, the part before the first star."""
+    if os.path.isdir(target):
+        return Path(target)
+    parts: list[str] = []
+    for part in Path(target).parts:
+        if glob.has_magic(part):
+            break
+        parts.append(part)
+    return Path(*parts)
+
+
+def find(text: str) -> list[Path]:
+    """Return the run folders below what `runs=` names.
+
+    Raises:
+        UserError: a part of it names no folder, or there is no run at all.
+    """
+    wanted = targets(text)
+    if not wanted:
+        raise UserError(f"runs={text}: names no folder")
+    folders: dict[Path, Path] = {}
+    for target in wanted:
+        roots = _matches(target)
+        if not roots:
+            raise UserError(f"runs={target}: no such folder")
+        for root in roots:
+            folders |= {path.resolve(): path for path in _below(root)}
+    if not folders:
+        raise UserError(
+            f"runs={text}: no run in it; a run folder holds config.yaml, run.json and result.json, and "
+            "python -m her_exp.train makes one"
+        )
+    return sorted(folders.values())
+
+
+def _below(root: Path) -> Iterator[Path]:
+    for path, names, files in os.walk(root):
+        # A run that was killed at once has left its lock alone.
+        if sum(name in files for name in _FILES) >= 2 or "run.lock" in files:
+            names.clear()  # what lies in a run folder is its own
+            yield Path(path)
+        names[:] = [name for name in names if not name.startswith(".")]
+
+
+def check_run(word: str, folder: Path) -> None:
+    """Raise UserError in one line if `folder`, given as `word`=, holds no `config.yaml`."""
+    if os.path.isfile(folder / "config.yaml"):  # Path's own raises where a name is too long
+        return
+    if not os.path.exists(folder):
+        raise UserError(f"{word}={folder}: no such folder")
+    if not folder.is_dir():
+        raise UserError(f"{word}={folder}: a file, no run folder")
+    names = [str(path.relative_to(folder)) for path in islice(_nearest(folder), _NAMED + 1)]
+    if not names:
+        raise UserError(f"{word}={folder}: no run folder, config.yaml is missing")
+    named = printable(", ".join(names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
+    raise UserError(f"{word}={folder}: no run folder itself; give one below it: {named}")
+
+
+def without_key(folder: str) -> str:
+    """Return the line for a folder that stands alone on the command line of a training."""
+    try:
+        check_run("resume", Path(folder))
+    except UserError as error:
+        return str(error)
+    again = [shlex.quote(f"{word}={folder}") for word in ("resume", "rerun")]
+    return (
+        f"{printable(folder)}: a run; write {again[0]} to go on with it, {again[1]} to run it again"
+    )
+
+
+def _nearest(root: Path) -> Iterator[Path]:
+    """Yield the runs below a folder: high ones first, of those side by side the newest (named by times)."""
+    queue = deque([str(root)])
+    for _ in range(_SEARCHED):
+        if not queue:
+            return
+        try:
+            inside = sorted(os.scandir(queue.popleft()), key=lambda it: it.name, reverse=True)
+        except OSError:
+            continue
+        for entry in inside:
+            if entry.name.startswith(".") or not entry.is_dir(follow_symlinks=False):
+                continue
+            if all(os.path.isfile(f"{entry.path}/{name}") for name in ("config.yaml", "run.json")):
+                yield Path(entry.path)  # what lies in a run folder is its own
+            else:
+                queue.append(entry.path)

@@ -1,0 +1,129 @@
+"""From a config to a trainer: the one place where the parts meet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from her_exp.envs.make import GoalTask
+from her_exp.store.checkpoint import restore
+from her_exp.system.machine import resolve_device
+from her_exp.training.checks import close_all
+from her_exp.training.logger import RunLogger
+from her_exp.training.trainer import Trainer
+from her_exp.types import Agent
+
+log = logging.getLogger(__name__)
+
+#: The streams of randomness, in a fixed order: one new at the end changes none of the others.
+_STREAMS = ("env", "agent", "buffer", "evaluation", "held_out")
+
+
+def streams(seed: int) -> dict[str, np.random.SeedSequence]:
+    """Return one SeedSequence for each stream of randomness of a run."""
+    children = np.random.SeedSequence(seed).spawn(len(_STREAMS))
+    return dict(zip(_STREAMS, children, strict=True))
+
+
+def env_seed(stream: np.random.SeedSequence) -> int:
+    """Return an env's seed below 2**31 - 2**16, so that lane i can take seed + i."""
+    return int(stream.generate_state(1)[0]) % (2**31 - 2**16)
+
+
+def make(node: DictConfig, **runtime: Any) -> Any:
+    """Return the object that a `_target_` node describes, with what is known only at run time.
+
+    The run-time arguments do not pass through OmegaConf, which would take tuples and dataclasses apart.
+    """
+    return instantiate(node, _partial_=True)(**runtime)
+
+
+def make_agent(cfg: DictConfig, task: GoalTask, device: str) -> Agent:
+    """Return the agent of a config, made for the task's spaces."""
+    agent: Agent = make(
+        cfg.agent,
+        spaces=task.spaces,
+        reward_range=task.reward_range,
+        seed=streams(cfg.seed)["agent"],
+        device=device,
+    )
+    return agent
+
+
+def make_trainer(cfg: DictConfig, folder: Path, state: Mapping[str, Any] | None = None) -> Trainer:
+    """Return the trainer of a config; it writes into `folder` and goes on from `state`, if given.
+
+    `cfg.env.backend`, `cfg.device` and `cfg.agent.precision` are written back resolved.
+    """
+    with ExitStack() as opened:  # a failure on the way leaves no process and no file behind
+        trainer = _make_trainer(cfg, folder, state, opened)
+        if state is not None:
+            restore(trainer, state, "the checkpoint")
+        opened.pop_all()  # from here on the trainer closes what is open
+    return trainer
+
+
+def _make_trainer(
+    cfg: DictConfig, folder: Path, state: Mapping[str, Any] | None, opened: ExitStack
+) -> Trainer:
+    def closing(thing: Any) -> Any:
+        opened.callback(close_all, thing)
+        return thing
+
+    seeds = streams(cfg.seed)
+    task: GoalTask = make(cfg.env)
+    cfg.env.backend, cfg.device = task.backend, resolve_device(cfg.device)
+    agent = make_agent(cfg, task, cfg.device)
+    if cfg.agent.get("precision") == "auto":
+        cfg.agent.precision = getattr(agent, "precision", "auto")
+    functions = closing(task.goal_functions(cfg.buffer.get("info_keys") or ()))
+    if isinstance(task, GoalTask) and (line := task.endless()):
+        log.warning("%s: %s", task.name, line)
+    for line in functions.sources:
+        log.info("%s: %s", task.name, line)
+    buffer = make(
+        cfg.buffer,
+        spaces=task.spaces,
+        goal_functions=functions,
+        num_envs=task.num_envs,
+        generator=np.random.default_rng(seeds["buffer"]),
+        reward_range=task.reward_range,
+        device=cfg.device,
+    )
+    trainer: Trainer = make(
+        cfg.trainer,
+        env=closing(task.make()),
+        eval_env=closing(task.make(min(task.num_eval_envs, cfg.trainer.eval_episodes))),
+        goal_functions=functions,
+        buffer=buffer,
+        agent=agent,
+        logger=closing(
+            RunLogger(folder, cfg.trainer.total_steps, cfg.trainer.progress, state and state["log"])
+        ),
+        env_seed=env_seed(seeds["env"]),
+        eval_seed=env_seed(seeds["evaluation"]),
+        hparams=flat(cfg),
+    )
+    return trainer
+
+
+def flat(cfg: DictConfig) -> dict[str, Any]:
+    """Return the settings as `group.key: value`, without targets and folders."""
+
+    def walk(node: Any, prefix: str) -> dict[str, Any]:
+        if not isinstance(node, dict):
+            return {prefix: node}
+        out: dict[str, Any] = {}
+        for key, value in node.items():
+            if not str(key).startswith("_") and key != "hydra":
+                out |= walk(value, f"{prefix}.{key}" if prefix else str(key))
+        return out
+
+    return walk(OmegaConf.to_container(cfg, resolve=True), "")

@@ -1,0 +1,123 @@
+"""Where a run's numbers go: TensorBoard, `metrics.csv`, `result.json`, and a bar on a terminal."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+from tqdm import tqdm
+
+from her_exp.store.files import write_json
+
+CSV_HEADER = ("env_steps", "tag", "value")
+#: What TensorBoard shows on one page, under "Custom scalars": charts and the tags in them, as patterns.
+CHARTS = {
+    "success": [r"eval/success_final$", r"rollout/success_mean_100$"],
+    "return": [r"eval/return$", r"rollout/return$"],
+    "critic loss": [r"train/critic_loss$"],
+    "actor loss": [r"train/actor_loss$"],
+    "mean Q": [r"train/q_mean$"],
+}
+
+
+class RunLogger:
+    """Writes into one run folder. Use as a context manager: everything is closed on any exit.
+
+    Args:
+        folder: the run folder; it exists.
+        total_steps: env steps of the whole run, for the bar.
+        progress: True or False; None: where stderr is a terminal.
+        position: of a run that is continued, what `position` gave when it was saved.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        total_steps: int,
+        progress: bool | None = None,
+        position: Mapping[str, int] | None = None,
+    ):
+        self.folder = Path(folder)
+        # A new event file goes on; what the one before wrote past the checkpoint is hidden.
+        purge = None if position is None else position["env_steps"] + 1
+        self._writer = SummaryWriter(str(self.folder), flush_secs=10, purge_step=purge)
+        if position is None:  # of a run that is continued it stands in the first file
+            layout = {name: ["Multiline", tags] for name, tags in CHARTS.items()}
+            self._writer.add_custom_scalars({"her_exp": layout})
+        self._file = (self.folder / "metrics.csv").open("a", newline="")
+        self._csv = csv.writer(self._file)
+        self._latest = 0
+        if position is not None:
+            self._file.truncate(position["csv_bytes"])
+            self._latest = position["env_steps"]
+        if self._file.seek(0, os.SEEK_END) == 0:
+            self._csv.writerow(CSV_HEADER)
+        show = sys.stderr.isatty() if progress is None else progress
+        self.shows_bar = show
+        self._bar = tqdm(
+            total=total_steps, unit="step", disable=not show, dynamic_ncols=True, smoothing=0.1
+        )
+
+    def __enter__(self) -> RunLogger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def scalars(self, values: Mapping[str, float], env_steps: int) -> None:
+        """Write `values` (tag to number) at `env_steps`; a tag is `group/name`."""
+        self._latest = env_steps
+        for tag, value in values.items():
+            self._writer.add_scalar(tag, value, env_steps)
+            self._csv.writerow((env_steps, tag, repr(float(value))))
+
+    def picture(self, tag: str, image: NDArray[np.uint8], env_steps: int) -> None:
+        """Put a picture (height, width, 3) into TensorBoard."""
+        self._writer.add_image(tag, image, env_steps, dataformats="HWC")
+
+    def hparams(self, settings: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Enter the run in TensorBoard's table of hyperparameters, within this run's own event file."""
+        # SummaryWriter.add_hparams would make a second run beside this one.
+        plain = {
+            key: value if isinstance(value, bool | int | float | str) else str(value)
+            for key, value in settings.items()
+        }
+        for summary in hparams(plain, dict(metrics)):
+            self._writer.file_writer.add_summary(summary)
+
+    def result(self, content: Mapping[str, Any]) -> None:
+        """Write `result.json`."""
+        write_json(self.folder / "result.json", dict(content))
+
+    def progress(self, env_steps: int, success: float | None) -> None:
+        """Move the bar; `success` is the latest evaluation's."""
+        if success is not None:
+            self._bar.set_postfix_str(f"success {success:.0%}", refresh=False)
+        self._bar.update(env_steps - self._bar.n)
+
+    def flush(self) -> None:
+        """Bring everything to the disk's cache."""
+        self._writer.flush()
+        self._file.flush()
+
+    def position(self) -> dict[str, int]:
+        """Bring everything onto the disk; returns where the log stands, to be saved."""
+        self.flush()
+        os.fsync(self._file.fileno())
+        return {"csv_bytes": self._file.tell(), "env_steps": self._latest}
+
+    def close(self) -> None:
+        """Close what was opened; twice is harmless."""
+        self._bar.close()
+        if not self._file.closed:
+            self.flush()
+            self._file.close()
+            self._writer.close()

@@ -1,0 +1,299 @@
+"""The loop: collect, store, update, log, evaluate, checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from her_exp.limits import check_ranges
+from her_exp.store.checkpoint import Checkpoints
+from her_exp.system.signals import SignalWatch, Stopped, stop_if_asked
+from her_exp.training import evaluation, pictures
+from her_exp.training.checks import LearningCheck, check_agent, close_all, verdict
+from her_exp.training.clock import Every, Stopwatch, Until
+from her_exp.training.logger import RunLogger
+from her_exp.training.progress import Record
+from her_exp.training.rollout import Rollout, barrier_seed, shown
+from her_exp.types import Agent, Array, Buffer, GoalFunctions, UserError
+
+log = logging.getLogger(__name__)
+
+_PARTS = ("agent", "buffer", "functions", "record", "clock")  # of a checkpoint
+_ROWS_A_CALL = 65_536  # rows drawn in one call of the buffer, at most: its workspace stays in reach
+
+
+class Trainer:
+    """Trains `agent` in `env` from `buffer`. Settings: see `conf/trainer/default.yaml`.
+
+    Args:
+        env: vector env to collect in.
+        eval_env: another one, for evaluation only.
+        goal_functions: says when a goal is met.
+        buffer, agent: what keeps and what learns.
+        logger: where numbers go.
+        env_seed, eval_seed: seeds of lane 0 of each env.
+        hparams: settings to show in TensorBoard's table.
+    """
+
+    def __init__(
+        self,
+        total_steps: int = 6000,
+        learning_starts: int = 500,
+        batch_size: int = 256,
+        updates_per_step: float = 0.75,
+        learn_every: int = 8,
+        eval_every: int | None = 1000,
+        eval_episodes: int = 100,
+        log_every: int = 500,
+        checkpoint_every: int | None = 10_000,
+        keep_checkpoints: int = 2,
+        short_checkpoints: bool = False,
+        stop_at: float | None = None,
+        picture: bool = True,
+        progress: bool | None = None,
+        *,
+        env: VectorEnv,
+        eval_env: VectorEnv,
+        goal_functions: GoalFunctions,
+        buffer: Buffer,
+        agent: Agent,
+        logger: RunLogger,
+        env_seed: int,
+        eval_seed: int,
+        hparams: dict[str, Any] | None = None,
+    ):
+        check_ranges(
+            "Trainer", total_steps=total_steps, learning_starts=learning_starts,
+            batch_size=batch_size, updates_per_step=updates_per_step, learn_every=learn_every,
+            eval_every=eval_every, eval_episodes=eval_episodes, log_every=log_every,
+            checkpoint_every=checkpoint_every, keep_checkpoints=keep_checkpoints, stop_at=stop_at,
+        )  # fmt: skip
+        self.total_steps, self.learning_starts = total_steps, learning_starts
+        self.batch_size, self.updates_per_step = batch_size, updates_per_step
+        self.eval_episodes, self.stop_at, self.picture = eval_episodes, stop_at, picture
+        self.short_checkpoints = short_checkpoints
+        self.env, self.eval_env, self.functions = env, eval_env, goal_functions
+        self.buffer, self.agent, self.logger = buffer, agent, logger
+        self.env_seed, self.eval_seed, self.hparams = env_seed, eval_seed, hparams or {}
+        self.collecting = Until(total_steps)
+        intervals = (learn_every, log_every, eval_every, checkpoint_every)
+        self.schedules = [Every(interval) for interval in intervals]
+        self.learn_now, self.log_now, self.evaluate_now, self.checkpoint_now = self.schedules
+        self.rollout = Rollout(env, goal_functions)
+        self.checkpoints = Checkpoints(logger.folder / "checkpoints", keep_checkpoints)
+        self.clock = Stopwatch()
+        self.record = Record(LearningCheck(getattr(agent, "return_range", None)))
+        self._resumed: Mapping[str, Any] | None = None
+        self._barrier_at = -1  # env steps at which the envs were last reset for a checkpoint
+
+    def fit(self) -> float:
+        """Train to the end; returns the success rate of the last evaluation.
+
+        `result.json` says how it ended, also when it fails.
+
+        Raises:
+            Stopped: a signal asked for it; a checkpoint of that moment is written.
+        """
+        try:
+            with self.logger, SignalWatch() as signals:
+                self._begin()
+                while self.collecting(self.record.env_steps) and not self._solved():
+                    self._collect()
+                    if self.learn_now(self.record.env_steps):
+                        self._learn()
+                    if self.log_now(self.record.env_steps):
+                        self._log()
+                    if self.evaluate_now(self.record.env_steps):
+                        self._evaluate()
+                    if self.checkpoint_now(self.record.env_steps):
+                        self._checkpoint_at_barrier()
+                    if signals.received is not None:
+                        self._checkpoint(self._envs())
+                        raise Stopped(signals.received)
+                self._end()
+            log.info("%s", self.clock.describe())
+            log.info("%s", evaluation.describe(self.record.result))
+            return float(self.record.result["success_final"])
+        except BaseException as error:
+            with suppress(OSError):  # of a full disk the error itself tells more
+                self._write_result(*verdict(error, self.record.env_steps))
+            raise
+        finally:
+            close_all(self.env, self.eval_env, self.functions)
+
+    # -- the paragraphs of the story -------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self.clock.start()  # start-up is no training
+        self._write_result("running")
+        if self.record.evaluation_due:
+            self.record.evaluation_due = False
+            if self.evaluate_now.interval is not None:
+                self._evaluate()
+        resumed = self._resumed
+        if resumed is None:
+            self._start_episodes(self.rollout.reset(self.env_seed))
+        elif resumed["kind"] == "barrier":
+            self._reset_for_checkpoint()  # what the saved run did as well
+        elif resumed["kind"] == "due":
+            self._checkpoint_at_barrier()
+        elif resumed["kind"] == "exact":
+            self.rollout.load_state(resumed)
+        elif self.collecting(self.record.env_steps):
+            log.warning("this env cannot save its state: the open episodes start again here")
+            self.record.episodes_before = -1  # the stop cut them: no fault of the schedule
+            self._barrier()
+        self._resumed = None
+
+    def _start_episodes(self, observation: Mapping[str, Array]) -> None:
+        self.buffer.begin(dict(observation))
+        state, goal = self.rollout.inputs()
+        self.agent.observe(state, goal, np.zeros(len(goal)), 0)
+
+    def _collect(self) -> None:
+        """One step in all lanes."""
+        with self.clock("act"):
+            action = self.agent.act(*self.rollout.inputs(), explore=True)
+        with self.clock("env"):
+            try:
+                step, ended = self.rollout.apply(action)
+            except UserError:
+                self.record.check_learning()  # where that has diverged, it is the reason
+                raise
+        with self.clock("store"):
+            self.buffer.add(step)
+            steps = int(step.valid.sum())
+            watch = getattr(self.functions, "watch", None)
+            if watch is not None and steps:
+                watch(self.rollout.success[step.valid], step.terminated[step.valid])
+            self.agent.observe(*shown(step, getattr(self.buffer, "achieved_share", 0.0)), steps)
+        self.record.env_steps += steps
+        if ended:
+            with self.clock("log"):
+                self.logger.scalars(self.record.ended(ended), self.record.env_steps)
+
+    def _learn(self) -> None:
+        """All updates that are due, drawn many a call."""
+        due = int((self.record.env_steps - self.learning_starts) * self.updates_per_step)
+        due -= self.record.updates
+        a_call = max(1, _ROWS_A_CALL // self.batch_size)
+        while due > 0:
+            count = min(due, a_call)
+            with self.clock("sample"):
+                batches = self.buffer.sample(self.batch_size, count)
+            with self.clock("update"):
+                self.record.learned([self.agent.update(batch) for batch in batches])
+            due -= count
+
+    def _log(self) -> None:
+        """Losses since the last line, the buffer's own numbers, rates."""
+        with self.clock("log"):
+            values = self.record.losses()
+            metrics = getattr(self.buffer, "metrics", None)
+            if metrics is not None:
+                values |= {f"buffer/{key}": value for key, value in metrics().items()}
+            values |= self.clock.metrics(self.record.env_steps, self.record.updates)
+            self.logger.scalars(values, self.record.env_steps)
+            self.logger.progress(self.record.env_steps, self.record.success)
+
+    def _evaluate(self) -> None:
+        """Play, log, keep the policy; a signal leaves all that to the run that goes on."""
+        self._check_learning()
+        train_seconds = self.clock.training  # before this evaluation, which is no training
+        steps = self.record.env_steps
+        try:
+            with self.clock("evaluate"):
+                result = evaluation.evaluate(
+                    self.eval_env, self.functions, self.agent, self.eval_episodes, self.eval_seed,
+                    pictures.PATHS if self.picture else 0, before_step=stop_if_asked,
+                )  # fmt: skip
+        except Stopped:
+            self.record.evaluation_due = True
+            self._checkpoint({"kind": "due"} if self.checkpoint_now(steps) else self._envs())
+            raise
+        with self.clock("evaluate"):
+            self.logger.scalars(self.record.evaluated(result, train_seconds), steps)
+            if result.paths:
+                self.logger.picture("eval/paths", pictures.draw(result), steps)
+            self.logger.progress(steps, self.record.success)
+            if not self.logger.shows_bar:
+                log.info("%d steps: success %.1f %%", steps, 100 * (self.record.success or 0.0))
+            self.logger.flush()
+            self.checkpoints.save_policy(
+                self.agent, self.record.is_best(), env_steps=steps, success=self.record.success
+            )
+            self._write_result("running")
+
+    def _check_learning(self) -> None:
+        self.record.check_learning()
+        check_agent(self.agent.state_dict())
+
+    def _end(self) -> None:
+        if self.record.evaluated_at != self.record.env_steps:
+            self._evaluate()
+        if self.record.logged_at != self.record.env_steps:
+            self._log()
+        success = float(self.record.result["success_final"])
+        self.logger.hparams(self.hparams, {"eval/success_final": success})
+        self._checkpoint(self._envs())
+        self._write_result("done")
+
+    def _solved(self) -> bool:
+        success = self.record.success
+        return self.stop_at is not None and success is not None and success >= self.stop_at
+
+    def _write_result(self, status: str, reason: str | None = None) -> None:
+        seconds = self.clock.training, self.clock.wall
+        self.logger.result(self.record.as_result(status, reason, *seconds))
+
+    # -- stopping and going on ---------------------------------------------------------------------
+
+    def _envs(self) -> dict[str, Any]:
+        """How a run that goes on from here gets its envs back."""
+        if self._resumed is not None:  # it has not yet
+            return dict(self._resumed)
+        at_barrier = self._barrier_at == self.record.env_steps
+        return {"kind": "barrier"} if at_barrier else self.rollout.state()
+
+    def _check_episodes(self) -> None:
+        """Refuse barriers so close that no episode ever ends between them."""
+        if self.record.episodes == self.record.episodes_before and not self.short_checkpoints:
+            raise UserError(
+                f"trainer.checkpoint_every={self.checkpoint_now.interval}: no episode ended since the "
+                "last checkpoint, which cuts them; give at least two episodes of every lane"
+            )
+        self.record.episodes_before = self.record.episodes
+
+    def _barrier(self) -> None:
+        """Reset the envs at a seed of this step, so that a run continued here repeats this one."""
+        self._start_episodes(self._reset_for_checkpoint())
+
+    def _reset_for_checkpoint(self) -> Mapping[str, Array]:
+        self._barrier_at = self.record.env_steps
+        return self.rollout.reset(barrier_seed(self.env_seed, self._barrier_at))
+
+    def _checkpoint_at_barrier(self) -> None:
+        self._check_episodes()
+        self._barrier()
+        self._checkpoint({"kind": "barrier"})
+
+    def _checkpoint(self, envs: Mapping[str, Any]) -> None:
+        self._check_learning()
+        with self.clock("checkpoint"):
+            state = {name: getattr(self, name).state_dict() for name in _PARTS}
+            # Last: what was logged up to here is on the disk before the checkpoint is.
+            state |= {"envs": dict(envs), "log": self.logger.position()}
+            self.checkpoints.save(state, self.record.env_steps)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint: call it before `fit`, with parts made from the run's config."""
+        for name in _PARTS:
+            getattr(self, name).load_state_dict(state[name])
+        for every in self.schedules:
+            every.skip_to(self.record.env_steps)
+        self._resumed = state["envs"]
