@@ -21,6 +21,7 @@ from her_exp.config.compose import compose
 from her_exp.config.slips import flags, refuse_slips
 from her_exp.config.validate import NAMES
 from her_exp.envs.doctor.checker import Finding, check_goal_env
+from her_exp.text import tell_error
 from her_exp.types import UserError
 
 if TYPE_CHECKING:  # what stands behind it imports torch, which --help need not
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         findings = check(arguments)
     except UserError as error:
         for line in str(error).splitlines():
-            print(f"her_exp: error: {line}", file=sys.stderr)
+            tell_error(line)
         sys.exit(2)
     print(table(findings, shutil.get_terminal_size((100, 24)).columns))
     count = {level: sum(finding.level == level for finding in findings) for level in _MARKS}

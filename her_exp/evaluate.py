@@ -35,6 +35,7 @@ from her_exp.envs.make import GoalTask
 from her_exp.envs.vector.pool import not_installed
 from her_exp.store.checkpoint import load, load_policy
 from her_exp.store.files import write_json
+from her_exp.store.folder import EVALUATION, judge
 from her_exp.store.trust import load_run_config, packages
 from her_exp.system.machine import choose_library, products, resolve_device
 from her_exp.text import one_line
@@ -89,8 +90,6 @@ def restore(
     if checkpoint not in ("last", "best"):
         raise UserError(f"checkpoint={checkpoint}: give last or best")
     cfg = load_run_config(folder, trust)
-    torch.set_num_threads(cfg.threads)
-    choose_library(cfg.products)
     if cfg.agent.get("precision") == "bfloat16" and not products().bfloat16:
         cfg.agent.precision = "float32"  # acting is in float32 in any case
     if backend:
@@ -99,11 +98,13 @@ def restore(
     if missing and not backend:
         print(f"trained with env.backend=envpool, evaluated with sync: {missing}", file=sys.stderr)
         cfg.env.backend = "sync"
-    task: GoalTask = make(cfg.env)
     if str(cfg.device).startswith("cuda") and not torch.cuda.is_available():
         print(f"trained on {cfg.device}, evaluated on the CPU", file=sys.stderr)
         cfg.device = "cpu"
     validate(cfg)
+    torch.set_num_threads(cfg.threads)
+    choose_library(cfg.products)
+    task: GoalTask = make(cfg.env)
     agent = make_agent(cfg, task, resolve_device(cfg.device))
     load_policy(agent, folder / "checkpoints" / f"{checkpoint}.pt")
     return cfg, task, agent, task.goal_functions(cfg.buffer.get("info_keys") or ())
@@ -227,8 +228,12 @@ def command(argv: Sequence[str]) -> int:
     about = {"checkpoint": checkpoint, "env_steps": trained, "seed": seed}
     if options["backend"]:
         about["backend"] = options["backend"]
-    write_json(folder / "evaluation.json", about | summary, suffix=f".{os.getpid()}.tmp")
     print(json.dumps(about | summary))
+    try:
+        judge(folder)
+        write_json(folder, EVALUATION, about | summary, suffix=f".{os.getpid()}.tmp")
+    except OSError as error:  # the result is told already
+        print(f"{EVALUATION} is not written: {one_line(str(error))}", file=sys.stderr)
     if options["video"]:
         for path in film(
             folder, options["video_episodes"], seed, checkpoint, trust, options["backend"]

@@ -14,6 +14,7 @@ group's curve for TensorBoard. What the numbers mean: docs/report.md.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -23,6 +24,7 @@ from typing import Any
 from tqdm import tqdm
 
 from her_exp.config.arguments import parse, run
+from her_exp.text import tell
 from her_exp.types import UserError
 
 DEFAULTS: dict[str, Any] = {"runs": None, "out": None}
@@ -48,12 +50,18 @@ def make(runs: str, out: Path | None = None) -> tuple[Path, list[str]]:
     from her_exp.reporting.runs import read
     from her_exp.reporting.summary import lines
     from her_exp.reporting.write import damage, write
+    from her_exp.store.files import check_plain
     from her_exp.store.find import find, home, targets
 
     folders = find(runs)
     target = out or home(targets(runs)[0]) / "report"
     found = [read(path) for path in tqdm(folders, unit="run", disable=None, leave=False)]
     try:
+        beside = [path for path in (target, target.parent / "aggregate") if os.path.lexists(path)]
+        named = (
+            beside if out is None else beside[beside[:1] == [target] :]
+        )  # a link of the user's own
+        check_plain(target.parent, [*named, *(one for path in beside for one in path.rglob("*"))])
         target.mkdir(parents=True, exist_ok=True)
         if not (target / _MARK).exists():
             if any(target.iterdir()):
@@ -63,7 +71,7 @@ def make(runs: str, out: Path | None = None) -> tuple[Path, list[str]]:
     except OSError as error:
         raise UserError(f"out={target}: cannot be written ({error.strerror or error})") from error
     for line in damage(found):
-        print(f"her_exp: warning: {line}", file=sys.stderr)
+        tell(f"her_exp: warning: {line}", sys.stderr)
     return target / "index.html", lines(content)
 
 
@@ -78,9 +86,8 @@ def command(argv: Sequence[str]) -> int:
             f"a report needs {' and '.join(missing)}, not installed; pip install 'her_exp[report]'"
         )
     page, lines = make(options["runs"], Path(options["out"]) if options["out"] else None)
-    known = sys.stdout.encoding or "utf-8"
-    for line in lines:  # a terminal that does not have a sign shows ?
-        print(line.encode(known, "replace").decode(known))
+    for line in lines:
+        tell(line)
     print(page)  # last: `| tail -1`
     return 0
 

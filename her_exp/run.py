@@ -12,7 +12,8 @@ from __future__ import annotations
 import logging
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,9 @@ from her_exp import CONF_DIR
 from her_exp.config.hydra_api import path_safe
 from her_exp.config.overrides import given_twice, keys
 from her_exp.config.validate import validate
-from her_exp.store.files import read_json
-from her_exp.store.find import check_run
-from her_exp.store.folder import RunFolder, check_free, lock
+from her_exp.store.files import open_file
+from her_exp.store.folder import LOG, RunFolder, check_free, judge, overrides_of, status_of
+from her_exp.store.story import other_versions
 from her_exp.store.trust import load_run_config, packages, packages_named
 from her_exp.system.foreign import foreign_code
 from her_exp.text import unknown_key
@@ -128,7 +129,10 @@ def run_trainer(cfg: DictConfig, run: RunFolder, state: dict[str, Any] | None = 
         with foreign_code():
             return trainer.fit()
     finally:
-        run.note_end()
+        with suppress(
+            OSError
+        ):  # of a full disk, or a folder that is gone, the run's own end tells more
+            run.note_end()
 
 
 def apply(cfg: DictConfig, overrides: Sequence[str]) -> list[str]:
@@ -153,48 +157,31 @@ def apply(cfg: DictConfig, overrides: Sequence[str]) -> list[str]:
     return changed
 
 
-def status_of(folder: Path) -> str | None:
-    """Return the status in a run folder's `result.json`, or None."""
-    status = read_json(folder / "result.json").get("status")
-    return None if status is None else str(status)
-
-
-def overrides_of(folder: Path) -> list[str]:
-    """Return the overrides that a run was started with."""
-    return _texts(read_json(folder / "run.json").get("overrides"))
-
-
-def changes_of(folder: Path) -> list[list[str]]:
-    """Return what was changed each time that the run went on."""
-    resumes = read_json(folder / "run.json").get("resumes")
-    asked = [_texts(one.get("overrides")) for one in resumes or () if isinstance(one, dict)]
-    return [[text for text in one if _is_safe(text)] for one in asked]
-
-
 def _is_safe(override: str) -> bool:
     return override.partition("=")[0].lstrip("+") in SAFE
 
 
-def _texts(value: object) -> list[str]:
-    return [str(text) for text in value] if isinstance(value, list) else []
-
-
-def has_checkpoint(folder: Path) -> bool:
-    """Say whether a full checkpoint is there to go on from."""
-    return any((folder / "checkpoints").glob("state_*.pt"))
-
-
-def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> float:
+def resume(
+    folder: Path,
+    overrides: Sequence[str] = (),
+    trust: Sequence[str] = (),
+    begins: Callable[[], None] = lambda: None,
+) -> float:
     """Go on with the run in `folder`; returns the final success rate.
+
+    Args:
+        folder: the run folder.
+        overrides: what changes; it is written into the folder's config, and holds from here on.
+        trust: packages whose code may run.
+        begins: called once the folder is judged and ours, before anything is written into it.
 
     Raises:
         UserError: nothing to go on from, or a change that would make it another experiment.
     """
     from her_exp.store.checkpoint import Checkpoints
 
-    cfg, anew = load_run_config(folder, trust), shlex.quote(f"rerun={folder}")
-    for earlier in changes_of(folder):  # what was changed when the run went on before still holds
-        apply(cfg, earlier)
+    cfg, anew = load_run_config(folder, trust, "resume"), shlex.quote(f"rerun={folder}")
+    judge(folder)
     began = overrides_of(folder)
     asked = [text for text in overrides if _is_safe(text) or text not in began]
     for key in apply(cfg, asked):
@@ -220,9 +207,10 @@ def resume(folder: Path, overrides: Sequence[str] = (), trust: Sequence[str] = (
                 f"resume={folder}: done after {steps} env steps; give more, e.g. "
                 f"trainer.total_steps={2 * steps}"
             )
-        if others := run.other_versions():
+        begins()
+        if others := other_versions(run.story()):
             log.warning("%s: numbers may differ from a run that never stopped", "; ".join(others))
-        run.note_resume(asked, steps)
+        run.note_resume(cfg, asked, steps)
         log.info("going on at env step %d", steps)
         return run_trainer(cfg, run, state)
 
@@ -231,8 +219,7 @@ def rerun(
     source: Path, overrides: Sequence[str], trust: Sequence[str], run_dir: str | None
 ) -> tuple[DictConfig, Path]:
     """Return the config of `source` with changes, and the new folder to run it in."""
-    check_run("rerun", source)
-    cfg = load_run_config(source, trust)
+    cfg = load_run_config(source, trust, "rerun")
     if run_dir and Path(run_dir).exists():
         check_free(Path(run_dir))
     derive_again(cfg)
@@ -267,21 +254,26 @@ def derive_again(cfg: DictConfig) -> None:
                 cfg.env[key] = saved
 
 
-def start_over(folder: Path) -> None:
-    """Clear what a run left that was killed before its first checkpoint."""
-    with lock(folder):
-        for path in [*folder.glob("events.out.tfevents.*"), folder / "metrics.csv"]:
-            path.unlink(missing_ok=True)
-        (folder / "result.json").unlink(missing_ok=True)
+class _RunLog(logging.FileHandler):
+    """Writes into a run's own log, and nowhere else."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        super().__init__(folder / LOG)
+
+    def _open(self) -> Any:
+        return open_file(self._folder, LOG, "a")
 
 
-def log_to(folder: Path) -> None:
-    """Log as Hydra would have: plain lines to the terminal, stamped ones into the run's log."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        console, file = logging.StreamHandler(), logging.FileHandler(folder / "run.log")
-    except OSError as error:
-        raise UserError(f"cannot write to {folder} ({error.strerror})") from error
-    console.setFormatter(logging.Formatter("%(message)s"))
-    file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[console, file], force=True)
+def log_to(folder: Path | None) -> None:
+    """Log as Hydra would have: plain lines to the terminal and, stamped, into the log of a run folder."""
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    handlers[0].setFormatter(logging.Formatter("%(message)s"))
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handlers.append(_RunLog(folder))
+        except OSError as error:
+            raise UserError(f"cannot write to {folder} ({error.strerror or error})") from error
+        handlers[1].setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TextIO
 
 from hydra._internal.grammar.utils import escape_special_characters
-
-if TYPE_CHECKING:
-    pass
-
 
 #: Characters of a message, at most: a stranger's may be megabytes.
 LONGEST = 2000
@@ -30,6 +27,18 @@ def shortened(text: str, most: int) -> str:
 def printable(text: str) -> str:
     """Return a stranger's text without what moves a terminal's cursor."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def tell(line: str, stream: TextIO | None = None) -> None:
+    """Print a line that may hold a stranger's words: printable, and in signs that the stream has."""
+    stream = stream or sys.stdout
+    known = stream.encoding or "utf-8"
+    print(printable(line).encode(known, "replace").decode(known), file=stream)
+
+
+def tell_error(line: str) -> None:
+    """Print what a command cannot do."""
+    tell(f"her_exp: error: {line}", sys.stderr)
 
 
 def written(value: object) -> str:

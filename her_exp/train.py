@@ -28,20 +28,9 @@ from her_exp import CONF_DIR
 from her_exp.config.hydra_api import CONFIG_NAME, plain, texts, without_hydra
 from her_exp.config.slips import flags, refuse_slips
 from her_exp.config.validate import NAMES
-from her_exp.run import (
-    WORDS,
-    Request,
-    has_checkpoint,
-    log_to,
-    overrides_of,
-    request,
-    rerun,
-    resume,
-    start_over,
-    status_of,
-    train,
-)
+from her_exp.run import WORDS, Request, log_to, request, rerun, resume, train
 from her_exp.store.find import check_run, without_key
+from her_exp.store.folder import has_checkpoint, overrides_of, start_over, status_of
 from her_exp.store.trust import packages_of
 from her_exp.sweeps import jobs as sweep
 from her_exp.sweeps.command_line import Plan, preflight
@@ -49,7 +38,7 @@ from her_exp.sweeps.plan import BASIC_LAUNCHER
 from her_exp.system.foreign import reason_of, trace_of
 from her_exp.system.launchers import JOBLIB, at_once, has_place, take_place
 from her_exp.system.signals import Stopped, end_with_parent, passed_on_to_children
-from her_exp.text import one_line
+from her_exp.text import one_line, tell_error, written
 from her_exp.types import UserError
 
 log = logging.getLogger(__name__)
@@ -62,6 +51,7 @@ def main() -> None:
         # `... --help | head` closes the pipe early: end quietly. A run must not end so.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
+        check_surroundings(sys.argv[1:])
         refuse_slips(
             sys.argv[1:],
             (*NAMES, *WORDS),
@@ -70,19 +60,24 @@ def main() -> None:
             folder=without_key,
         )
         asked = request(sys.argv[1:])
-        if asked is not None and _continue(asked):
+        argv = _continue(asked) if asked is not None else sys.argv[1:]
+        if argv is None:
             return
-        plan = preflight(sys.argv[1:])
+        plan = preflight(argv)
     except UserError as error:
         _exit(str(error).splitlines(), 2)
     except KeyboardInterrupt:
         _exit(["interrupted"], 130)
     sys.argv[1:] = plan.argv
-    seen = len(sweep.notes(plan.sweep_dir))
-    status = _run_hydra(plan)
-    if plan.sweep_dir is not None:
-        _report(plan, plan.sweep_dir, seen, status)
-    sys.exit(status)
+    if plan.sweep_dir is None:
+        sys.exit(_run_hydra(plan))
+    try:
+        held = sweep.hold(plan.sweep_dir)
+    except UserError as error:
+        _exit([str(error)], 2)
+    with held:
+        seen = len(sweep.notes(plan.sweep_dir))
+        _report(plan, plan.sweep_dir, seen, _run_hydra(plan))
 
 
 def _run_hydra(plan: Plan) -> str | int | None:
@@ -133,41 +128,42 @@ def _report(plan: Plan, folder: Path, seen: int, status: str | int | None) -> No
         _exit(["not all jobs are done; the same command goes on"], 1)
     if status == 0:
         print(folder)
+    sys.exit(status)
 
 
-def _continue(asked: Request) -> bool:
-    """Go on with a run or run one again; False where `resume=auto` has to start it first."""
+def _continue(asked: Request) -> list[str] | None:
+    """Go on with a run or run one again; where `resume=auto` has to start it, return the words for that."""
     if asked.rerun is not None:
         cfg, folder = rerun(Path(asked.rerun), asked.overrides, asked.trust, asked.run_dir)
         try:
             log_to(folder)
         except UserError as error:
             raise UserError(f"{error}; give another run_dir=FOLDER") from error
-        return _end(folder, lambda: train(cfg, folder, asked.overrides))
+        _end(folder, lambda: train(cfg, folder, asked.overrides))
+        return None
     folder = Path(asked.run_dir or asked.resume or "")
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not folder.is_dir():
         raise UserError(
             f"{'run_dir' if asked.run_dir else 'resume'}={folder}: a file, no run folder"
         )
     if asked.resume == "auto" and not has_checkpoint(folder):
         if status_of(folder) is not None:
             start_over(folder)
-        quoted = "'" + str(folder).replace("'", r"\'") + "'"
-        sys.argv[1:] = [*asked.overrides, f"hydra.run.dir={quoted}"]
-        return False
+        return [*asked.overrides, f"hydra.run.dir={written(str(folder))}"]
     words = asked.overrides
     if asked.resume == "auto":  # repeats what the run began with, whatever was changed since
         began = overrides_of(folder)
         words = [word for word in words if word not in began]
         if not words and status_of(folder) == "done":
             print(folder)
-            return True
+            return None
     check_run("resume", folder)
-    log_to(folder)
-    return _end(folder, lambda: resume(folder, words, asked.trust))
+    log_to(None)
+    _end(folder, lambda: resume(folder, words, asked.trust, lambda: log_to(folder)))
+    return None
 
 
-def _end(folder: Path, run: Callable[[], float]) -> bool:
+def _end(folder: Path, run: Callable[[], float]) -> None:
     """Run to the end; a stop on a signal and a failure of the run become exit codes."""
     try:
         run()
@@ -182,7 +178,17 @@ def _end(folder: Path, run: Callable[[], float]) -> bool:
         log.error("her_exp: error: %s", reason_of(error))
         sys.exit(1)
     print(folder, flush=True)
-    return True
+
+
+def check_surroundings(argv: Sequence[str]) -> None:
+    """Raise UserError where nothing could be written: the current folder is gone, a name is no text."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise UserError("the current folder was deleted; cd to one that is there") from error
+    for word in argv:
+        if not word.isascii() and word != word.encode(errors="replace").decode():
+            raise UserError(f"{word}: is not UTF-8; give names in UTF-8")
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:
@@ -195,7 +201,7 @@ def _thread_failed(failure: threading.ExceptHookArgs) -> None:
 
 def _exit(lines: Sequence[str], status: int) -> NoReturn:
     for line in lines:
-        print(f"her_exp: error: {line}", file=sys.stderr)
+        tell_error(line)
     sys.exit(status)
 
 
@@ -207,7 +213,7 @@ def job(cfg: DictConfig) -> float:
     if settings.mode == RunMode.MULTIRUN:
         _join_others(cfg, settings)
         trust = packages_of(plain(without_hydra(cfg)))
-        return sweep.run_job(folder, lambda: train(cfg, folder, overrides), trust)
+        return sweep.run_job(folder, cfg, lambda: train(cfg, folder, overrides), trust)
     _end(folder, lambda: train(cfg, folder, overrides))
     return 0.0
 

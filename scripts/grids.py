@@ -161,7 +161,7 @@ class Grid:
         told = json.loads(path.read_text()) if path.exists() else {}
         if any(told.get(key) != value for key, value in asked.items()):
             told = asked | evaluate_run(folder, self.args.episodes, trust=self.trust)
-            write_json(path, told)
+            write_json(path.parent, path.name, told)
         budget = OmegaConf.load(folder / "config.yaml").trainer.total_steps
         return Run(
             result, told, *curve(folder), budget, json.loads((folder / "run.json").read_text())

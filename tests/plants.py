@@ -108,7 +108,7 @@ def torn(self, data):
 record_writer.RecordWriter.write = torn""",
     "between the last state and the word done": """
 import her_exp.training.logger
-def result(path, content):
+def result(folder, name, content):
     if content["status"] == "done":
         die()
 around(her_exp.training.logger, "write_json", before=result)""",

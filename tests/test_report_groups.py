@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -61,9 +60,8 @@ def test_a_seed_that_ran_twice_counts_once(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_png")
 def test_a_run_that_was_lengthened_is_another_group(tmp_path: Path) -> None:
     make_run(tmp_path / "s/a", 0)
-    story = json.loads((make_run(tmp_path / "s/b", 0) / "run.json").read_text())
-    story["resumes"] = [{"overrides": ["trainer.total_steps=9000"]}]
-    (tmp_path / "s/b/run.json").write_text(json.dumps(story))
+    config = make_run(tmp_path / "s/b", 0) / "config.yaml"  # the one in force
+    config.write_text(config.read_text().replace("total_steps: 6000", "total_steps: 9000"))
     labels = {"trainer.total_steps=6000": 1, "trainer.total_steps=9000": 1}
     assert groups_in(tmp_path / "s") == labels
 

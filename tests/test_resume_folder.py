@@ -72,7 +72,10 @@ def test_what_was_asked_first_stays(never_stopped: NeverStopped, tmp_path: Path)
     folder = killed_at(source, 1, tmp_path / "run")
     before = {path.name for path in folder.iterdir()}
     resume(folder, ["trainer.total_steps=480", "trainer.log_every=50"])
-    assert (folder / "config.yaml").read_bytes() == (source / "config.yaml").read_bytes()
+    began = (source / "config.yaml").read_text()
+    assert (folder / "config_began.yaml").read_text() == began
+    changed = began.replace("total_steps: 400", "total_steps: 480")
+    assert (folder / "config.yaml").read_text() == changed.replace("log_every: 70", "log_every: 50")
     story, first = (json.loads((f / "run.json").read_text()) for f in (folder, source))
     (note,) = story.pop("resumes")
     assert note["overrides"] == ["trainer.total_steps=480", "trainer.log_every=50"]
@@ -82,6 +85,7 @@ def test_what_was_asked_first_stays(never_stopped: NeverStopped, tmp_path: Path)
     assert story.pop("ended") >= first.pop("ended")
     assert story == first
     new = {path.name for path in folder.iterdir()} - before
+    new.remove("config_began.yaml")
     assert all(name.startswith("events.out.tfevents.") for name in new)
     assert list(tmp_path.iterdir()) == [folder]
     assert not list(folder.rglob("*.tmp"))

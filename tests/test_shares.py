@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from her_exp import CONF_DIR
-from her_exp.config import memory
+from her_exp.config import rules
 from her_exp.sweeps import plan as sweep_plan
 from her_exp.sweeps.command_line import preflight
 from her_exp.system import launchers as share
@@ -194,7 +194,7 @@ def test_arguments_of_ray_init_win(init: dict[str, Any], monkeypatch: pytest.Mon
 def test_jobs_elsewhere_may_ask_for_memory_that_is_not_here(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "machine_bytes", lambda: 10**6)
+    monkeypatch.setattr(rules, "machine_bytes", lambda: 10**6)
     monkeypatch.setattr(shutil, "which", lambda name: name)
     preflight(["-m", "seed=0,1", "hydra/launcher=slurm"])
     with pytest.raises(UserError, match=r"buffer\.capacity=.*this machine has"):

@@ -41,7 +41,7 @@ def run_of(folder: Path, naming: str) -> list[str]:
 def go_on(*argv: str) -> bool:
     asked = request(argv)
     assert asked is not None
-    return _continue(asked)
+    return _continue(asked) is None
 
 
 @NAMINGS

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from her_exp.config.overrides import given_twice
 from her_exp.config.slips import is_alone, refuse_slips
 from her_exp.system.foreign import Left, foreign_code
-from her_exp.text import unknown_key
+from her_exp.text import tell_error, unknown_key
 from her_exp.types import UserError
 
 
@@ -67,10 +67,10 @@ def run(command: Callable[[Sequence[str]], int], usage: str) -> NoReturn:
         with foreign_code():
             status = command(sys.argv[1:])
         sys.exit(status)
-    except (UserError, Left) as error:
-        for line in str(error).splitlines():
-            print(f"her_exp: error: {line}", file=sys.stderr)
-        sys.exit(2)
     except BrokenPipeError:  # whoever read the output (`| head -1`) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
         sys.exit(128 + signal.SIGPIPE)
+    except (UserError, Left, OSError) as error:  # OSError: a folder that cannot be written to
+        for line in str(error).splitlines():
+            tell_error(line)
+        sys.exit(2)

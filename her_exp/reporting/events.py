@@ -18,6 +18,8 @@ from her_exp.config.hydra_api import path_safe
 from her_exp.reporting.figures import curve
 from her_exp.reporting.groups import Group
 from her_exp.reporting.runs import Run
+from her_exp.store.files import open_file
+from her_exp.store.folder import EVENTS
 
 PICTURE = "eval/paths"
 SUCCESS = "eval/success_final"
@@ -32,10 +34,8 @@ _SIDE = 4096  # pixels of a picture
 
 def last_picture(run: Run) -> bytes | None:
     """Return the newest picture of a run's trajectories as PNG, or None; damage is noted in the run."""
-    for path in sorted(run.folder.glob("events.out.tfevents.*"), reverse=True):
+    for path in sorted(run.folder.glob(EVENTS), reverse=True):
         newest = None
-        if not path.is_file():
-            continue
         try:
             for record in _records(path):
                 if PICTURE.encode() in record:
@@ -57,7 +57,7 @@ def _records(path: Path) -> Iterator[bytes]:
     Raises:
         ValueError: the file ends within a record, or a length is no length.
     """
-    with path.open("rb") as file:
+    with open_file(path.parent, path.name, "rb") as file:
         while head := file.read(12):
             size = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else 0
             data = file.read(size + 4) if 0 < size <= _LARGEST else b""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from her_exp import CONF_DIR
-from her_exp.reporting.runs import flatten
+from her_exp.store.folder import flatten
 
 _GROUPS = ("env", "buffer", "agent", "trainer")
 

@@ -136,15 +136,20 @@ def points(figure: Figure) -> list[Row]:
     ]  # fmt: skip
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
+
+
 def write(rows: Sequence[Row], path: Path) -> None:
-    """Write rows as CSV: numbers in full, NaN as nothing, lists joined by '; '."""
+    """Write rows as CSV: numbers in full, NaN as nothing, lists joined by '; ', no formulas."""
     with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file)
-        writer.writerow(rows[0] if rows else ())
+        writer.writerow(map(_cell, rows[0] if rows else ()))
         writer.writerows([[_cell(value) for value in row.values()] for row in rows])
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, list):
-        return "; ".join(repr(v) if isinstance(v, float) else str(v) for v in value)
+        value = "; ".join(repr(v) if isinstance(v, float) else str(v) for v in value)
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
     return "" if isinstance(value, float) and np.isnan(value) else value

@@ -9,15 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from her_exp.store.files import sync_folder
+from her_exp.store.files import open_file, sync_folder
 from her_exp.types import Agent, UserError
 
 
 def save(state: Any, path: Path) -> None:
-    """Write `state` so that the file at `path` is always whole: temporary name, fsync, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write `state` so that the file at `path` is always whole: temporary name, fsync, rename.
+
+    Raises:
+        OSError: among others, the run folder that holds its folder is gone.
+    """
+    path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
+    with open_file(path.parent, temporary.name, "wb") as file:
         torch.save(state, file)
         file.flush()
         os.fsync(file.fileno())
@@ -31,8 +35,10 @@ def load(path: Path) -> Any:
     Raises:
         UserError: there is no such file, or it is no checkpoint of ours.
     """
-    if not path.is_file():
-        raise UserError(f"no checkpoint at {path}")
+    try:
+        open_file(path.parent, path.name, "rb").close()
+    except OSError as error:
+        raise UserError(f"no checkpoint at {path} ({error.strerror or error})") from error
     try:
         # Mapped: a replay is read where it is copied to, and never stands in memory twice.
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from her_exp.store.folder import CONFIG, is_run
 from her_exp.text import printable
 from her_exp.types import UserError
 
-_FILES = ("config.yaml", "run.json", "result.json")
 _NAMED = 3  # runs in the line, at most
 _SEARCHED = 2000  # folders looked into; what lies below may be a whole disk
 
@@ -77,9 +77,8 @@ def find(text: str) -> list[Path]:
 
 
 def _below(root: Path) -> Iterator[Path]:
-    for path, names, files in os.walk(root):
-        # A run that was killed at once has left its lock alone.
-        if sum(name in files for name in _FILES) >= 2 or "run.lock" in files:
+    for path, names, _ in os.walk(root):
+        if is_run(Path(path)):
             names.clear()  # what lies in a run folder is its own
             yield Path(path)
         names[:] = [name for name in names if not name.startswith(".")]
@@ -87,7 +86,7 @@ def _below(root: Path) -> Iterator[Path]:
 
 def check_run(word: str, folder: Path) -> None:
     """Raise UserError in one line if `folder`, given as `word`=, holds no `config.yaml`."""
-    if os.path.isfile(folder / "config.yaml"):  # Path's own raises where a name is too long
+    if os.path.isfile(folder / CONFIG):  # Path's own raises where a name is too long
         return
     if not os.path.exists(folder):
         raise UserError(f"{word}={folder}: no such folder")
@@ -125,7 +124,7 @@ def _nearest(root: Path) -> Iterator[Path]:
         for entry in inside:
             if entry.name.startswith(".") or not entry.is_dir(follow_symlinks=False):
                 continue
-            if all(os.path.isfile(f"{entry.path}/{name}") for name in ("config.yaml", "run.json")):
+            if is_run(Path(entry.path)) and os.path.isfile(f"{entry.path}/{CONFIG}"):
                 yield Path(entry.path)  # what lies in a run folder is its own
             else:
                 queue.append(entry.path)

@@ -1,45 +1,176 @@
-"""A run folder tells its own story: what ran, from which code, on which machine."""
+"""A run folder: what is one, what is in it, how its run stands, and the one config that is in force.
+
+Nothing else knows the names of its files. The config in force is `config.yaml`; where a run went on with
+changes, `config_began.yaml` beside it is what it began with.
+"""
 
 from __future__ import annotations
 
-import os
-import platform
-import shlex
-import subprocess
-import sys
-import time
-from importlib import metadata
+import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-import her_exp
-from her_exp.store.files import empty_result, read_json, write_json
+from her_exp.config.hydra_api import plain, without_hydra
+from her_exp.store import story
+from her_exp.store.files import check_plain, load_yaml, open_file, read_json, write_json, write_text
 from her_exp.system.foreign import reason_of
-from her_exp.system.locks import take_lock
+from her_exp.system.locks import is_locked, take_lock
+from her_exp.text import printable
 from her_exp.types import UserError
 
-#: Packages whose version may change a run's numbers; then the others that `run.json` names.
-_NUMBERS = ("torch", "numpy", "gymnasium", "gymnasium-robotics", "mujoco", "envpool")
-_OTHERS = ("hydra-core", "omegaconf", "tensorboard")
+CONFIG, BEGAN, STORY, RESULT = "config.yaml", "config_began.yaml", "run.json", "result.json"
+METRICS, LOG, LOCK, PATCH, EVALUATION = (
+    "metrics.csv", "run.log", "run.lock", "git.patch", "evaluation.json",
+)  # fmt: skip
+CHECKPOINTS, PICTURE, FILM = "checkpoints", "paths.png", "film"
+EVENTS = "events.out.tfevents.*"
+#: What a run, an evaluation or Hydra writes into the folder.
+_WRITTEN = (
+    CONFIG, BEGAN, STORY, RESULT, METRICS, LOG, LOCK, PATCH, EVALUATION, CHECKPOINTS, PICTURE,
+    f"{FILM}.*", "*.tmp", ".hydra",
+)  # fmt: skip
+_ENDED = ("done", "stopped", "failed")
+
+
+# --- looking -----------------------------------------------------------------------------------
+
+
+def is_run(folder: Path) -> bool:
+    """Say whether a folder is that of a run: one killed at once has left its lock alone."""
+    there = [name for name in (CONFIG, STORY, RESULT, LOCK) if _is_regular(folder / name)]
+    return LOCK in there or len(there) >= 2
+
+
+def status_of(folder: Path) -> str | None:
+    """Say how the run in a folder stands: done, stopped, failed, running or killed; None: there is none."""
+    status = read_json(folder, RESULT).get("status")
+    if status in _ENDED:
+        return str(status)
+    if is_locked(folder / LOCK):
+        return "running"
+    return "killed" if any(_is_regular(folder / name) for name in (CONFIG, STORY, RESULT)) else None
+
+
+def config_of(folder: Path, name: str = CONFIG) -> dict[str, Any]:
+    """Return the config in force as plain values; UserError in one line if it cannot be read."""
+    try:
+        return load_yaml(folder, name)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UserError(f"{folder / name}: cannot be read ({printable(reason[:200])})") from error
+
+
+def config_begun(folder: Path) -> dict[str, Any]:
+    """Return the config that a run began with."""
+    return config_of(folder, BEGAN if _is_regular(folder / BEGAN) else CONFIG)
+
+
+def overrides_of(folder: Path) -> list[str]:
+    """Return the overrides that a run was started with."""
+    given = read_json(folder, STORY).get("overrides")
+    return [str(text) for text in given] if isinstance(given, list) else []
+
+
+def success_of(folder: Path) -> float:
+    """Return the success rate of a run's last evaluation; UserError where its result says none."""
+    evaluation = read_json(folder, RESULT).get("eval")
+    success = evaluation.get("success_final") if isinstance(evaluation, dict) else None
+    if not isinstance(success, int | float):
+        raise UserError(f"{folder / RESULT}: holds no evaluation; delete the folder to run it anew")
+    return float(success)
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Say whether a full checkpoint is there to go on from."""
+    return any((folder / CHECKPOINTS).glob("state_*.pt"))
+
+
+def judge(folder: Path) -> None:
+    """Raise UserError if something that may be written into a folder leads out of it, or is no file."""
+    check_plain(folder, _written(folder))
+
+
+def _written(folder: Path) -> Iterator[Path]:
+    for pattern in _WRITTEN:
+        for path in folder.glob(pattern):
+            yield path
+            if path.is_dir() and not path.is_symlink():
+                yield from path.rglob("*")
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+# --- writing -----------------------------------------------------------------------------------
 
 
 def lock(path: Path) -> IO[str]:
     """Take the folder's lock, see `take_lock`, or raise UserError."""
-    file = take_lock(path / "run.lock")
+    file = take_lock(path / LOCK)
     if file is None:
-        raise UserError(f"{path}: another process is writing to this run folder")
+        raise Taken(f"{path}: another process is writing to this run folder")
     return file
 
 
 def check_free(path: Path) -> None:
-    """Raise UserError if a run is in the folder."""
-    if (path / "result.json").exists():
+    """Raise UserError if a run is in the folder, or what is there must not be written to."""
+    judge(path)
+    if _is_regular(path / RESULT):
         raise UserError(
             f"a run is in {path} already; give another folder (hydra.run.dir=..., or another "
             "sweep=NAME)"
         )
+
+
+def check_same(folder: Path, cfg: DictConfig) -> None:
+    """Raise UserError if the run in a folder is of another config than this one, composed.
+
+    What is `auto` there was resolved when the run began; how a run is watched does not count.
+    """
+    if not _is_regular(folder / CONFIG):
+        return
+    began, asked = flatten(config_begun(folder)), flatten(plain(without_hydra(cfg)))
+    for key in sorted((began.keys() | asked.keys()) - {"sweep", "trainer.progress"}):
+        had, has = (one.get(key, "nothing") for one in (began, asked))
+        if had != has and has != "auto":
+            raise UserError(
+                f"{printable(str(folder))}: holds another experiment, of {key}={printable(str(had))}; "
+                f"this job has {key}={has}; give another sweep=NAME"
+            )
+
+
+def flatten(values: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return nested settings as `group.key` to value, without what only Hydra reads."""
+    flat: dict[str, Any] = {}
+
+    def walk(node: Any, key: str) -> None:
+        if isinstance(node, dict) and node:
+            for name, value in node.items():
+                walk(value, f"{key}.{name}" if key else str(name))
+        elif not key.endswith("_convert_"):
+            flat[key] = node
+
+    walk(values, "")
+    return flat
+
+
+def start_over(folder: Path) -> None:
+    """Clear what a run left that was killed before its first checkpoint."""
+    judge(folder)
+    with lock(folder):
+        for path in [*folder.glob(EVENTS), folder / METRICS, folder / BEGAN, folder / RESULT]:
+            path.unlink(missing_ok=True)
+
+
+class Taken(UserError):
+    """Another process is writing to the run folder."""
 
 
 class RunFolder:
@@ -52,12 +183,13 @@ class RunFolder:
         resume: go on with the run that is in it.
 
     Raises:
-        UserError: another process holds the folder, or a run is in it already.
+        UserError: another process holds the folder, a run is in it already, or a link.
     """
 
     def __init__(self, path: str | Path, *, resume: bool = False):
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
+        judge(self.path)
         self._lock = lock(self.path)
         if not resume:
             try:
@@ -74,95 +206,52 @@ class RunFolder:
 
     def write_config(self, cfg: DictConfig) -> None:
         """Write `config.yaml`, resolved."""
-        (self.path / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+        write_text(self.path, CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
 
     def write_failure(self, error: Exception) -> None:
         """Write the `result.json` of a run that failed before its first step."""
-        write_json(self.path / "result.json", empty_result("failed", reason_of(error)))
+        write_json(self.path, RESULT, empty_result("failed", reason_of(error)))
 
     def write_story(self, cfg: DictConfig, overrides: list[str]) -> None:
         """Write `config.yaml` (resolved), `run.json` and, in a changed checkout, `git.patch`."""
         self.write_config(cfg)
-        commit, patch = _git()
+        content, patch = story.began(overrides)
         if patch:
-            (self.path / "git.patch").write_text(patch)
-        story = {
-            **_now(overrides),
-            "git_commit": commit,
-            "git_changed": bool(patch),
-            "versions": {"python": platform.python_version(), "her_exp": her_exp.__version__}
-            | {name: _version(name) for name in (*_NUMBERS, *_OTHERS)},
-            "machine": {
-                "system": platform.platform(),
-                "processor": _processor(),
-                "cores": os.cpu_count(),
-                "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
-            },
-        }
-        write_json(self.path / "run.json", story)
+            write_text(self.path, PATCH, patch)
+        write_json(self.path, STORY, content)
 
     def story(self) -> dict[str, Any]:
         """Return what `run.json` says."""
-        return read_json(self.path / "run.json")
+        return read_json(self.path, STORY)
 
-    def other_versions(self) -> list[str]:
-        """Name the packages that may change numbers and had another version when the run began."""
-        began = self.story().get("versions") or {}
-        now = {name: _version(name) for name in _NUMBERS if began.get(name)}
-        return [
-            f"{name} is {version or 'not installed'}, was {began[name]}"
-            for name, version in now.items()
-            if version != began[name]
-        ]
-
-    def note_resume(self, overrides: list[str], env_steps: int) -> None:
-        """Append to `run.json` that the run went on here; config and first command stay."""
-        story = self.story()
-        story.setdefault("resumes", []).append(_now(overrides) | {"env_steps": env_steps})
-        write_json(self.path / "run.json", story)
+    def note_resume(self, cfg: DictConfig, overrides: list[str], env_steps: int) -> None:
+        """Put the config of a run that goes on in force, and append to `run.json` that it does."""
+        if overrides:
+            if not _is_regular(self.path / BEGAN):
+                with open_file(self.path, CONFIG) as file:
+                    write_text(self.path, BEGAN, file.read())
+            self.write_config(cfg)
+        content = self.story()
+        earlier = content.get("resumes")
+        entry = story.now(overrides) | {"env_steps": env_steps}
+        content["resumes"] = [*(earlier if isinstance(earlier, list) else ()), entry]
+        write_json(self.path, STORY, content)
 
     def note_end(self) -> None:
         """Write into `run.json` when the run ended."""
-        write_json(self.path / "run.json", self.story() | {"ended": _time()})
+        write_json(self.path, STORY, self.story() | {"ended": story.moment()})
 
 
-def _time() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
-
-
-def _now(overrides: list[str]) -> dict[str, Any]:
-    command = shlex.join(["python", "-m", "her_exp.train", *sys.argv[1:]])
-    return {"command": command, "overrides": overrides, "started": _time()}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
-
-
-def _git() -> tuple[str | None, str]:
-    """Return the commit of the checkout that her_exp runs from and its uncommitted changes."""
-    here = Path(__file__).resolve().parent
-
-    def git(*args: str) -> Any:
-        return subprocess.run(
-            ["git", "-C", str(here), *args], capture_output=True, text=True, check=True, timeout=10
-        ).stdout
-
-    try:
-        # An installed package may lie below somebody else's repository: only ours counts.
-        git("ls-files", "--error-unmatch", str(Path(__file__).resolve()))
-        return git("rev-parse", "HEAD").strip(), git("diff", "HEAD")
-    except (OSError, subprocess.SubprocessError):
-        return None, ""
+def empty_result(status: str, reason: str | None = None) -> dict[str, Any]:
+    """Return a `result.json` of a run that has done nothing yet."""
+    return {
+        "status": status,  # running, done, stopped (by a signal) or failed
+        "reason": reason,
+        "env_steps": 0,
+        "episodes": 0,
+        "updates": 0,
+        "train_seconds": 0.0,
+        "wall_seconds": 0.0,
+        "eval": None,
+        "reached": {},
+    }

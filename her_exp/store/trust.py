@@ -10,13 +10,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from her_exp import CONF_DIR
 from her_exp.config.compose import composer
 from her_exp.config.hydra_api import without_hydra
 from her_exp.config.signatures import find_class
 from her_exp.store.find import check_run
+from her_exp.store.folder import CONFIG, config_of
+from her_exp.text import one_line
 from her_exp.types import UserError
 
 _OURS = "her_exp"
@@ -30,6 +31,7 @@ _BASES = {
     "agent": "her_exp.agents.base.GoalAgent",
     "trainer": "her_exp.training.trainer.Trainer",
 }
+_OLD_TRAINER = "her_exp.trainer.Trainer"  # where it lay before the package had rooms
 #: Classes of packages that are not trusted as a whole.
 _CLASSES = ("torch.nn.ReLU", "torch.nn.Tanh", "torch.nn.SiLU", "torch.nn.GELU", "torch.nn.ELU")
 
@@ -39,7 +41,7 @@ def packages(text: str) -> list[str]:
     return [name for name in text.strip("[] ").replace(" ", "").split(",") if name]
 
 
-def load_run_config(folder: Path, trust: Sequence[str] = ()) -> DictConfig:
+def load_run_config(folder: Path, trust: Sequence[str] = (), word: str = "run") -> DictConfig:
     """Return the config of a run folder, once nothing in it can run a stranger's code.
 
     Only classes are made from it, and only those whose own module lies in `her_exp` or in a package
@@ -48,25 +50,25 @@ def load_run_config(folder: Path, trust: Sequence[str] = ()) -> DictConfig:
     Raises:
         UserError: no run folder, no config, or something in it that is not trusted.
     """
-    check_run("run", folder)
-    path = folder / "config.yaml"
-    try:
-        cfg = OmegaConf.load(path)
-        values = OmegaConf.to_container(cfg, resolve=False)
-    except (OmegaConfBaseException, YAMLError, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
-    if not isinstance(cfg, DictConfig) or not isinstance(values, dict):
-        raise UserError(f"{path}: no configuration")
-    check_trust(values, trust)
-    if "products" not in cfg:  # a run that is older than this setting
-        cfg.products = values["products"] = "auto"
-    lacking = [
-        key for key in ("seed", "threads", "device", "products", *_BASES) if values.get(key) is None
+    check_run(word, folder)
+    values, path = config_of(folder), folder / CONFIG
+    parts = {key: values.get(key) for key in _BASES}
+    lacking = [key for key in ("seed", "threads", "device", "products") if values.get(key) is None]
+    lacking += [
+        k for k, node in parts.items() if not (isinstance(node, dict) and "_target_" in node)
     ]
-    lacking += [key for key in _BASES if "_target_" not in (values.get(key) or {})]
+    if isinstance(parts["trainer"], dict) and parts["trainer"].get("_target_") == _OLD_TRAINER:
+        raise UserError(
+            f"{path}: of an older layout of her_exp, which this one does not read; run it anew from "
+            "the overrides in its run.json"
+        )
+    check_trust(values, trust)
     if lacking:
-        raise UserError(f"{path}: lacks {', '.join(dict.fromkeys(lacking))}; is it whole?")
-    return cfg
+        raise UserError(f"{path}: lacks {', '.join(lacking)}; is it whole?")
+    try:
+        return OmegaConf.create(values)
+    except OmegaConfBaseException as error:  # a key that it cannot hold
+        raise UserError(f"{path}: cannot be read ({one_line(str(error))})") from error
 
 
 def check_trust(values: dict[Any, Any], trust: Sequence[str] = ()) -> None:

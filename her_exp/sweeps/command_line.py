@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
+import os
 import re
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, NoReturn
@@ -16,7 +19,7 @@ from typing import NamedTuple, NoReturn
 from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from her_exp.config.blame import blame_experiment, blame_sweep
@@ -25,7 +28,7 @@ from her_exp.config.hydra_api import CONFIG_NAME, hydra_values, path_safe, plain
 from her_exp.config.overrides import given_twice
 from her_exp.config.signatures import mismatch
 from her_exp.config.validate import validate
-from her_exp.store.folder import check_free, lock
+from her_exp.store.folder import check_free, check_same, judge, lock
 from her_exp.sweeps import plan as sweep_plan
 from her_exp.text import one_line
 from her_exp.types import UserError
@@ -145,7 +148,14 @@ def _check_sweep(
     environment = sweep_plan.check_shares(master.hydra, configs)
     overrides += sweep_plan.short_names(jobs)
     folder = _writable(master, "hydra.sweep.dir")
-    _check_subdir(hydra.raw(jobs[0].overrides))
+    names = [_subdir(cfg, number) for number, cfg in enumerate(configs)]
+    for inner in folder.iterdir() if folder.is_dir() else ():
+        if inner.is_symlink() and inner.name in names:
+            raise UserError(f"{inner}: is a link; a job has a folder of its own")
+        if inner.is_dir():
+            judge(inner)
+    if listed:
+        _check_folders(folder, names, jobs, configs)
     return Plan(
         [*flags, *overrides],
         folder,
@@ -176,18 +186,42 @@ def _resolved(cfg: DictConfig, key: str) -> str:
     return name
 
 
-def _check_subdir(first: DictConfig) -> None:
-    """See that a sweep's first job, composed, can name its folder."""
-    with open_dict(first):
-        first.hydra.job.id = first.hydra.job.num = 0  # as the launcher will
-    _resolved(first, "hydra.sweep.subdir")
+def _subdir(cfg: DictConfig, number: int) -> str:
+    """Return the name of a job's folder, as the launcher will."""
+    OmegaConf.set_readonly(cfg.hydra, False)  # which a look at its values has made it
+    cfg.hydra.job.id = cfg.hydra.job.num = number
+    return os.path.normpath(_resolved(cfg, "hydra.sweep.subdir"))
+
+
+def _check_folders(
+    folder: Path,
+    names: Sequence[str],
+    jobs: Sequence[sweep_plan.Job],
+    configs: Sequence[DictConfig],
+) -> None:
+    """See that no two jobs share a folder, and that what is in one already is the same experiment."""
+    first: dict[str, int] = {}
+    for number, name in enumerate(names):
+        other = first.setdefault(name, number)
+        if other != number:
+            raise UserError(
+                f"hydra.sweep.subdir: job {other} ({jobs[other].label}) and job {number} "
+                f"({jobs[number].label}) would share the folder {folder / name}; leave it out, or name "
+                "in it what is swept"
+            )
+    for name, cfg in zip(names, configs, strict=True):
+        check_same(folder / name, cfg)
 
 
 def _writable(cfg: DictConfig, key: str) -> Path:
     """Return the folder that `key` names, having seen that it can be made and written to."""
     folder = Path(_resolved(cfg, key)).absolute()
-    parent = next(path for path in (folder, *folder.parents) if path.exists())
+    parent = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     try:
+        if parent.is_symlink() and not parent.exists():
+            raise OSError(errno.ENOENT, "a link that leads nowhere")
+        with suppress(FileNotFoundError):
+            folder.lstat()  # a name that is too long
         # Permissions say nothing to root, nor of read-only or full disks: try it.
         Path(tempfile.mkdtemp(prefix=".her_exp-", dir=parent)).rmdir()
     except OSError as error:

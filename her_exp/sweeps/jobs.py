@@ -6,20 +6,32 @@ import fcntl
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
 
-from her_exp.run import has_checkpoint, resume, start_over, status_of
-from her_exp.store.folder import lock
+from her_exp.run import resume
+from her_exp.store.files import open_file
+from her_exp.store.folder import (
+    LOCK,
+    Taken,
+    check_same,
+    has_checkpoint,
+    start_over,
+    status_of,
+    success_of,
+)
 from her_exp.sweeps.plan import BASIC_LAUNCHER, BASIC_SWEEPER, OPTUNA
 from her_exp.system.foreign import reason_of, trace_of
 from her_exp.system.launchers import JOBLIB
+from her_exp.system.locks import take_lock
 from her_exp.system.signals import Stopped, hand_on
-from her_exp.text import one_line
+from her_exp.text import one_line, printable
 from her_exp.types import UserError
 
 log = logging.getLogger(__name__)
@@ -29,6 +41,8 @@ NOTES = "jobs.jsonl"
 
 #: A node that died may leave a process that still writes for a moment after its job began again.
 _WAIT_SECONDS = 60
+
+_ELSEWHERE = "another process is at it"
 
 _stopped: Stopped | None = None  # this process was asked to stop: its next jobs do not begin
 
@@ -49,13 +63,19 @@ class Note(NamedTuple):
         return self.what in ("done", "skipped", "resumed")
 
 
-def run_job(folder: Path, start: Callable[[], float], trust: Sequence[str] = ()) -> float:
+def run_job(
+    folder: Path, cfg: DictConfig, start: Callable[[], float], trust: Sequence[str] = ()
+) -> float:
     """Run a sweep's job in its folder, or what is left of it; returns its success rate.
 
-    `trust` holds the packages that the job's own command names.
+    A failure is noted and does not stop the other jobs; the job then returns NaN, and so does one that
+    another process is at.
 
-    The folder's name holds the hash of the job's config, so what is in it is the same experiment.
-    A failure is noted and does not stop the other jobs; the job then returns NaN.
+    Args:
+        folder: the job's own.
+        cfg: its config; what the folder holds must be of the same.
+        start: runs it from the beginning.
+        trust: packages that the job's own command names.
     """
     global _stopped
     launcher = HydraConfig.get().launcher._target_
@@ -64,6 +84,7 @@ def run_job(folder: Path, start: Callable[[], float], trust: Sequence[str] = ())
     try:
         if launcher != BASIC_LAUNCHER:
             _wait_until_free(folder)
+        check_same(folder, cfg)
         if status_of(folder) == "done":
             success = success_of(folder)
             _note("skipped", folder, f"done before, success {success:.1%}")
@@ -81,6 +102,9 @@ def run_job(folder: Path, start: Callable[[], float], trust: Sequence[str] = ())
             raise
         hand_on(stop)
         raise SystemExit(stop.code) from stop
+    except Taken:
+        _note("running", folder, _ELSEWHERE)
+        return math.nan
     except UserError as error:
         log.error("her_exp: error: %s", one_line(str(error)))
         return _failed(folder, error, one_line(str(error)))
@@ -92,11 +116,6 @@ def run_job(folder: Path, start: Callable[[], float], trust: Sequence[str] = ())
     return success
 
 
-def success_of(folder: Path) -> float:
-    """Return the final success rate in a run folder's `result.json`."""
-    return float(json.loads((folder / "result.json").read_text())["eval"]["success_final"])
-
-
 def _failed(folder: Path, error: Exception, line: str) -> float:
     _note("failed", folder, line)
     if HydraConfig.get().sweeper._target_ not in (BASIC_SWEEPER, OPTUNA):
@@ -106,28 +125,58 @@ def _failed(folder: Path, error: Exception, line: str) -> float:
 
 def _note(what: str, folder: Path, line: str) -> None:
     settings = HydraConfig.get()
-    path = Path(settings.runtime.cwd, settings.sweep.dir, NOTES)
-    with path.open("a") as file:
+    with open_file(Path(settings.runtime.cwd, settings.sweep.dir), NOTES, "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # appending alone is not enough on a network's disk
-        file.write(json.dumps(Note(what, str(folder), line)) + "\n")
+        if size := file.seek(0, os.SEEK_END):
+            file.seek(size - 1)
+        half = size and file.read(1) != b"\n"  # what a full disk left of a line
+        text = json.dumps(Note(what, str(folder), line)) + "\n"
+        file.write(b"\n" * bool(half) + text.encode())
 
 
 def _wait_until_free(folder: Path) -> None:
     """Wait while another process has the folder; one that goes on with it is left to the lock."""
     give_up = time.monotonic() + _WAIT_SECONDS
-    while (folder / "run.lock").exists() and time.monotonic() < give_up:
-        try:
-            return lock(folder).close()
-        except UserError:
-            time.sleep(0.2)
+    while status_of(folder) == "running" and time.monotonic() < give_up:
+        time.sleep(0.2)
 
 
 def notes(sweep_dir: Path | None) -> list[Note]:
     """Return what became of the jobs of a sweep, in the order in which they ended."""
-    path = sweep_dir / NOTES if sweep_dir else None
-    if path is None or not path.exists():
+    if sweep_dir is None:
         return []
-    return [Note(*json.loads(line)) for line in path.read_text().splitlines()]
+    try:
+        with open_file(sweep_dir, NOTES, errors="replace") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return []
+    found = [note for line in lines if (note := _read(line)) is not None]
+    if damaged := len(lines) - len(found):
+        log.warning("%s: %d damaged lines are left out", sweep_dir / NOTES, damaged)
+    return found
+
+
+def _read(line: str) -> Note | None:
+    try:
+        parts = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    good = isinstance(parts, list) and len(parts) == 3 and all(isinstance(p, str) for p in parts)
+    return Note(*map(printable, parts)) if good else None
+
+
+def hold(sweep_dir: Path) -> IO[str]:
+    """Take a sweep's folder for this process; UserError where another one is running the sweep."""
+    try:
+        sweep_dir.mkdir(parents=True, exist_ok=True)
+        held = take_lock(sweep_dir / ".lock")
+    except OSError as error:
+        raise UserError(f"{sweep_dir}: cannot be written to ({error.strerror or error})") from error
+    if held is None:
+        raise UserError(
+            f"{sweep_dir}: another process is running this sweep; wait for it, or give another sweep=NAME"
+        )
+    return held
 
 
 def latest(news: Sequence[Note]) -> list[Note]:
@@ -146,14 +195,13 @@ def silent(sweep_dir: Path, news: Sequence[Note]) -> list[Note]:
     """Return a note on each job that began and left no word: its process was killed, or still runs."""
     known = {note.folder for note in news}
     found = []
-    for path in sorted(sweep_dir.glob("*/run.lock")):
+    for path in sorted(sweep_dir.glob(f"*/{LOCK}")):
         folder = path.parent
-        if str(folder) not in known and status_of(folder) in (None, "running"):
-            try:
-                lock(folder).close()
-                found.append(Note("killed", str(folder), "the same command again goes on with it"))
-            except UserError:
-                found.append(Note("running", str(folder), "another process is at it"))
+        status = status_of(folder)
+        if str(folder) not in known and status in (None, "killed"):
+            found.append(Note("killed", str(folder), "the same command again goes on with it"))
+        elif str(folder) not in known and status == "running":
+            found.append(Note("running", str(folder), _ELSEWHERE))
     return found
 
 

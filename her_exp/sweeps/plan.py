@@ -109,7 +109,7 @@ def _label(job: Iterable[str], swept: set[str]) -> str:
 
 
 def check_jobs(hydra: Composer, jobs: Sequence[Job], *, elsewhere: bool) -> list[DictConfig]:
-    """Validate every job and return their configurations.
+    """Validate every job and return their configurations, the `hydra` node included.
 
     A line that does not hold for all jobs names the first that it holds for. Jobs that run
     `elsewhere` may ask for devices, and for memory, that are not here.
@@ -118,8 +118,8 @@ def check_jobs(hydra: Composer, jobs: Sequence[Job], *, elsewhere: bool) -> list
     configs = []
     for number, job in enumerate(jobs):
         try:
-            cfg = without_hydra(hydra.job(job.overrides, number))
-            validate(cfg, elsewhere=elsewhere)
+            cfg = hydra.job([*job.overrides, *short_names(jobs)], number)
+            validate(without_hydra(cfg), elsewhere=elsewhere)
             configs.append(cfg)
         except UserError as error:
             for line in blame_experiment(str(error), job.overrides, hydra).splitlines():

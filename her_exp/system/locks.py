@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import weakref
 from pathlib import Path
 from typing import IO
@@ -15,9 +16,12 @@ _locks: weakref.WeakSet[IO[str]] = weakref.WeakSet()
 def take_lock(path: Path) -> IO[str] | None:
     """Lock a file for this process alone; None where another one has it.
 
-    Closing what is returned gives the lock back, and so does whatever ends the process, kill -9 too.
+    Closing what is returned gives the lock back. What the file holds stays, and a link is not followed.
+
+    Raises:
+        OSError: it cannot be made, or is no regular file.
     """
-    file = path.open("w")
+    file = _open(path, os.O_RDWR | os.O_CREAT)
     _locks.add(file)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -25,6 +29,29 @@ def take_lock(path: Path) -> IO[str] | None:
         file.close()
         return None
     return file
+
+
+def is_locked(path: Path) -> bool:
+    """Say whether a process holds a lock; what is no lock is held by nobody."""
+    try:
+        file = _open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _open(path: Path, flags: int) -> IO[str]:
+    # Not blocking: to open a pipe would be to wait.
+    number = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(f"{path} is no regular file")
+    return os.fdopen(number, "r+" if flags & os.O_RDWR else "r")
 
 
 def _let_go() -> None:

@@ -15,7 +15,8 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
-from her_exp.store.files import write_json
+from her_exp.store.files import open_file, write_json
+from her_exp.store.folder import METRICS, RESULT
 
 CSV_HEADER = ("env_steps", "tag", "value")
 #: What TensorBoard shows on one page, under "Custom scalars": charts and the tags in them, as patterns.
@@ -52,7 +53,7 @@ class RunLogger:
         if position is None:  # of a run that is continued it stands in the first file
             layout = {name: ["Multiline", tags] for name, tags in CHARTS.items()}
             self._writer.add_custom_scalars({"her_exp": layout})
-        self._file = (self.folder / "metrics.csv").open("a", newline="")
+        self._file = open_file(self.folder, METRICS, "a", newline="")
         self._csv = csv.writer(self._file)
         self._latest = 0
         if position is not None:
@@ -95,7 +96,7 @@ class RunLogger:
 
     def result(self, content: Mapping[str, Any]) -> None:
         """Write `result.json`."""
-        write_json(self.folder / "result.json", dict(content))
+        write_json(self.folder, RESULT, dict(content))
 
     def progress(self, env_steps: int, success: float | None) -> None:
         """Move the bar; `success` is the latest evaluation's."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from her_exp.store.files import empty_result
+from her_exp.store.folder import empty_result
 from her_exp.training.checks import LearningCheck
 from her_exp.training.evaluation import Evaluation
 from her_exp.training.rollout import Episode

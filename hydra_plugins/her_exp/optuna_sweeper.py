@@ -22,7 +22,6 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from her_exp.store.folder import lock
 from her_exp.sweeps.space import Choice, Dimension, dimensions
 from her_exp.system.launchers import at_once
 from her_exp.system.signals import Stopped
@@ -93,15 +92,14 @@ class OptunaSweeper(Sweeper):
         space = {key: _distribution(dim) for key, dim in dimensions(overrides).items()}
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
-        with lock(folder):  # two processes would run each other's trials
-            study = optuna.create_study(
-                study_name=self.study_name,
-                storage=self.storage,
-                direction=self.direction,
-                load_if_exists=True,
-            )
-            self._run(study, space, fixed)
-            self._report(study, folder)
+        study = optuna.create_study(
+            study_name=self.study_name,
+            storage=self.storage,
+            direction=self.direction,
+            load_if_exists=True,
+        )
+        self._run(study, space, fixed)
+        self._report(study, folder)
 
     def _run(self, study: Study, space: dict[str, BaseDistribution], fixed: Sequence[str]) -> None:
         from optuna.trial import TrialState
