@@ -35,6 +35,7 @@ from her_exp.envs.make import GoalTask
 from her_exp.envs.vector.pool import not_installed
 from her_exp.store.checkpoint import load, load_policy
 from her_exp.store.files import write_json
+from her_exp.store.find import check_run
 from her_exp.store.folder import EVALUATION, judge
 from her_exp.store.trust import load_run_config, packages
 from her_exp.system.machine import choose_library, products, resolve_device
@@ -220,6 +221,8 @@ def command(argv: Sequence[str]) -> int:
     if options["seed"] < 0:
         raise UserError(f"seed={options['seed']}: give 0 or more")
     folder = Path(options["run"])
+    check_run("run", folder)
+    judge(folder)
     trust = packages(options["trust"])
     seed, checkpoint = options["seed"], options["checkpoint"]
     summary = evaluate_run(folder, options["episodes"], seed, checkpoint, trust, options["backend"])
@@ -230,7 +233,6 @@ def command(argv: Sequence[str]) -> int:
         about["backend"] = options["backend"]
     print(json.dumps(about | summary))
     try:
-        judge(folder)
         write_json(folder, EVALUATION, about | summary, suffix=f".{os.getpid()}.tmp")
     except OSError as error:  # the result is told already
         print(f"{EVALUATION} is not written: {one_line(str(error))}", file=sys.stderr)

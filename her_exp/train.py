@@ -64,7 +64,10 @@ def main() -> None:
         if argv is None:
             return
         plan = preflight(argv)
-    except UserError as error:
+    except (
+        UserError,
+        OSError,
+    ) as error:  # OSError: a name that is too long, a folder that is a file
         _exit(str(error).splitlines(), 2)
     except KeyboardInterrupt:
         _exit(["interrupted"], 130)
@@ -149,6 +152,8 @@ def _continue(asked: Request) -> list[str] | None:
     if asked.resume == "auto" and not has_checkpoint(folder):
         if status_of(folder) is not None:
             start_over(folder)
+        if "${" in str(folder):
+            raise UserError(f"run_dir={folder}: Hydra resolves ${{...}}; give another name")
         return [*asked.overrides, f"hydra.run.dir={written(str(folder))}"]
     words = asked.overrides
     if asked.resume == "auto":  # repeats what the run began with, whatever was changed since

@@ -1,0 +1,171 @@
+"""The config in force, and configs that are no configs: one line from every command that reads them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from her_exp import evaluate
+from her_exp.run import rerun, resume
+from her_exp.store.files import load_json, load_yaml
+from her_exp.store.folder import check_same, config_begun, config_of, status_of
+from her_exp.types import UserError
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "evaluate": lambda folder: evaluate.evaluate_run(folder, 2),
+    "resume": resume,
+    "rerun": lambda folder: rerun(folder, [], [], None),
+}
+
+BOMBS = {
+    "aliases": "a: &a [1, 1]\n"
+    + "".join(
+        f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopqrstuv")
+    ),
+    "itself": "a: &a\n  b: *a\n",
+    "5,000 levels": "".join(" " * n + "a:\n" for n in range(5000)),
+    "5,000 brackets": "a: " + "[" * 5000 + "]" * 5000,
+    "300,000 keys": "".join(f"{n:x}:\n" for n in range(150_000)),
+    "more than a megabyte": "a: " + "x" * 1_100_000,
+    "a timestamp": "seed: !!timestamp 2001-99-99",
+    "a python object": "seed: !!python/object/apply:os.system [ls]",
+    "400 digits": f"seed: {'9' * 400}",
+    "5,000 digits": f"seed: {'9' * 5000}",
+    "bytes": "seed: !!binary aGVsbG8=",
+    "a set": "seed: !!set {a, b}",
+    "a list": "- 1",
+    "a null": "",
+    "a tab": "a:\n\tb: 1",
+    "two documents": "a: 1\n---\nb: 2",
+    "a NUL": "a: \0",
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_is_one_line(bomb: str, reader: str, stranger_run: tuple[Path, Path]) -> None:
+    folder, _ = stranger_run
+    (folder / "config.yaml").write_text(BOMBS[bomb])
+    with pytest.raises(UserError, match=r"config\.yaml: cannot be read \(") as refused:
+        READERS[reader](folder)
+    assert len(str(refused.value)) < 600
+    assert "\n" not in str(refused.value)
+
+
+def test_dates_are_texts_and_powers_numbers(tmp_path: Path) -> None:
+    """As OmegaConf reads what it writes."""
+    text = "a: 2001-99-99\nb: 1e-3\nc: 1.5E4\nd: '1e3'\ne: [-1e+5, .inf]\nf: 1_000\n"
+    (tmp_path / "config.yaml").write_text(text)
+    assert load_yaml(tmp_path, "config.yaml") == OmegaConf.to_container(OmegaConf.create(text))
+
+
+ODD = {
+    "threads: -3": ("threads", -3),
+    "threads: text": ("threads", "many"),
+    "products: 3": ("products", 3),
+    "device: list": ("device", ["cpu"]),
+    "env: list": ("env", [1]),
+    "agent: text": ("agent", "ddpg"),
+    "buffer: number": ("buffer", 4),
+    "trainer: null": ("trainer", None),
+    "seed: text": ("seed", "one"),
+    "seed: float": ("seed", 1e300),
+    "interpolation": ("device", "${oc.env:SECRET}"),
+    "interpolation of its own": ("device", "${seed}"),
+    "itself": ("device", "${device}"),
+    "a key in a key": ("x", {"${oc.env:SECRET}": 1}),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_values_are_one_line(
+    odd: str, reader: str, stranger_run: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "hunter2")
+    folder, _ = stranger_run
+    key, value = ODD[odd]
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {key: value}))
+    with pytest.raises(UserError) as refused:
+        READERS[reader](folder)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_folder_of_the_older_layout(stranger_run: tuple[Path, Path]) -> None:
+    folder, _ = stranger_run
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(
+        text.replace("her_exp.training.trainer.Trainer", "her_exp.trainer.Trainer")
+    )
+    for read in READERS.values():
+        with pytest.raises(UserError, match=r"of an older layout of her_exp.*run it anew from the"):
+            read(folder)
+
+
+def test_one_config_is_in_force(stranger_run: tuple[Path, Path]) -> None:
+    """After a change on the way, all that read it read the same; the first is kept."""
+    folder, _ = stranger_run
+    first = config_of(folder)
+    resume(folder, ["trainer.total_steps=160"])
+    resume(folder, ["trainer.total_steps=200", "trainer.eval_episodes=3"])
+    now = config_of(folder)
+    assert (now["trainer"]["total_steps"], now["trainer"]["eval_episodes"]) == (200, 3)
+    assert config_begun(folder) == first
+    cfg, _ = rerun(folder, [], [], None)
+    assert cfg.trainer.total_steps == 200
+    assert evaluate.restore(folder)[0].trainer.total_steps == 200
+    pytest.importorskip("plotly")
+    from her_exp.reporting.runs import read
+
+    assert read(folder).settings["trainer.total_steps"] == 200
+    shutil.rmtree(folder / "checkpoints")
+    with pytest.raises(UserError, match="no checkpoint yet"):
+        resume(folder, ["trainer.total_steps=300"])
+    assert config_of(folder) == now  # a refusal changes nothing
+
+
+def test_the_same_experiment(stranger_run: tuple[Path, Path]) -> None:
+    folder, _ = stranger_run
+    cfg = OmegaConf.create(config_of(folder))
+    check_same(folder, cfg)
+    cfg.device, cfg.trainer.progress, cfg.sweep = "auto", False, "other"
+    check_same(folder, cfg)
+    resume(folder, ["trainer.total_steps=160"])
+    check_same(folder, cfg)  # it is what it began as that counts
+    cfg.seed = 5
+    with pytest.raises(UserError, match="holds another experiment, of seed=0; this job has seed=5"):
+        check_same(folder, cfg)
+    cfg.seed, cfg.env.more = 0, 1
+    with pytest.raises(UserError, match=r"of env\.more=nothing; this job has env\.more=1"):
+        check_same(folder, cfg)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "7", "[]", "{", '{"status": ["done"]}', '{"status": {"a": 1}}', "{" * 100_000, "\0",
+     '{"a": 1' + "0" * 500 + "}", '{"status": "done\\u001b[31m"}'],
+)  # fmt: skip
+def test_a_status_is_known_or_there_is_none(text: str, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(text)
+    assert status_of(tmp_path) == "killed"
+
+
+def test_json_has_bounds(tmp_path: Path) -> None:
+    deep: Any = 1
+    for _ in range(40):
+        deep = [deep]
+    for content in ({"a": deep}, {"a": "x" * 1_000_001}, {"a": 2**64}, [1]):
+        (tmp_path / "a.json").write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=r"^(more than|a number|no mapping)"):
+            load_json(tmp_path, "a.json")
+    (tmp_path / "a.json").write_text('{"a": NaN, "b": "\\ud800"}')
+    assert load_json(tmp_path, "a.json") == {"a": None, "b": "?"}
