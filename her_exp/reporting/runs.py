@@ -69,7 +69,8 @@ class Run:
     @property
     def success(self) -> float:
         """Success rate of the last evaluation, NaN where there is none."""
-        return number(self.result.get("eval"), "success_final")
+        rate = number(self.result.get("eval"), "success_final")
+        return rate if 0 <= rate <= 1 else math.nan
 
     def points(self, tag: str) -> Points:
         """Return env steps and values of a tag, empty where it was not logged."""
