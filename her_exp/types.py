@@ -7,7 +7,7 @@ at run time, so that configuration and environments stay light.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
+
+    from her_exp.distance import DistanceGoal
 
 Array = NDArray[Any]
 #: A goal observation of all lanes: keys `observation`, `achieved_goal`, `desired_goal`, arrays (n, ...).
@@ -112,6 +114,7 @@ class Step(NamedTuple):
     )
     valid: Array  #: (n,) bool: False on a lane's autoreset step, which is no transition
     info: Mapping[str, Array]  #: vector info, each value (n, ...)
+    success: Array  #: (n,) bool: the goal that the action was chosen for is met
 
 
 class Batch(NamedTuple):
@@ -128,8 +131,20 @@ class Batch(NamedTuple):
     next_observation: torch.Tensor  #: (b, observation_dim)
 
 
+# The protocols of the parts: the program asks for nothing else. A class of one's own derives from its
+# protocol, and so has the defaults of what it does not say itself.
+
+
 class GoalFunctions(Protocol):
-    """Reward, termination and success of a batch of goals. `info` maps names to arrays (b, ...)."""
+    """Reward, termination and success of a batch of goals. `info` maps names to arrays (b, ...).
+
+    Attributes:
+        distance: the task as tensor code, where it is proven to be a distance with a threshold.
+        sources: in words, where each answer comes from.
+    """
+
+    distance: DistanceGoal | None = None
+    sources: Sequence[str] = ()
 
     def reward(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
         """Return the rewards (b,) float64 of having achieved `achieved` (b, g) when `desired` was asked."""
@@ -140,19 +155,34 @@ class GoalFunctions(Protocol):
     def success(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
         """Return (b,) bool: is the goal met?"""
 
+    def watch(self, success: Array, terminated: Array) -> None:
+        """See what the env did (n,); UserError if that contradicts what was declared of it."""
+
+    def watch_distance(self, achieved: Array, desired: Array) -> None:
+        """See goals (b, ...) that `distance` judged; UserError if the env's own functions disagree."""
+
     def state_dict(self) -> dict[str, Any]:
         """Return what was learned of the env while it ran."""
+        return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
+
+    def close(self) -> None:
+        """Close what is open."""
 
 
 class Agent(Protocol):
     """What the trainer asks of an agent.
 
-    It may also have `return_range`: the (lowest, highest) return that its values can stand for, or
-    None. Values far beyond end the run as diverged; without it, or with None, only NaN and inf do.
+    Attributes:
+        return_range: the (lowest, highest) return that its values can stand for. Values far beyond end the
+            run as diverged; with None only NaN and inf do.
+        precision: the format in which it multiplies, where that was left to it.
     """
+
+    return_range: tuple[float, float] | None = None
+    precision: str = "float32"
 
     def act(self, observation: Array, goal: Array, *, explore: bool) -> Array:
         """Choose an action for each of n lanes: (n, o) and (n, g) to (n, action_dim) or (n,) int."""
@@ -169,13 +199,26 @@ class Agent(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
 
+    @staticmethod
+    def check_spaces(spaces: GoalSpaces) -> str | None:
+        """Say in one line why it cannot act in such spaces; None: it can."""
+        return None
+
+    @staticmethod
+    def nbytes(spaces: GoalSpaces, hidden_sizes: Sequence[int]) -> int:
+        """Return how many bytes it takes at least."""
+        return 0
+
 
 class Buffer(Protocol):
     """What the trainer asks of a replay buffer.
 
-    It may also have `achieved_share`: the share of a batch whose goal is one that was achieved, with
-    which the agent's normaliser weighs those goals; without it that is 0.0, no goal is relabelled.
+    Attributes:
+        achieved_share: the share of a batch whose goal is one that was achieved, with which the agent's
+            normaliser weighs those goals; 0: no goal is relabelled.
     """
+
+    achieved_share: float = 0.0
 
     def begin(self, observation: Observation) -> None:
         """Start new episodes in all lanes at `observation` (after `env.reset`)."""
@@ -186,8 +229,17 @@ class Buffer(Protocol):
     def sample(self, batch_size: int, n_batches: int = 1) -> list[Batch]:
         """Draw and relabel `n_batches` batches in one go."""
 
+    def metrics(self) -> dict[str, float]:
+        """Return numbers for the log, by name."""
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything that later draws depend on, generator included."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
+
+    @staticmethod
+    def nbytes(spaces: GoalSpaces, capacity: int, num_envs: int) -> int:
+        """Return how many bytes it takes at least."""
+        return 0

@@ -140,6 +140,7 @@ def her_exp_buffer(
                 next_observation=states[t + 1],
                 valid=yes,
                 info={},
+                success=no,
             )
             buffer.add(step)
     return buffer

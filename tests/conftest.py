@@ -19,6 +19,7 @@ from hypothesis import settings
 from nursery import Nursery
 
 from her_exp.system.machine import choose_library
+from her_exp.types import GoalFunctions
 
 # Fixtures of several files lie in their kit; as plugins, kits have their asserts tell what was compared.
 pytest_plugins = [path.stem for path in Path(__file__).parent.glob("*_kit.py")]
@@ -170,7 +171,7 @@ class LaneEnv(VectorEnv[Any, Any, Any]):
         return observation, reward, end & odd, end & ~odd, info
 
 
-class InfoFunctions:
+class InfoFunctions(GoalFunctions):
     """Goal functions that take success from the step's info, as for an env with `is_success`."""
 
     def success(self, achieved: Any, desired: Any, info: Mapping[str, Any]) -> Any:

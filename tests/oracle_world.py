@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from her_exp.types import GoalSpaces, Observation, Step
+from her_exp.types import GoalFunctions, GoalSpaces, Observation, Step
 
 #: Of worlds: `World.kind`.
 KINDS = ("float", "int", "bytes")
 
 
-class FloatGoals:
+class FloatGoals(GoalFunctions):
     """Goals of two floats; reward and end depend on the order of the arguments and on `info`."""
 
     info_keys: tuple[str, ...] = ("wind", "load")
@@ -37,7 +37,7 @@ class FloatGoals:
         return self.terminated(achieved, desired, info)
 
 
-class IntGoals:
+class IntGoals(GoalFunctions):
     """Goals of two ints, compared bit by bit (which floats would refuse); no info."""
 
     info_keys: tuple[str, ...] = ()
@@ -134,6 +134,7 @@ class World:
             next_observation=after,
             valid=valid,
             info=info,
+            success=np.zeros(self.lanes, bool),
         )
 
     def _open(self, lane: int) -> tuple[Any, Any]:

@@ -11,12 +11,12 @@ import torch
 from gymnasium import spaces
 
 from her_exp.buffers.hindsight import HindsightReplayBuffer
-from her_exp.types import GoalSpaces, Step, UserError
+from her_exp.types import GoalFunctions, GoalSpaces, Step, UserError
 
 BOX = spaces.Box(-np.inf, np.inf, (1,), np.float32)
 
 
-class Functions:
+class Functions(GoalFunctions):
     def reward(self, achieved, desired, info):
         return np.where(achieved[:, 0] == desired[:, 0], 0.0, -1.0)
 
@@ -42,7 +42,7 @@ def step(value: float, *, lanes: int = 1, valid: bool = True, truncated: bool = 
     no, yes = np.zeros(lanes, bool), np.ones(lanes, bool)
     return Step(
         state(value, lanes), np.zeros(lanes, np.int64), np.full(lanes, -1.0), no,
-        yes if truncated else no, state(value + 1, lanes), yes if valid else no, {},
+        yes if truncated else no, state(value + 1, lanes), yes if valid else no, {}, no,
     )  # fmt: skip
 
 

@@ -120,6 +120,7 @@ def test_episodes_that_run_on_over_a_barrier_are_caught() -> None:
         next_observation=rig.world.now,
         valid=np.ones(3, bool),
         info={"wind": np.zeros(3), "load": np.zeros((3, 2))},
+        success=np.zeros(3, bool),
     )
     rig.give(rig.buffer, step)
     rig.add(5)

@@ -11,10 +11,10 @@ from gymnasium import spaces
 
 from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.distance import DistanceGoal
-from her_exp.types import GoalSpaces, Step, UserError
+from her_exp.types import GoalFunctions, GoalSpaces, Step, UserError
 
 
-class Distance:
+class Distance(GoalFunctions):
     """Minus the distance (dense), or a price for not being near; no info."""
 
     def __init__(self, near: float | None = None, price: float = 1.0) -> None:
@@ -61,7 +61,7 @@ def line(
         pay = functions.reward(*goals, {}) if reward is None else np.array([reward])
         action, no = np.zeros((1, 1), np.float32), np.array([False])
         ends, valid = np.array([truncated]), np.array([not ended])
-        buffer.add(Step(at(now), action, pay.astype(np.float64), no, ends, after, valid, {}))
+        buffer.add(Step(at(now), action, pay.astype(np.float64), no, ends, after, valid, {}, no))
         now, ended = place, truncated
 
     buffer.begin(at(0.0))

@@ -17,7 +17,7 @@ from her_exp.config.compose import compose
 from her_exp.envs.goal_functions import EnvGoalFunctions
 from her_exp.run import train
 from her_exp.training.rollout import Rollout
-from her_exp.types import GoalSpaces, Step, UserError
+from her_exp.types import GoalFunctions, GoalSpaces, Step, UserError
 
 
 class Toll(Walk):
@@ -118,7 +118,7 @@ def test_success_of_one_row_is_not_handed_what_is_no_array() -> None:
     assert rollout.success.shape == (2,)
 
 
-class Fee:
+class Fee(GoalFunctions):
     """-1 away from the goal, and the fee."""
 
     def reward(self, achieved: Any, desired: Any, info: Any) -> np.ndarray:
@@ -148,7 +148,9 @@ def fees(*values: Any) -> Any:
     for place, value in enumerate(values):
         fee = np.asarray([value])
         pay = Fee().reward(at(place)["achieved_goal"], np.array([[99.0]]), {"fee": fee})
-        buffer.add(Step(at(place - 1), np.zeros((1, 1)), pay, no, no, at(place), ~no, {"fee": fee}))
+        buffer.add(
+            Step(at(place - 1), np.zeros((1, 1)), pay, no, no, at(place), ~no, {"fee": fee}, no)
+        )
     return buffer
 
 

@@ -81,7 +81,7 @@ def test_what_is_found_out(words: str) -> None:
     assert functions.sources[0] == f"success: info['{key}'] of the step"
     assert functions.sources[1] == "termination: compute_terminated"
     assert (functions.distance and functions.distance.threshold) == distance
-    assert functions.reward.batched == ("hand_pen" not in words)
+    assert ("compute_reward" in functions.row_by_row) == ("hand_pen" in words)
 
 
 @pytest.mark.parametrize("words", FEW)

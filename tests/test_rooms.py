@@ -15,9 +15,10 @@ PLUGINS = HOUSE.parent / "hydra_plugins" / "her_exp"
 
 #: From the ground up. A room imports from rooms of the lines above its own, never from its neighbours.
 FLOORS = [
-    {"__init__", "types"},
+    {"__init__", "distance"},
+    {"types"},
     {"limits", "text"},
-    {"values", "distance", "rounding", "system"},
+    {"values", "rounding", "system"},
     {"agents", "buffers", "envs"},
     {"config"},
     {"store", "check"},

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.rounding import either_side, may_be_rounded
-from her_exp.types import GoalSpaces, Step
+from her_exp.types import GoalFunctions, GoalSpaces, Step
 
 
-class Within:
+class Within(GoalFunctions):
     """-1 away from the goal; may end where it is met, and not count the threshold itself as met."""
 
     def __init__(self, near: float, ends: bool = False, strictly: bool = False) -> None:
@@ -56,7 +56,7 @@ class Track:
     def add(self, place: list[float], reward: float, ended: bool) -> None:
         no, yes = np.array([False]), np.array([True])
         after, paid, over = self.at(place), np.array([reward]), np.array([ended])
-        self.buffer.add(Step(self.now, np.zeros((1, 1)), paid, over, no, after, yes, {}))
+        self.buffer.add(Step(self.now, np.zeros((1, 1)), paid, over, no, after, yes, {}, no))
         self.now = after
 
     def left_over(self) -> list[list[float]]:
@@ -130,7 +130,7 @@ def test_on_a_lattice_nothing_was_rounded(
     assert track.left_over() == [[extra, float(ended)]]
 
 
-class Coordinates:
+class Coordinates(GoalFunctions):
     """As many points as coordinates are met; the action costs 1, which no goal explains."""
 
     def reward(self, achieved: Any, desired: Any, info: Any) -> Any:

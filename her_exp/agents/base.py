@@ -13,7 +13,7 @@ from torch import Tensor
 from her_exp.agents.networks import MLP, Learner
 from her_exp.agents.normalizer import InputNormalizer
 from her_exp.limits import return_complaint
-from her_exp.types import Array, GoalSpaces
+from her_exp.types import Agent, Array, GoalSpaces
 
 
 def target_range(
@@ -45,7 +45,7 @@ class Stateful(Protocol):
         """Restore `state_dict`."""
 
 
-class GoalAgent:
+class GoalAgent(Agent):
     """The skeleton of an agent. A subclass fills `self.learners` and defines `act` and `update`.
 
     Args:

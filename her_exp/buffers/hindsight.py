@@ -21,10 +21,10 @@ from her_exp.buffers.rarity import RareGoals
 from her_exp.buffers.recorder import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps, stored_fields
 from her_exp.buffers.ring import StepRing
 from her_exp.limits import check_ranges
-from her_exp.types import Batch, GoalFunctions, GoalSpaces, Observation, Step, UserError
+from her_exp.types import Batch, Buffer, GoalFunctions, GoalSpaces, Observation, Step, UserError
 
 
-class HindsightReplayBuffer:
+class HindsightReplayBuffer(Buffer):
     """A ring of steps that relabels a share k/(k+1) of what is drawn with goals achieved later on.
 
     Args:

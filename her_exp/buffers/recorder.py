@@ -12,7 +12,6 @@ from gymnasium import spaces as gym_spaces
 
 from her_exp.buffers.goals import Index, MixedGoals
 from her_exp.buffers.ring import StepRing, stored_dtype
-from her_exp.distance import DistanceGoal
 from her_exp.rounding import either_side, may_be_rounded
 from her_exp.types import KEYS, Array, GoalFunctions, GoalSpaces, Observation, Step, UserError
 from her_exp.values import numbers
@@ -233,8 +232,7 @@ class StoredSteps:
         self._judged = achieved[:_WATCHED].clone(), goal[:_WATCHED].clone()
         if first:
             self.watch_distance()
-        distance: DistanceGoal | None = getattr(self._functions, "distance", None)
-        if distance is not None:
+        if (distance := self._functions.distance) is not None:
             return distance(achieved, goal)
         # In the env's own shape of a goal: a function may reduce over any of its axes.
         shape = (-1, *self._goal_shape)
@@ -249,9 +247,11 @@ class StoredSteps:
 
     def watch_distance(self) -> None:
         """Let tensor code, if there is any, be compared with the env's own functions on goals judged last."""
-        watch = getattr(self._functions, "watch_distance", None)
-        if watch is not None and self._judged is not None:
-            watch(*(goals.numpy().reshape(-1, *self._goal_shape) for goals in self._judged))
+        if self._judged is not None:
+            shape = (-1, *self._goal_shape)
+            self._functions.watch_distance(
+                *(goals.numpy().reshape(shape) for goals in self._judged)
+            )
 
     def check_range(self, reward: Array, who: str) -> None:
         """Raise UserError if a reward lies outside the declared range, or is no number."""

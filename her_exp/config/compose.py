@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from her_exp import CONF_DIR
 from her_exp.config.explain import explain, path_for_option
 from her_exp.config.hydra_api import CONFIG_NAME, Composition, hydra_values, plain, without_hydra
+from her_exp.config.parts import PARTS
 from her_exp.types import UserError
 
 
@@ -85,7 +86,7 @@ def check_complete(cfg: DictConfig, hydra: Composer | None = None) -> None:
     missing = sorted(_missing(cfg))
     if missing:
         raise UserError("\n".join(f"{key} is not set; give {key}=..." for key in missing))
-    for group in ("env", "buffer", "agent", "trainer"):
+    for group in PARTS:
         if not isinstance(cfg.get(group), DictConfig):
             options = hydra.loader.get_group_options(group) if hydra else []
             choice = f"{group}=..." + (f", one of {', '.join(options)}" if options else "")

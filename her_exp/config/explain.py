@@ -13,7 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from her_exp.config.hydra_api import Composition, without_hydra
 from her_exp.config.overrides import keys, parsed
-from her_exp.config.validate import RUNTIME, validate
+from her_exp.config.parts import PARTS
+from her_exp.config.validate import validate
 from her_exp.text import did_you_mean, nearest, one_line, unknown_key, written
 from her_exp.types import UserError
 
@@ -189,7 +190,7 @@ def _part_of(above: str, group: str, hydra: Composition) -> str:
 def _class_says(key: str, overrides: Sequence[str], hydra: Composition) -> str | None:
     """Return what is said of a key, were it added: '' where the class takes it, None if nobody knows."""
     group = key.partition(".")[0]
-    if group not in RUNTIME:
+    if group not in PARTS:
         return None
     forced = [
         f"++{text.lstrip('+')}" if "." in text.partition("=")[0] and text[0] != "~" else text

@@ -75,10 +75,8 @@ def env_and_agent(values: dict[str, Any], *, elsewhere: bool = False) -> str | N
         spaces = goal_spaces(values["env"])
     except UserError as error:
         return str(error)
-    agent = find_class("agent._target_", values["agent"]["_target_"])
-    check = getattr(agent, "check_spaces", None)
-    wrong = check(spaces) if check else None
-    if wrong:
+    agent: Any = find_class("agent._target_", values["agent"]["_target_"])
+    if wrong := agent.check_spaces(spaces):
         return f"agent: {one_line(wrong)}"
     return None if elsewhere else slow_precision(values, agent) or too_large(values, spaces)
 
@@ -127,7 +125,7 @@ def _ask(env: dict[str, Any]) -> tuple[GoalSpaces, int | None]:
         try:
             with foreign_code():
                 task = instantiate(env)
-                _envs[key] = task.spaces, getattr(task, "episode_steps", None)
+                _envs[key] = task.spaces, task.episode_steps
         except UserError as error:
             _envs[key] = error
         except Exception as error:
@@ -155,10 +153,10 @@ def too_large(values: dict[str, Any], spaces: GoalSpaces) -> str | None:
     )
     there = machine_bytes()
     for group, name, arguments in asks:
-        count = getattr(find_class(group, values[group]["_target_"]), "nbytes", None)
-        if count is None or None in arguments:
+        if None in arguments:
             continue
-        need = count(spaces, *arguments)
+        part: Any = find_class(group, values[group]["_target_"])
+        need = part.nbytes(spaces, *arguments)
         if need > there:
             key = f"{group}.{name}={arguments[0]}".replace(" ", "")
             return f"{key}: takes {need / 1e9:,.0f} GB at least, this machine has {there / 1e9:,.0f} GB"

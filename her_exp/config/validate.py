@@ -4,38 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from her_exp import types
 from her_exp.config.hydra_api import path_safe, plain
+from her_exp.config.parts import PARTS
 from her_exp.config.rules import between, env_and_agent, schedule, value_line
 from her_exp.config.signatures import Arguments, arguments, find_class, mismatch
 from her_exp.limits import complaint
 from her_exp.text import did_you_mean, one_line, unknown_key
 from her_exp.types import UserError
-
-#: What each part is given when it is made: never in the configuration.
-RUNTIME: dict[str, set[str]] = {
-    "env": set(),
-    "buffer": {"spaces", "goal_functions", "num_envs", "generator", "reward_range", "device"},
-    "agent": {"spaces", "reward_range", "seed", "device"},
-    "trainer": {
-        "env", "eval_env", "goal_functions", "buffer", "agent", "logger", "env_seed", "eval_seed",
-        "hparams",
-    },
-}  # fmt: skip
-
-#: What the run asks of each part's class.
-_METHODS = {
-    "env": ["make", "make_single", "spaces"],
-    "buffer": [n for n, v in vars(types.Buffer).items() if callable(v) and n[0] != "_"],
-    "agent": [n for n, v in vars(types.Agent).items() if callable(v) and n[0] != "_"],
-    "trainer": ["fit"],
-}
 
 #: Keys of the root, and what an experiment file may note for its readers and tests.
 _ROOT: dict[str, Any] = {
@@ -48,7 +29,7 @@ _ROOT: dict[str, Any] = {
 }
 
 #: Keys of a command line that have no dot.
-NAMES = (*RUNTIME, *_ROOT, "experiment")
+NAMES = (*PARTS, *_ROOT, "experiment")
 
 #: What Hydra's `instantiate` reads of a node. The run hands over every argument by name.
 _HYDRA: dict[str, Any] = {
@@ -103,10 +84,10 @@ def _if_text(key: str, cfg: DictConfig) -> str:
 
 def _root(values: dict[str, Any], elsewhere: bool) -> Iterator[tuple[str, str]]:
     for key, value in values.items():
-        if key in RUNTIME:
+        if key in PARTS:
             continue
         if key not in _ROOT:
-            yield key, unknown_key(key, [*RUNTIME, *_ROOT, *_dotted(values)])
+            yield key, unknown_key(key, [*PARTS, *_ROOT, *_dotted(values)])
         elif wrong := mismatch(value, _ROOT[key]) or complaint(key, value):
             yield value_line(key, value, wrong)
     for key in ("seed", "threads", "device", "products"):
@@ -145,16 +126,16 @@ def _cuda(device: str) -> Iterator[tuple[str, str]]:
 
 
 def _parts(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for role, runtime in RUNTIME.items():
+    for role, part in PARTS.items():
         node = values.get(role)
         if not isinstance(node, dict) or "_target_" not in node:
             yield role, f"{role}._target_ is not set; choose {role}=<a file of conf/{role}/>"
             continue
-        yield from _node(role, node, runtime, _METHODS[role])
+        yield from _node(role, node, part.runtime, part.asked)
 
 
 def _node(
-    key: str, node: dict[str, Any], runtime: set[str], methods: list[str]
+    key: str, node: dict[str, Any], runtime: Collection[str], methods: Collection[str]
 ) -> Iterator[tuple[str, str]]:
     """Check a node with a `_target_`, and those within it, against what their classes take."""
     try:
@@ -164,7 +145,7 @@ def _node(
         return
     lacking = [method for method in methods if not hasattr(cls, method)]
     if lacking:
-        wrong = f"is no {key}: it lacks {', '.join(lacking)}"
+        wrong = f"is no {key}: it lacks {', '.join(lacking)}{_derive(key)}"
         yield value_line(f"{key}._target_", node["_target_"], wrong)
         return
     takes = arguments(cls)
@@ -177,14 +158,19 @@ def _node(
     ours = cls.__module__.partition(".")[0] == "her_exp"
     for name, value in node.items():
         if name.startswith("_") and name.endswith("_"):
-            yield from _hydras(f"{key}.{name}", value, nested=key not in RUNTIME)
+            yield from _hydras(f"{key}.{name}", value, nested=key not in PARTS)
             continue
         yield from _argument(f"{key}.{name}", value, takes, runtime, ours)
-    for name in sorted(takes.required - runtime - set(node)):
+    for name in sorted(takes.required - set(runtime) - set(node)):
         yield (
             f"{key}.{name}",
             f"{key}.{name} is not set and {cls.__name__} needs it; give +{key}.{name}=...",
         )
+
+
+def _derive(key: str) -> str:
+    base = PARTS[key].protocol if key in PARTS else None
+    return f"; derive it from {base}, which has the defaults" if base else ""
 
 
 def _hydras(key: str, value: Any, *, nested: bool) -> Iterator[tuple[str, str]]:
@@ -198,13 +184,13 @@ def _hydras(key: str, value: Any, *, nested: bool) -> Iterator[tuple[str, str]]:
 
 
 def _argument(
-    key: str, value: Any, takes: Arguments, runtime: set[str], ours: bool
+    key: str, value: Any, takes: Arguments, runtime: Collection[str], ours: bool
 ) -> Iterator[tuple[str, str]]:
     group, _, name = key.rpartition(".")
     if name in runtime:
         yield value_line(key, value, "the run sets it; leave it out")
     elif name not in takes.types and not takes.open:
-        known = sorted(set(takes.types) - runtime)
+        known = sorted(set(takes.types) - set(runtime))
         near = did_you_mean(key, [f"{group}.{name}" for name in known])
         own = f"; a class of yours that takes more is chosen by {group}._target_"
         all_known = f"{group} takes {', '.join(known) or 'nothing'}"
@@ -215,7 +201,7 @@ def _argument(
     elif key == "buffer.strategy" and ours and not _is_node(value):
         yield from _strategy(key, value)
     elif _is_node(value):
-        yield from _node(key, value, set(), [])
+        yield from _node(key, value, (), ())
 
 
 def _is_node(value: Any) -> bool:

@@ -17,13 +17,13 @@ from her_exp.distance import DistanceGoal
 from her_exp.envs.env_function import GoalFunction, Probe, env_function
 from her_exp.envs.goal_distance import disagreement, prove, threshold_of
 from her_exp.rounding import either_side
-from her_exp.types import Array, UserError
+from her_exp.types import Array, GoalFunctions, UserError
 from her_exp.values import lanes_of, truths
 
 log = logging.getLogger(__name__)
 
 
-class EnvGoalFunctions:
+class EnvGoalFunctions(GoalFunctions):
     """Reward, termination and success as the env defines them.
 
     Args:
@@ -39,6 +39,7 @@ class EnvGoalFunctions:
     Attributes:
         distance: the task as tensor code, or None.
         sources: in words, where each answer comes from.
+        row_by_row: names of the env's functions that take one goal a call.
 
     Raises:
         UserError: a function is missing, needs an info field, or contradicts what was declared.
@@ -59,7 +60,7 @@ class EnvGoalFunctions:
         compute_reward = env_function(env, "compute_reward")
         if compute_reward is None:
             raise UserError("the env has no compute_reward(achieved_goal, desired_goal, info)")
-        self.reward = GoalFunction("compute_reward", compute_reward, np.float64, probe, info_keys)
+        self._reward = GoalFunction("compute_reward", compute_reward, np.float64, probe, info_keys)
         top = reward_range[1] if reward_range else None
         self._best = top if success_reward is None else success_reward
         self._info_keys = tuple(info_keys)
@@ -82,9 +83,17 @@ class EnvGoalFunctions:
         self._relied_on_distance = False
         self.distance = self._find_distance(env, probe)
         # Tensor code stands in for the env's own functions when steps are relabelled, not at success.
-        asked = [self._success] if self.distance else [self.reward, self._terminated, self._success]
+        asked = (
+            [self._success] if self.distance else [self._reward, self._terminated, self._success]
+        )
         for function in filter(None, asked):
             function.warn()
+
+    @property
+    def row_by_row(self) -> list[str]:
+        """The env's functions that take one goal a call."""
+        each = filter(None, (self._reward, self._terminated, self._success))
+        return [function.name for function in each if not function.batched]
 
     def _find_sources(self, declared: bool | None, declared_reward: float | None) -> None:
         by_reward = f"reward {self._best:g}" if self._best is not None else None
@@ -119,6 +128,10 @@ class EnvGoalFunctions:
             ends = f"no goal ends an episode (env.success_terminates={said})"
         self.sources += [f"success: {success}", f"termination: {ends}"]
 
+    def reward(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
+        """Return the rewards (b,) float64 of having achieved `achieved` (b, g) when `desired` was asked."""
+        return self._reward(achieved, desired, info)
+
     def terminated(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
         """Return (b,) bool: would an episode with this goal end here?"""
         if self._terminated:
@@ -143,7 +156,7 @@ class EnvGoalFunctions:
             if self._best is None:  # at a reset many envs do not say
                 return met
         # Nor may they say what the reward reads.
-        known = silent & (self._success or self.reward).has_info(info, n)
+        known = silent & (self._success or self._reward).has_info(info, n)
         if known.any():
             met = np.where(known, self._met(achieved, desired, info), met)
         return met
@@ -152,7 +165,7 @@ class EnvGoalFunctions:
         self, told: Array, achieved: Array, desired: Array, info: Mapping[str, Array]
     ) -> None:
         """See that what the env calls success is one by the reward, which judges all other goals."""
-        told = told & self.reward.has_info(info, len(told))
+        told = told & self._reward.has_info(info, len(told))
         if not told.any():
             return
         read = {key: np.asarray(info[key])[told] for key in self._info_keys if key in info}
@@ -233,7 +246,7 @@ class EnvGoalFunctions:
         else:
             log.warning("no distance after all, the env is asked itself: %s", wrong)
             self.distance = None
-            for function in filter(None, (self.reward, self._terminated)):
+            for function in filter(None, (self._reward, self._terminated)):
                 function.warn()
 
     def close(self) -> None:

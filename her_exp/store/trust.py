@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from her_exp import CONF_DIR
 from her_exp.config.compose import composer
 from her_exp.config.hydra_api import without_hydra
+from her_exp.config.parts import PARTS
 from her_exp.config.signatures import find_class
 from her_exp.store.find import check_run
 from her_exp.store.folder import CONFIG, config_of
@@ -24,13 +25,6 @@ _OURS = "her_exp"
 #: Importing these registers Gymnasium ids and does nothing else; the files of conf/env name them. (Packages
 #: that only an experiment names, as zoo/parking_tqc does highway_env, are trusted on demand.)
 _REGISTERS = ("gymnasium_robotics",)
-#: What our own classes in each slot of a config descend from; nested nodes are never ours.
-_BASES = {
-    "env": "her_exp.envs.make.GoalTask",
-    "buffer": "her_exp.buffers.hindsight.HindsightReplayBuffer",
-    "agent": "her_exp.agents.base.GoalAgent",
-    "trainer": "her_exp.training.trainer.Trainer",
-}
 _OLD_TRAINER = "her_exp.trainer.Trainer"  # where it lay before the package had rooms
 #: Classes of packages that are not trusted as a whole.
 _CLASSES = ("torch.nn.ReLU", "torch.nn.Tanh", "torch.nn.SiLU", "torch.nn.GELU", "torch.nn.ELU")
@@ -52,7 +46,7 @@ def load_run_config(folder: Path, trust: Sequence[str] = (), word: str = "run") 
     """
     check_run(word, folder)
     values, path = config_of(folder), folder / CONFIG
-    parts = {key: values.get(key) for key in _BASES}
+    parts = {key: values.get(key) for key in PARTS}
     lacking = [key for key in ("seed", "threads", "device", "products") if values.get(key) is None]
     lacking += [
         k for k, node in parts.items() if not (isinstance(node, dict) and "_target_" in node)
@@ -142,8 +136,8 @@ def _check_target(key: str, target: Any, trust: Sequence[str]) -> None:
     if home not in (_OURS, *trust):
         raise UserError(f"{key}={target}: leads to {cls.__module__}, which is not trusted")
     if home == _OURS:  # of ours, only what fits the slot: others open files, processes, folders
-        base = _BASES.get(key.removesuffix("._target_"))
-        if base is None or not issubclass(cls, find_class(key, base)):
+        part = PARTS.get(key.removesuffix("._target_"))
+        if part is None or not issubclass(cls, find_class(key, part.base)):
             raise UserError(f"{key}={target}: this class has no business here")
 
 

@@ -18,7 +18,7 @@ from her_exp.system.machine import resolve_device
 from her_exp.training.checks import close_all
 from her_exp.training.logger import RunLogger
 from her_exp.training.trainer import Trainer
-from her_exp.types import Agent
+from her_exp.types import Agent, Buffer, UserError
 
 log = logging.getLogger(__name__)
 
@@ -80,22 +80,26 @@ def _make_trainer(
     seeds = streams(cfg.seed)
     task: GoalTask = make(cfg.env)
     cfg.env.backend, cfg.device = task.backend, resolve_device(cfg.device)
-    agent = make_agent(cfg, task, cfg.device)
+    agent = _whole(Agent, "agent", make_agent(cfg, task, cfg.device))
     if cfg.agent.get("precision") == "auto":
-        cfg.agent.precision = getattr(agent, "precision", "auto")
+        cfg.agent.precision = agent.precision
     functions = closing(task.goal_functions(cfg.buffer.get("info_keys") or ()))
     if isinstance(task, GoalTask) and (line := task.endless()):
         log.warning("%s: %s", task.name, line)
     for line in functions.sources:
         log.info("%s: %s", task.name, line)
-    buffer = make(
-        cfg.buffer,
-        spaces=task.spaces,
-        goal_functions=functions,
-        num_envs=task.num_envs,
-        generator=np.random.default_rng(seeds["buffer"]),
-        reward_range=task.reward_range,
-        device=cfg.device,
+    buffer = _whole(
+        Buffer,
+        "buffer",
+        make(
+            cfg.buffer,
+            spaces=task.spaces,
+            goal_functions=functions,
+            num_envs=task.num_envs,
+            generator=np.random.default_rng(seeds["buffer"]),
+            reward_range=task.reward_range,
+            device=cfg.device,
+        ),
     )
     trainer: Trainer = make(
         cfg.trainer,
@@ -112,6 +116,17 @@ def _make_trainer(
         hparams=flat(cfg),
     )
     return trainer
+
+
+def _whole(protocol: type, key: str, part: Any) -> Any:
+    """Return a part; UserError where it lacks a value that its protocol has (methods are seen to before)."""
+    lacking = [name for name in protocol.__annotations__ if not hasattr(part, name)]
+    if lacking:
+        raise UserError(
+            f"{key}: {type(part).__name__} has no {', '.join(lacking)}; derive it from "
+            f"her_exp.types.{protocol.__name__}, which has the defaults"
+        )
+    return part
 
 
 def flat(cfg: DictConfig) -> dict[str, Any]:

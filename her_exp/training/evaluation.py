@@ -126,7 +126,7 @@ def evaluate(
         [np.stack(track) for track in tracks],
         goals,
         success,
-        distance.threshold if (distance := getattr(functions, "distance", None)) else None,
+        functions.distance.threshold if functions.distance else None,
     )
 
 

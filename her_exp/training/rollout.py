@@ -103,7 +103,7 @@ class Rollout:
         self._any = np.where(valid, self._any | self.success, False)
         self._met_at_reset = np.where(valid, self._met_at_reset, self.success)
         self._ended = (terminated | truncated) & valid
-        step = Step(before, action, reward, terminated, truncated, after, valid, info)
+        step = Step(before, action, reward, terminated, truncated, after, valid, info, self.success)
         return step, [self._episode(int(i)) for i in np.flatnonzero(self._ended)]
 
     def state(self) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class Trainer:
         self.rollout = Rollout(env, goal_functions)
         self.checkpoints = Checkpoints(logger.folder / "checkpoints", keep_checkpoints)
         self.clock = Stopwatch()
-        self.record = Record(LearningCheck(getattr(agent, "return_range", None)))
+        self.record = Record(LearningCheck(agent.return_range))
         self._resumed: Mapping[str, Any] | None = None
         self._barrier_at = -1  # env steps at which the envs were last reset for a checkpoint
 
@@ -168,10 +168,8 @@ class Trainer:
         with self.clock("store"):
             self.buffer.add(step)
             steps = int(step.valid.sum())
-            watch = getattr(self.functions, "watch", None)
-            if watch is not None and steps:
-                watch(self.rollout.success[step.valid], step.terminated[step.valid])
-            self.agent.observe(*shown(step, getattr(self.buffer, "achieved_share", 0.0)), steps)
+            self.functions.watch(step.success[step.valid], step.terminated[step.valid])
+            self.agent.observe(*shown(step, self.buffer.achieved_share), steps)
         self.record.env_steps += steps
         if ended:
             with self.clock("log"):
@@ -194,9 +192,7 @@ class Trainer:
         """Losses since the last line, the buffer's own numbers, rates."""
         with self.clock("log"):
             values = self.record.losses()
-            metrics = getattr(self.buffer, "metrics", None)
-            if metrics is not None:
-                values |= {f"buffer/{key}": value for key, value in metrics().items()}
+            values |= {f"buffer/{key}": value for key, value in self.buffer.metrics().items()}
             values |= self.clock.metrics(self.record.env_steps, self.record.updates)
             self.logger.scalars(values, self.record.env_steps)
             self.logger.progress(self.record.env_steps, self.record.success)

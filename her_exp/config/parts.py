@@ -1,0 +1,53 @@
+"""The four slots of a configuration: what each is made of, what the run hands it, what it asks of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from her_exp import types
+
+
+class Part(NamedTuple):
+    """A slot."""
+
+    base: str  #: the class that ours in this slot descend from
+    runtime: frozenset[str]  #: arguments that the run gives it, never the configuration
+    protocol: str | None  #: what a class of one's own derives from
+    asked: tuple[str, ...]  #: what the run asks of its class
+
+
+def _methods(protocol: type) -> tuple[str, ...]:
+    return tuple(
+        name for name, value in vars(protocol).items() if callable(value) and name[0] != "_"
+    )
+
+
+PARTS = {
+    "env": Part(
+        "her_exp.envs.make.GoalTask",
+        frozenset(),
+        "her_exp.envs.make.GoalTask",
+        ("make", "make_single", "spaces", "episode_steps", "goal_functions", "endless"),
+    ),
+    "buffer": Part(
+        "her_exp.buffers.hindsight.HindsightReplayBuffer",
+        frozenset({"spaces", "goal_functions", "num_envs", "generator", "reward_range", "device"}),
+        "her_exp.types.Buffer",
+        _methods(types.Buffer),
+    ),
+    "agent": Part(
+        "her_exp.agents.base.GoalAgent",
+        frozenset({"spaces", "reward_range", "seed", "device"}),
+        "her_exp.types.Agent",
+        _methods(types.Agent),
+    ),
+    "trainer": Part(
+        "her_exp.training.trainer.Trainer",
+        frozenset({
+            "env", "eval_env", "goal_functions", "buffer", "agent", "logger", "env_seed", "eval_seed",
+            "hparams",
+        }),
+        None,
+        ("fit", "load_state_dict"),
+    ),
+}  # fmt: skip
