@@ -157,9 +157,3 @@ def shown(step: Step, share: float) -> tuple[Array, Array, Array]:
     achieved = step.next_observation["achieved_goal"][step.valid]
     weights = np.repeat([1.0 - share, share], len(desired))
     return step.next_observation["observation"].copy(), np.concatenate([desired, achieved]), weights
-
-
-def barrier_seed(env_seed: int, env_steps: int) -> int:
-    """Return an env seed that follows from the run's and the step: the same whether or not we stopped."""
-    sequence = np.random.SeedSequence([env_seed, env_steps])
-    return int(sequence.generate_state(1)[0]) % (2**31 - 2**16)

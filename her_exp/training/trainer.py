@@ -14,12 +14,13 @@ from her_exp.limits import check_ranges
 from her_exp.store.checkpoint import Checkpoints
 from her_exp.system.signals import SignalWatch, Stopped, stop_if_asked
 from her_exp.training import evaluation, pictures
+from her_exp.training.barrier import Barrier
 from her_exp.training.checks import LearningCheck, check_agent, close_all, verdict
 from her_exp.training.clock import Every, Stopwatch, Until
 from her_exp.training.logger import RunLogger
 from her_exp.training.progress import Record
-from her_exp.training.rollout import Rollout, barrier_seed, shown
-from her_exp.types import Agent, Array, Buffer, GoalFunctions, UserError
+from her_exp.training.rollout import Rollout, shown
+from her_exp.types import Agent, Buffer, GoalFunctions, Observation, UserError
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +89,7 @@ class Trainer:
         self.checkpoints = Checkpoints(logger.folder / "checkpoints", keep_checkpoints)
         self.clock = Stopwatch()
         self.record = Record(LearningCheck(agent.return_range))
-        self._resumed: Mapping[str, Any] | None = None
-        self._barrier_at = -1  # env steps at which the envs were last reset for a checkpoint
+        self.barrier = Barrier(self.rollout, env_seed, self._start_episodes)
 
     def fit(self) -> float:
         """Train to the end; returns the success rate of the last evaluation.
@@ -101,59 +101,37 @@ class Trainer:
         """
         try:
             with self.logger, SignalWatch() as signals:
-                self._begin()
-                while self.collecting(self.record.env_steps) and not self._solved():
-                    self._collect()
-                    if self.learn_now(self.record.env_steps):
-                        self._learn()
-                    if self.log_now(self.record.env_steps):
-                        self._log()
-                    if self.evaluate_now(self.record.env_steps):
-                        self._evaluate()
-                    if self.checkpoint_now(self.record.env_steps):
-                        self._checkpoint_at_barrier()
-                    if signals.received is not None:
-                        self._checkpoint(self._envs())
-                        raise Stopped(signals.received)
-                self._end()
+                self._train(signals)
             log.info("%s", self.clock.describe())
             log.info("%s", evaluation.describe(self.record.result))
             return float(self.record.result["success_final"])
         except BaseException as error:
-            with suppress(OSError):  # of a full disk the error itself tells more
+            with suppress(
+                OSError
+            ):  # of a full disk, or a folder that is gone, the error itself tells more
                 self._write_result(*verdict(error, self.record.env_steps))
             raise
         finally:
             close_all(self.env, self.eval_env, self.functions)
 
-    # -- the paragraphs of the story -------------------------------------------------------------
+    # -- the story -------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
-        self.clock.start()  # start-up is no training
-        self._write_result("running")
-        if self.record.evaluation_due:
-            self.record.evaluation_due = False
-            if self.evaluate_now.interval is not None:
+    def _train(self, signals: SignalWatch) -> None:
+        self._begin()
+        while self.collecting(self.record.env_steps) and not self._solved():
+            self._collect()
+            if self.learn_now(self.record.env_steps):
+                self._learn()
+            if self.log_now(self.record.env_steps):
+                self._log()
+            if self.evaluate_now(self.record.env_steps):
                 self._evaluate()
-        resumed = self._resumed
-        if resumed is None:
-            self._start_episodes(self.rollout.reset(self.env_seed))
-        elif resumed["kind"] == "barrier":
-            self._reset_for_checkpoint()  # what the saved run did as well
-        elif resumed["kind"] == "due":
-            self._checkpoint_at_barrier()
-        elif resumed["kind"] == "exact":
-            self.rollout.load_state(resumed)
-        elif self.collecting(self.record.env_steps):
-            log.warning("this env cannot save its state: the open episodes start again here")
-            self.record.episodes_before = -1  # the stop cut them: no fault of the schedule
-            self._barrier()
-        self._resumed = None
-
-    def _start_episodes(self, observation: Mapping[str, Array]) -> None:
-        self.buffer.begin(dict(observation))
-        state, goal = self.rollout.inputs()
-        self.agent.observe(state, goal, np.zeros(len(goal)), 0)
+            if self.checkpoint_now(self.record.env_steps):
+                self._checkpoint_at_barrier()
+            if signals.received is not None:
+                self._checkpoint()
+                raise Stopped(signals.received)
+        self._end()
 
     def _collect(self) -> None:
         """One step in all lanes."""
@@ -167,13 +145,34 @@ class Trainer:
                 raise
         with self.clock("store"):
             self.buffer.add(step)
-            steps = int(step.valid.sum())
             self.functions.watch(step.success[step.valid], step.terminated[step.valid])
+            steps = int(step.valid.sum())
             self.agent.observe(*shown(step, self.buffer.achieved_share), steps)
         self.record.env_steps += steps
         if ended:
             with self.clock("log"):
                 self.logger.scalars(self.record.ended(ended), self.record.env_steps)
+
+    # -- its paragraphs --------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self.clock.start()  # start-up is no training
+        self._write_result("running")
+        if self.record.evaluation_due:
+            self.record.evaluation_due = False
+            if self.evaluate_now.interval is not None:
+                self._evaluate()
+        steps = self.record.env_steps
+        kind = self.barrier.start(steps, more=self.collecting(steps))
+        if kind == "due":
+            self._checkpoint_at_barrier()
+        elif kind == "cut":  # by the stop: no fault of the schedule
+            self.record.episodes_before = -1
+
+    def _start_episodes(self, observation: Observation) -> None:
+        self.buffer.begin(dict(observation))
+        state, goal = self.rollout.inputs()
+        self.agent.observe(state, goal, np.zeros(len(goal)), 0)
 
     def _learn(self) -> None:
         """All updates that are due, drawn many a call."""
@@ -210,7 +209,7 @@ class Trainer:
                 )  # fmt: skip
         except Stopped:
             self.record.evaluation_due = True
-            self._checkpoint({"kind": "due"} if self.checkpoint_now(steps) else self._envs())
+            self._checkpoint("due" if self.checkpoint_now(steps) else None)
             raise
         with self.clock("evaluate"):
             self.logger.scalars(self.record.evaluated(result, train_seconds), steps)
@@ -236,7 +235,7 @@ class Trainer:
             self._log()
         success = float(self.record.result["success_final"])
         self.logger.hparams(self.hparams, {"eval/success_final": success})
-        self._checkpoint(self._envs())
+        self._checkpoint()
         self._write_result("done")
 
     def _solved(self) -> bool:
@@ -249,42 +248,27 @@ class Trainer:
 
     # -- stopping and going on ---------------------------------------------------------------------
 
-    def _envs(self) -> dict[str, Any]:
-        """How a run that goes on from here gets its envs back."""
-        if self._resumed is not None:  # it has not yet
-            return dict(self._resumed)
-        at_barrier = self._barrier_at == self.record.env_steps
-        return {"kind": "barrier"} if at_barrier else self.rollout.state()
-
-    def _check_episodes(self) -> None:
-        """Refuse barriers so close that no episode ever ends between them."""
+    def _checkpoint_at_barrier(self) -> None:
+        """Save where every run resets its envs; refused where no episode ever ends between two of them."""
         if self.record.episodes == self.record.episodes_before and not self.short_checkpoints:
             raise UserError(
                 f"trainer.checkpoint_every={self.checkpoint_now.interval}: no episode ended since the "
                 "last checkpoint, which cuts them; give at least two episodes of every lane"
             )
         self.record.episodes_before = self.record.episodes
+        self.barrier.reset(self.record.env_steps)
+        self._checkpoint()
 
-    def _barrier(self) -> None:
-        """Reset the envs at a seed of this step, so that a run continued here repeats this one."""
-        self._start_episodes(self._reset_for_checkpoint())
-
-    def _reset_for_checkpoint(self) -> Mapping[str, Array]:
-        self._barrier_at = self.record.env_steps
-        return self.rollout.reset(barrier_seed(self.env_seed, self._barrier_at))
-
-    def _checkpoint_at_barrier(self) -> None:
-        self._check_episodes()
-        self._barrier()
-        self._checkpoint({"kind": "barrier"})
-
-    def _checkpoint(self, envs: Mapping[str, Any]) -> None:
+    def _checkpoint(self, kind: str | None = None) -> None:
+        """Save everything; `kind` says how the envs come back, if not as they stand."""
         self._check_learning()
         with self.clock("checkpoint"):
+            steps = self.record.env_steps
+            envs = self.barrier.state(steps) if kind is None else {"kind": kind}
             state = {name: getattr(self, name).state_dict() for name in _PARTS}
             # Last: what was logged up to here is on the disk before the checkpoint is.
-            state |= {"envs": dict(envs), "log": self.logger.position()}
-            self.checkpoints.save(state, self.record.env_steps)
+            state |= {"envs": envs, "log": self.logger.position()}
+            self.checkpoints.save(state, steps)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint: call it before `fit`, with parts made from the run's config."""
@@ -292,4 +276,4 @@ class Trainer:
             getattr(self, name).load_state_dict(state[name])
         for every in self.schedules:
             every.skip_to(self.record.env_steps)
-        self._resumed = state["envs"]
+        self.barrier.load_state(state["envs"])
