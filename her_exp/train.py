@@ -34,9 +34,8 @@ from her_exp.store.folder import has_checkpoint, overrides_of, start_over, statu
 from her_exp.store.trust import packages_of
 from her_exp.sweeps import jobs as sweep
 from her_exp.sweeps.command_line import Plan, preflight
-from her_exp.sweeps.plan import BASIC_LAUNCHER
 from her_exp.system.foreign import reason_of, trace_of
-from her_exp.system.launchers import JOBLIB, at_once, has_place, take_place
+from her_exp.system.launchers import has_place, launcher_of, take_place
 from her_exp.system.signals import Stopped, end_with_parent, passed_on_to_children
 from her_exp.text import one_line, tell_error, written
 from her_exp.types import UserError
@@ -88,7 +87,7 @@ def _run_hydra(plan: Plan) -> str | int | None:
     os.environ.update(plan.environment)
     if plan.sweep_dir is not None:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # what a launcher raises comes here
-    pool = plan.launcher == JOBLIB
+    pool = launcher_of({"_target_": plan.launcher}).pool
     try:
         with passed_on_to_children() if pool else nullcontext():
             hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=CONFIG_NAME)(
@@ -225,13 +224,14 @@ def job(cfg: DictConfig) -> float:
 
 def _join_others(cfg: DictConfig, settings: Any) -> None:
     """Make room for the jobs beside this one: wait for a place, draw no progress bar."""
-    launcher = plain(settings.launcher)
-    if launcher["_target_"] == BASIC_LAUNCHER:
+    node = plain(settings.launcher)
+    launcher = launcher_of(node)
+    if launcher.in_turn:
         return
     if cfg.trainer.get("progress", True) is None:
         cfg.trainer.progress = False
-    places = at_once(launcher)
-    if launcher["_target_"] == JOBLIB and not has_place():
+    places = launcher.at_once(node)
+    if launcher.pool and not has_place():
         end_with_parent()
     if places is not None:
         take_place(Path(settings.runtime.cwd, settings.sweep.dir, ".places"), places)

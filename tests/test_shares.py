@@ -59,11 +59,11 @@ def test_cores_heed_the_affinity_and_the_container(monkeypatch: pytest.MonkeyPat
         ({"_target_": share.SUBMITIT, "cpus_per_task": 99}, 1),
         ({"_target_": share.SLURM, "cpus_per_task": 1}, None),
         ({"_target_": share.RAY, "num_cpus": 1}, None),
-        ({"_target_": sweep_plan.BASIC_LAUNCHER}, 1),
+        ({"_target_": share.BASIC}, 1),
     ],
 )
 def test_jobs_at_once(launcher: dict[str, Any], expected: int | None, eight: None) -> None:
-    assert share.at_once(launcher) == expected
+    assert share.launcher_of(launcher).at_once(launcher) == expected
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ from her_exp.store.folder import (
     status_of,
     success_of,
 )
-from her_exp.sweeps.plan import BASIC_LAUNCHER, BASIC_SWEEPER, OPTUNA
+from her_exp.sweeps.plan import BASIC_SWEEPER, OPTUNA
 from her_exp.system.foreign import reason_of, trace_of
-from her_exp.system.launchers import JOBLIB
+from her_exp.system.launchers import launcher_of
 from her_exp.system.locks import take_lock
 from her_exp.system.signals import Stopped, hand_on
 from her_exp.text import one_line, printable
@@ -78,11 +78,11 @@ def run_job(
         trust: packages that the job's own command names.
     """
     global _stopped
-    launcher = HydraConfig.get().launcher._target_
+    launcher = launcher_of({"_target_": HydraConfig.get().launcher._target_})
     if _stopped is not None:
         raise _stopped
     try:
-        if launcher != BASIC_LAUNCHER:
+        if not launcher.in_turn:
             _wait_until_free(folder)
         check_same(folder, cfg)
         if status_of(folder) == "done":
@@ -97,7 +97,7 @@ def run_job(
             success, what = start(), "done"
     except Stopped as stop:
         _note("stopped", folder, str(stop))
-        if launcher == JOBLIB:  # as a result: an end of the process would take the others with it
+        if launcher.pool:  # as a result: an end of the process would take the others with it
             _stopped = stop
             raise
         hand_on(stop)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
@@ -21,21 +18,12 @@ from her_exp.config.signatures import arguments, find_class, mismatch
 from her_exp.config.validate import validate
 from her_exp.limits import complaint
 from her_exp.sweeps.space import corners
-from her_exp.system.launchers import RAY, SLURM, check_threads, environment
+from her_exp.system.launchers import check_threads, environment, launcher_of
 from her_exp.text import unknown_key
 from her_exp.types import UserError
 
-BASIC_LAUNCHER = f"{BasicLauncher.__module__}.{BasicLauncher.__name__}"
 BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
 OPTUNA = "hydra_plugins.her_exp.optuna_sweeper.OptunaSweeper"
-
-#: Beginnings of a plugin's class, and the module without which it cannot run.
-_NEEDS = {
-    "hydra_plugins.hydra_joblib_launcher.": "hydra_plugins.hydra_joblib_launcher",
-    "hydra_plugins.hydra_submitit_launcher.": "hydra_plugins.hydra_submitit_launcher",
-    RAY: "ray",
-    OPTUNA: "optuna",
-}
 
 #: Values of our launchers and of our sweeper.
 _TYPES: dict[str, Any] = {
@@ -62,8 +50,8 @@ def is_listed(hydra: DictConfig) -> bool:
 
 def elsewhere(hydra: DictConfig) -> bool:
     """Say whether the jobs run on other machines than this."""
-    target = hydra.launcher._target_
-    return bool(target == SLURM or (target == RAY and hydra.launcher.address is not None))
+    node = plain(hydra.launcher)
+    return launcher_of(node).elsewhere(node)
 
 
 # --- jobs --------------------------------------------------------------------------------------
@@ -161,7 +149,7 @@ def check_plugins(master: DictConfig, composed_by: Composer) -> None:
         if not isinstance(hydra[part], DictConfig):
             raise UserError(f"hydra.{part}={hydra[part]}: write hydra/{part}={hydra[part]}")
         target = str(hydra[part].get("_target_"))
-        need = next((module for begin, module in _NEEDS.items() if target.startswith(begin)), None)
+        need = "optuna" if target == OPTUNA else launcher_of({"_target_": target}).needs
         if need is not None and find_spec(need) is None:
             choice = hydra.runtime.choices[f"hydra/{part}"]
             raise UserError(
@@ -174,32 +162,12 @@ def check_plugins(master: DictConfig, composed_by: Composer) -> None:
                 f"hydra.{part}._target_={target}: no plugin of Hydra; choose hydra/{part}=..., one of "
                 f"{options}"
             )
-    if hydra.launcher._target_ == SLURM and not (shutil.which("sbatch") and shutil.which("srun")):
-        raise UserError(
-            "hydra/launcher=slurm: sbatch and srun are not on the PATH; start the sweep on a machine of "
-            "the cluster (without Slurm: hydra/launcher=local, or submitit to try it out)"
-        )
-    if hydra.launcher._target_ == RAY:
-        _check_address(hydra.launcher.address)
+    node = plain(hydra.launcher)
+    if reason := launcher_of(node).refuse(node):
+        raise UserError(reason)
     lines = [line for part in ("launcher", "sweeper") for line in _values(hydra, part)]
     if lines:
         raise UserError("\n".join(lines))
-
-
-def _check_address(address: object) -> None:
-    """See that a cluster answers: Ray itself would try for minutes."""
-    if address is None or address == "auto":
-        return
-    host, _, port = str(address).removeprefix("ray://").rpartition(":")
-    given = f"hydra.launcher.address={address}"
-    if not (host and port.isdigit()):
-        raise UserError(f"{given}: must be host:port of a running Ray cluster, or auto")
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except (OSError, OverflowError) as error:
-        raise UserError(
-            f"{given}: nothing answers there ({error}); without an address a cluster is started here"
-        ) from error
 
 
 def _values(hydra: DictConfig, part: str) -> Iterator[str]:
@@ -235,15 +203,16 @@ def _sampler(node: dict[str, Any]) -> Iterator[str]:
 
 def check_shares(hydra: DictConfig, configs: Sequence[DictConfig]) -> dict[str, str]:
     """See that each job's threads fit its share of the cores; returns what its process inherits."""
-    launcher = plain(hydra.launcher)
-    if launcher["_target_"] == BASIC_LAUNCHER:
+    node = plain(hydra.launcher)
+    launcher = launcher_of(node)
+    if launcher.in_turn:
         return {}
-    if launcher["_target_"] in (SLURM, RAY) and any(cfg.device == "auto" for cfg in configs):
+    if launcher.cluster and any(cfg.device == "auto" for cfg in configs):
         # A cluster gives a job the GPUs that it asked for, and `auto` does not say whether it wants one.
         raise UserError(
             f"device=auto: hydra/launcher={hydra.runtime.choices['hydra/launcher']} must know whether a job "
             "takes a GPU; give device=cuda or device=cpu"
         )
     threads = [int(cfg.threads) for cfg in configs]
-    check_threads(launcher, threads, len(configs) if is_listed(hydra) else None)
+    check_threads(node, threads, len(configs) if is_listed(hydra) else None)
     return environment(threads, [str(cfg.device) for cfg in configs])

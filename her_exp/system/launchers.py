@@ -1,10 +1,13 @@
-"""A job's share of the machine: how many jobs run at once, on how many cores, on which GPU."""
+"""Launchers, a record each, and a job's share of the machine: how many at once, on which cores and GPU."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,13 +15,90 @@ from her_exp.system.locks import take_lock
 from her_exp.system.machine import cores
 from her_exp.types import UserError
 
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 SUBMITIT = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"
 SLURM = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
 RAY = "hydra_plugins.her_exp.ray_launcher.RayLauncher"
 
-#: Where a launcher says how many cores a job has; the thread pools of native libraries follow it.
-_CORES_KEY = {SUBMITIT: "cpus_per_task", SLURM: "cpus_per_task", RAY: "num_cpus"}
+Node = Mapping[str, Any]  # `hydra.launcher`, resolved
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """What there is to know of a launcher. One that is not in the table below is taken as by default."""
+
+    needs: str | None = None  #: a module without which it cannot run
+    in_turn: bool = False  #: jobs run in this very process, one after the other
+    pool: bool = False  #: jobs share workers: the end of one job must not end its process
+    cluster: bool = False  #: a job gets the GPUs that it asks for
+    cores: str | None = None  #: its setting that says how many cores a job has
+    at_once: Callable[[Node], int | None] = lambda _: 1  #: jobs on this machine; None: not up to us
+    elsewhere: Callable[[Node], bool] = lambda _: False  #: do the jobs run on other machines?
+    refuse: Callable[[Node], str | None] = lambda _: None  #: why it cannot run here, in a line
+
+
+def launcher_of(node: Node) -> Launcher:
+    """Return what is known of the launcher of a node `hydra.launcher`."""
+    return LAUNCHERS.get(str(node.get("_target_")), Launcher())
+
+
+def _joblib_workers(node: Node) -> int:
+    asked = int(node["n_jobs"])
+    return asked if asked > 0 else max(1, cores() + 1 + asked)
+
+
+def _no_slurm(_: Node) -> str | None:
+    if shutil.which("sbatch") and shutil.which("srun"):
+        return None
+    return (
+        "hydra/launcher=slurm: sbatch and srun are not on the PATH; start the sweep on a machine of "
+        "the cluster (without Slurm: hydra/launcher=local, or submitit to try it out)"
+    )
+
+
+def _no_ray(node: Node) -> str | None:
+    """See that a cluster answers: Ray itself would try for minutes."""
+    address = node["address"]
+    if address is None or address == "auto":
+        return None
+    host, _, port = str(address).removeprefix("ray://").rpartition(":")
+    given = f"hydra.launcher.address={address}"
+    if not (host and port.isdigit()):
+        return f"{given}: must be host:port of a running Ray cluster, or auto"
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        return f"{given}: nothing answers there ({error}); without an address a cluster is started here"
+    return None
+
+
+LAUNCHERS = {
+    BASIC: Launcher(in_turn=True),
+    JOBLIB: Launcher("hydra_plugins.hydra_joblib_launcher", pool=True, at_once=_joblib_workers),
+    SUBMITIT: Launcher(
+        "hydra_plugins.hydra_submitit_launcher",
+        cores="cpus_per_task",
+        at_once=lambda node: workers(node["cpus_per_task"]),
+    ),
+    SLURM: Launcher(
+        "hydra_plugins.hydra_submitit_launcher",
+        cluster=True,
+        cores="cpus_per_task",
+        at_once=lambda _: None,
+        elsewhere=lambda _: True,
+        refuse=_no_slurm,
+    ),
+    RAY: Launcher(
+        "ray",
+        cluster=True,
+        cores="num_cpus",
+        at_once=lambda _: None,
+        elsewhere=lambda node: node["address"] is not None,
+        refuse=_no_ray,
+    ),
+}
+
 _POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 #: Told by the process that launches to those of its jobs: the GPUs of this machine, by comma.
@@ -39,38 +119,27 @@ def job_gpus(device: object) -> int | None:
     return 1 if str(device).startswith("cuda") else None
 
 
-def at_once(launcher: Mapping[str, Any]) -> int | None:
-    """Return how many jobs a launcher runs at once on this machine; None: that is not up to us."""
-    target = launcher["_target_"]
-    if target == JOBLIB:
-        asked = int(launcher["n_jobs"])
-        return asked if asked > 0 else max(1, cores() + 1 + asked)
-    if target == SUBMITIT:
-        return workers(launcher["cpus_per_task"])
-    return None if target in (SLURM, RAY) else 1
-
-
-def check_threads(launcher: Mapping[str, Any], threads: Sequence[int], jobs: int | None) -> None:
+def check_threads(node: Node, threads: Sequence[int], jobs: int | None) -> None:
     """See that each job's threads fit its share of the cores.
 
     Args:
-        launcher: the node `hydra.launcher`, resolved.
+        node: `hydra.launcher`, resolved.
         threads: what the jobs ask for.
         jobs: how many there are; None: not known.
 
     Raises:
         UserError: a job asks for more than its share.
     """
-    most = max(threads)
-    key = _CORES_KEY.get(launcher["_target_"])
-    if key is not None and launcher[key] is not None and most > launcher[key]:
+    most, launcher = max(threads), launcher_of(node)
+    key = launcher.cores
+    if key is not None and node[key] is not None and most > node[key]:
         raise UserError(
-            f"threads={most}: a job has hydra.launcher.{key}={launcher[key]} cores; leave that out "
+            f"threads={most}: a job has hydra.launcher.{key}={node[key]} cores; leave that out "
             f"or give hydra.launcher.{key}={most}"
         )
-    if launcher["_target_"] != JOBLIB:
+    if not launcher.pool:
         return
-    together = at_once(launcher) or 1
+    together = launcher.at_once(node) or 1
     together = together if jobs is None else min(together, jobs)
     share = max(1, cores() // together)
     if most > share:

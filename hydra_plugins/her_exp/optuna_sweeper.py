@@ -22,8 +22,9 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from her_exp.config.hydra_api import plain
 from her_exp.sweeps.space import Choice, Dimension, dimensions
-from her_exp.system.launchers import at_once
+from her_exp.system.launchers import launcher_of
 from her_exp.system.signals import Stopped
 
 if TYPE_CHECKING:
@@ -73,9 +74,8 @@ class OptunaSweeper(Sweeper):
             config=config, hydra_context=hydra_context, task_function=task_function
         )
         if self.n_jobs is None:
-            launcher = OmegaConf.to_container(config.hydra.launcher, resolve=True)
-            assert isinstance(launcher, dict)
-            self.n_jobs = at_once({str(k): v for k, v in launcher.items()}) or _BATCH
+            node = plain(config.hydra.launcher)
+            self.n_jobs = launcher_of(node).at_once(node) or _BATCH
 
     def sweep(self, arguments: list[str]) -> None:
         """Run what is left of the study."""
