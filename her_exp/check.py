@@ -61,25 +61,16 @@ def check(overrides: Sequence[str]) -> list[Finding]:
         raise
     except Exception:
         log.debug("the env cannot be made, which the check will say", exc_info=True)
-    found = check_goal_env(task.make_single, success_terminates=task.success_terminates)
+    found = check_goal_env(
+        task.make_single, **task.declared, info_keys=cfg.buffer.get("info_keys") or ()
+    )
     if any(finding.level == "error" for finding in found):
         return found
     try:
         task.make(1).close()
     except UserError as error:
         return [*found, Finding("error", "instances", str(error))]
-    return found + relabelling(task, cfg.buffer.get("info_keys") or ())
-
-
-def relabelling(task: GoalTask, info_keys: Sequence[str]) -> list[Finding]:
-    """Say how a run computes rewards of other goals, and on what that was proven."""
-    try:
-        functions = task.goal_functions(info_keys)
-    except UserError:  # the findings say what is wrong, or what is to be declared
-        return []
-    functions.close()
-    said = [line for line in functions.sources if line.startswith("reward: ")]
-    return [Finding("ok", "relabelling", line.removeprefix("reward: ")) for line in said]
+    return found
 
 
 def table(findings: Sequence[Finding], width: int) -> str:

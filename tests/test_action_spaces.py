@@ -86,7 +86,7 @@ gym.register("odd/Actions-v0", Odd, max_episode_steps=10, disable_env_checker=Tr
 
 def of_check(kind: str) -> list[str]:
     """The errors of the check command."""
-    found = check_goal_env(lambda: gym.make("odd/Actions-v0", kind=kind))
+    found = check_goal_env(lambda: gym.make("odd/Actions-v0", kind=kind), reward_range=(-1, 0))
     return [finding.says for finding in found if finding.level == "error"]
 
 

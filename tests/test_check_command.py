@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 
+import gymnasium as gym
 import pytest
 import strange_envs  # noqa: F401  (registers)
+from faulty_walks import SaysNothing
 
 import her_exp.check
 from her_exp.check import check
@@ -84,3 +86,17 @@ def test_a_goal_that_changes_within_an_episode_is_said(late: bool, level: str) -
     assert reward.level == level
     assert ("is that of the next goal" in reward.says) == late
     assert not [finding for finding in found if finding.level == "error"]
+
+
+def test_what_a_run_would_refuse_is_an_error() -> None:
+    """The very functions that a run has are asked, with all that is declared."""
+    gym.register("quiet/Walk-v0", SaysNothing, disable_env_checker=True)
+    env = ["env=gym", "env.id=quiet/Walk-v0"]
+    assert [f.what for f in check(env) if f.level == "error"] == ["in a run"]
+    assert not [f for f in check([*env, "env.reward_range=[-1,0]"]) if f.level == "error"]
+    (said,) = [f for f in check([*env, "+env.success_reward=-0.5"]) if f.what == "success"]
+    assert said.says.startswith("from reward -0.5; ")
+    gym.registry.pop("quiet/Walk-v0")
+    ours = check(["env=point_reach", "+env.success_reward=-0.5"])
+    (refused,) = [f for f in ours if f.level == "error"]
+    assert "the env has compute_success" in refused.says

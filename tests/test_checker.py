@@ -77,7 +77,7 @@ FAULTS: list[tuple[type[Walk], str, str, str]] = [
     (BreaksInStep, "error", "playing it", "RuntimeError: the simulator is gone$"),
     (BreaksInTerminated, "error", "compute_terminated", "ZeroDivisionError"),
     (BreaksInClose, "error", "closing it", "OSError: no display"),
-    (SaysNothing, "warning", "success", "declare env.reward_range"),
+    (SaysNothing, "error", "in a run", r"env\.reward_range: .*; declare \[lowest, highest\]"),
     (EndsUntold, "error", "termination", "set env.success_terminates=true"),
 ]
 
@@ -134,7 +134,8 @@ def test_a_good_env_has_no_error() -> None:
 
 def test_the_declared_end_counts_without_compute_terminated() -> None:
     def says(env: type[Walk], declared: bool | None) -> Finding:
-        return found(check_goal_env(env, success_terminates=declared), "termination")[0]
+        findings = check_goal_env(env, success_terminates=declared, reward_range=(-1, 0))
+        return found(findings, "termination")[0]
 
     assert says(Plain, None).level == "ok"
     assert says(Plain, False).level == "ok"

@@ -101,8 +101,13 @@ class GoalTask:
         self.reward_range = (
             (float(reward_range[0]), float(reward_range[1])) if reward_range else None
         )
-        self.success_terminates, self.goal_distance = success_terminates, goal_distance
-        self.success_reward = success_reward
+        #: What the configuration says of the env, as `EnvGoalFunctions` takes it.
+        self.declared: dict[str, Any] = {
+            "reward_range": self.reward_range,
+            "success_terminates": success_terminates,
+            "goal_distance": goal_distance,
+            "success_reward": success_reward,
+        }
         self._spaces: GoalSpaces | None = None
         self._instance: Spaces = {}
         self._episode_steps: int | None = None
@@ -208,14 +213,7 @@ class GoalTask:
         env = self.make_single()
         try:
             env = WatchedEnv(env, 0)
-            return EnvGoalFunctions(
-                env,
-                reward_range=self.reward_range,
-                success_terminates=self.success_terminates,
-                goal_distance=self.goal_distance,
-                success_reward=self.success_reward,
-                info_keys=info_keys,
-            )
+            return EnvGoalFunctions(env, **self.declared, info_keys=info_keys)
         except BaseException:
             env.close()
             raise

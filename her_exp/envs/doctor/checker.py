@@ -25,17 +25,18 @@ __all__ = ["Finding", "check_goal_env"]
 def check_goal_env(
     make_env: Callable[[], gym.Env[Any, Any]],
     *,
-    success_terminates: bool | None = None,
     episodes: int = 3,
     seed: int = 0,
+    **declared: Any,
 ) -> list[Finding]:
     """Check a goal env.
 
     Args:
         make_env: makes it; called once, the env is closed at the end.
-        success_terminates: what its configuration declares, for envs without `compute_terminated`.
         episodes: how many to play with random actions.
         seed: of the first episode; the next ones take those that follow.
+        **declared: what its configuration declares (reward_range, success_terminates, goal_distance,
+            success_reward, info_keys), as `EnvGoalFunctions` takes it.
 
     Returns:
         The findings in the order in which they were made. Never raises for what the env does.
@@ -52,7 +53,7 @@ def check_goal_env(
         if check.run():
             found.guarded(
                 "goal functions",
-                lambda: GoalChecks(env, check.episodes, success_terminates, found).run(),
+                lambda: GoalChecks(env, check.episodes, declared, found).run(),
             )
     finally:
         found.guarded("closing it", env.close)

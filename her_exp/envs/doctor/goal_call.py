@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 
-from her_exp.envs.doctor.episodes import Moment, WatchedInfo
-from her_exp.envs.doctor.findings import words_of
+from her_exp.envs.doctor.episodes import Episode, Moment, WatchedInfo
+from her_exp.envs.doctor.findings import Findings, words_of
 from her_exp.types import Array
 
 #: More pairs than this say nothing new.
@@ -117,3 +118,27 @@ class GoalCall:
         for pair in pairs:
             self.one(*pair)
         return (time.perf_counter() - start) / len(pairs)
+
+
+class Seen:
+    """What was seen of an env, and where what it says goes.
+
+    Args:
+        env: stands wherever an episode left it.
+        episodes: played with random actions.
+        found: the findings go here.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], episodes: Sequence[Episode], found: Findings):
+        self.env, self.episodes, self.found = env, episodes, found
+        self.moments = [moment for episode in episodes for moment in episode.moments]
+        self.calls = {
+            name: GoalCall(name, env.get_wrapper_attr(name))
+            for name in ("compute_reward", "compute_terminated", "compute_success")
+            if env.has_wrapper_attr(name)
+        }
+
+
+def share(found: Array) -> str:
+    """Return the share of true values, for people."""
+    return f"{100 * np.mean(found):.3g} %"

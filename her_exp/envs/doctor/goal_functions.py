@@ -1,121 +1,93 @@
-"""Looks at an env's reward, termination and success, and at the info they read."""
+"""Looks at an env's reward, termination and success, and at the info they read.
+
+What success is, what ends an episode, and which functions take batches is said by the very
+`EnvGoalFunctions` that a run of this env would have.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from her_exp.envs.doctor.episodes import Episode, MissingInfo
+from her_exp.envs.doctor.episodes import Episode
 from her_exp.envs.doctor.findings import Findings
-from her_exp.envs.doctor.goal_call import TOLERANCE, GoalCall, pairs_of
-from her_exp.types import KEYS, Array
-from her_exp.values import one_truth
+from her_exp.envs.doctor.goal_call import GoalCall, Seen, pairs_of, share
+from her_exp.envs.doctor.rewards import look_at_reward
+from her_exp.envs.goal_functions import EnvGoalFunctions
+from her_exp.envs.vector.guarded import WatchedEnv
+from her_exp.text import one_line
+from her_exp.types import KEYS, Array, UserError
+from her_exp.values import one_truth, readable
 
 #: Resets that the share of goals met at once is taken from.
 RESETS = 100
 
 
-class GoalChecks:
+class GoalChecks(Seen):
     """Checks of the goal functions on what was seen in some episodes.
 
     Args:
-        env: stands wherever an episode left it.
-        episodes: played with random actions.
-        declared: `success_terminates` of the env's configuration.
-        found: the findings go here.
+        env, episodes, found: see `Seen`.
+        declared: what the env's configuration declares, as `EnvGoalFunctions` takes it.
     """
 
     def __init__(
         self,
         env: gym.Env[Any, Any],
         episodes: Sequence[Episode],
-        declared: bool | None,
+        declared: Mapping[str, Any],
         found: Findings,
     ):
-        self.env, self.episodes, self.declared, self.found = env, episodes, declared, found
-        self.moments = [moment for episode in episodes for moment in episode.moments]
-        self.calls = {
-            name: GoalCall(name, env.get_wrapper_attr(name))
-            for name in ("compute_reward", "compute_terminated", "compute_success")
-            if env.has_wrapper_attr(name)
-        }
+        super().__init__(env, episodes, found)
+        self.settings, self.declared = declared, declared.get("success_terminates")
+        self.run_has: EnvGoalFunctions | None = None
 
     def run(self) -> None:
-        """Look at everything, as far as the reward carries."""
-        if "compute_reward" not in self.calls:
-            self.found.error(
-                "compute_reward",
-                "is missing: give the env compute_reward(achieved_goal, desired_goal, info), and "
-                "let step use it; without it no other goal can be tried on a step",
-            )
+        """Look at everything, as far as it carries."""
+        if not look_at_reward(self):
             return
-        if not self.found.guarded("compute_reward", self.reward):
+        if "compute_terminated" in self.calls:
+            self.found.guarded("compute_terminated", self.terminated)
+        if not self.found.guarded("goal functions", self.of_a_run):
             return
+        for call in self.calls.values():
+            self.found.guarded(call.name, partial(self.batched, call))
+        if "compute_terminated" not in self.calls:
+            self.found.guarded("termination", self.undeclared_end)
         for what, look in (
-            ("hindsight", self.hindsight),
-            ("compute_terminated", self.terminated),
             ("success", self.success),
             ("info", self.info),
             ("goals at reset", self.resets),
         ):
             self.found.guarded(what, look)
 
-    def reward(self) -> bool:
-        """Compare compute_reward with step's reward. False: there is nothing to go on from."""
-        call, moments = self.calls["compute_reward"], self.moments
-        stored = np.array([float(m.reward) + 0.0 for m in moments])
-        computed = np.array([call.one(m.achieved, m.desired, m.info) for m in moments])
-        if not (np.isfinite(stored).all() and np.isfinite(computed).all()):
-            self.found.error("compute_reward", "gives a reward that is not finite")
+    def of_a_run(self) -> bool:
+        """Make what a run of this env would have. False: a run would be refused."""
+        reads = self.calls["compute_reward"].read
+        keys = [key for key in sorted(reads) if all(key in m.info for m in self.moments)]
+        settings = {"info_keys": keys, **self.settings}
+        settings["info_keys"] = settings["info_keys"] or keys
+        try:
+            self.run_has = EnvGoalFunctions(WatchedEnv(self.env, 0), **settings)
+        except UserError as error:
+            self.found.error("in a run", one_line(str(error)))
             return False
-        self.batched(call)
-        differ = ~np.isclose(stored, computed, TOLERANCE, TOLERANCE)
-        if differ.any():
-            self.unexplained(stored, computed, differ)
-        else:
-            values = ", ".join(f"{value:g}" for value in np.unique(stored)[:4])
-            more = ", ..." if len(np.unique(stored)) > 4 else ""
-            self.found.ok(
-                "reward of step",
-                f"equals compute_reward on {len(stored)} steps (seen: {values}{more})",
-            )
+        said = [line for line in self.run_has.sources if line.startswith("reward: ")]
+        for line in said:
+            self.found.ok("relabelling", line.removeprefix("reward: "))
         return True
 
-    def unexplained(self, stored: Array, computed: Array, differ: Array) -> None:
-        """Report a part of step's reward that compute_reward does not give."""
-        call, moments = self.calls["compute_reward"], self.moments
-        before = np.array([call.one(m.before, m.desired, m.info) for m in moments])
-        if np.allclose(stored, before, TOLERANCE, TOLERANCE):
-            self.found.error(
-                "reward of step",
-                "is compute_reward of the goal achieved before the action; pay for what was "
-                "achieved after it",
-            )
-            return
-        shown = np.array([call.one(m.achieved, m.shown, m.info) for m in moments])
-        if np.allclose(stored[differ], shown[differ], TOLERANCE, TOLERANCE):
-            self.found.warning(
-                "reward of step",
-                f"is that of the next goal, not shown yet, on {_share(differ)} of the steps: they are "
-                "counted for the goal that was asked for",
-            )
-            return
-        rest = (stored - computed)[differ]
-        size = f"{rest[0]:g}" if np.ptp(rest) < TOLERANCE else f"{rest.min():g} to {rest.max():g}"
-        self.found.warning(
-            "reward of step",
-            f"differs from compute_reward on {_share(differ)} of the steps, by {size}: a part that "
-            "no goal explains, such as a crash penalty. It is kept and added after relabelling; if "
-            "it does depend on the goal, move it into compute_reward",
-        )
-
     def batched(self, call: GoalCall) -> None:
-        """Report whether one of the env's functions takes batches."""
+        """Report whether a run hands one of the env's functions batches."""
         pairs, what = pairs_of(self.moments), f"batched {call.name.removeprefix('compute_')}"
+        assert self.run_has is not None
         fault = call.batch_fault(pairs)
+        if fault is None and call.name in self.run_has.row_by_row:
+            fault = False, "other goals at once give other answers than alone"
         if fault is None:
             self.found.ok(
                 what, f"{len(pairs)} distinct goals at once give the answers of each alone"
@@ -137,41 +109,11 @@ class GoalChecks:
                 "reduce over axis=-1",
             )
 
-    def hindsight(self) -> None:
-        """See whether a goal that is met pays more, and whether the goal handed in counts at all."""
-        call, pairs = self.calls["compute_reward"], pairs_of(self.moments)
-        own = np.array([call.one(p.achieved, p.achieved, p.info) for p in pairs])
-        other = np.array([call.one(p.achieved, p.desired, p.info) for p in pairs])
-        worse = own < other - TOLERANCE
-        if worse.any():
-            i = int(np.argmax(other - own))
-            self.found.warning(
-                "hindsight",
-                f"a goal that is met just so can pay less ({own[i]:g}) than another ({other[i]:g}): "
-                "relabelling with what was achieved teaches little then",
-            )
-        elif (own <= other + TOLERANCE).all():
-            self.found.warning(
-                "hindsight",
-                f"no reward depends on the goal that is handed in ({other.min():g} to "
-                f"{other.max():g}, met or not); does compute_reward read the env's own goal?",
-            )
-        else:
-            self.found.ok(
-                "hindsight",
-                f"a goal that is met pays {own.max():g}, the least else {other.min():g}",
-            )
-
     def terminated(self) -> None:
         """Compare compute_terminated, or what is declared in its place, with what step did."""
-        call = self.calls.get("compute_terminated")
-        if call is None:
-            self.undeclared_end()
-            return
-        moments = self.moments
+        call, moments = self.calls["compute_terminated"], self.moments
         says = np.array([call.one(m.achieved, m.desired, m.info) != 0 for m in moments])
         did = np.array([m.terminated for m in moments])
-        self.batched(call)
         if (says & ~did).any():
             self.found.error(
                 "compute_terminated",
@@ -239,23 +181,18 @@ class GoalChecks:
         else:
             self.found.ok("info", "the goal functions read none of it")
 
-    def met(self, achieved: Array, desired: Array, info: dict[str, Any]) -> bool:
-        """Say whether a goal is met, by the best source that the env offers."""
-        if call := self.calls.get("compute_success"):
-            return bool(call.one(achieved, desired, info))
-        if key := next((key for key in ("is_success", "success") if key in info), None):
-            return one_truth("info has", key, info[key])
-        reward = self.calls["compute_reward"]
-        best = reward.one(achieved, achieved, info)
-        return reward.one(achieved, desired, info) >= best - TOLERANCE
+    def met(self, achieved: Array, desired: Array, info: Mapping[str, Any]) -> bool:
+        """Say whether a goal is met, as a run does."""
+        assert self.run_has is not None
+        told = {key: np.array([value]) for key, value in readable("env: info", info).items()}
+        return bool(self.run_has.success(achieved[None], desired[None], told)[0])
 
     def success(self) -> None:
         """Say where success comes from, and how often random actions had it."""
         told = next((k for k in ("is_success", "success") if k in self.moments[0].info), None)
         met = np.array([self.met(m.achieved, m.desired, m.info) for m in self.moments])
-        seen = f"met on {_share(met)} of the random steps"
+        seen = f"met on {share(met)} of the random steps"
         if call := self.calls.get("compute_success"):
-            self.batched(call)
             # Of a goal that moved info may speak too soon.
             still = [m for m in self.moments if told and (m.desired == m.shown).all()]
             said = [one_truth("info has", str(told), m.info[str(told)]) for m in still]
@@ -263,14 +200,10 @@ class GoalChecks:
                 self.found.error("success", f"compute_success and info[{told!r}] of step disagree")
             else:
                 self.found.ok("success", f"from compute_success; {seen}")
-        elif told:
-            self.found.ok("success", f"from info[{told!r}] of the step; {seen}")
         else:
-            self.found.warning(
-                "success",
-                "neither compute_success nor info['is_success']: the highest reward counts as "
-                f"success, so declare env.reward_range; {seen}",
-            )
+            assert self.run_has is not None
+            source = self.run_has.sources[0].removeprefix("success: ")
+            self.found.ok("success", f"from {source}; {seen}")
 
     def resets(self) -> None:
         """Count the episodes whose goal is met before the first action."""
@@ -278,22 +211,14 @@ class GoalChecks:
         for number in range(RESETS):
             observation, info = self.env.reset(seed=self.episodes[0].seed + number)
             achieved, desired = (np.array(observation[key]) for key in KEYS[1:])
-            # At reset info need not have what the functions read; equal goals count in any case.
-            try:
-                known = self.met(achieved, desired, info)
-            except MissingInfo:
-                known = False
-            met.append(known or np.array_equal(achieved, desired))
-        share = _share(np.array(met))
+            # At reset info need not say; equal goals count in any case.
+            met.append(self.met(achieved, desired, info) or np.array_equal(achieved, desired))
+        many = share(np.array(met))
         if np.mean(met) > 0.2:
             self.found.warning(
                 "goals at reset",
-                f"{share} of {RESETS} episodes begin with the goal met: success then says little, "
+                f"{many} of {RESETS} episodes begin with the goal met: success then says little, "
                 "and relabelled goals teach to stay where one is. Draw goals further away",
             )
         else:
-            self.found.ok("goals at reset", f"{share} of {RESETS} are met before the first action")
-
-
-def _share(found: Array) -> str:
-    return f"{100 * np.mean(found):.3g} %"
+            self.found.ok("goals at reset", f"{many} of {RESETS} are met before the first action")
