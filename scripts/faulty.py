@@ -12,12 +12,12 @@ import numpy as np
 
 from her_exp.buffers.batches import first_of_each
 from her_exp.buffers.goals import DrawnSteps, Index, MixedGoals, draw_below
-from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.buffers.recorder import TERMINATED
+from her_exp.buffers.weighted import WeightedHindsightBuffer
 from her_exp.types import Step
 
 
-class StaleTerminated(HindsightReplayBuffer):
+class StaleTerminated(WeightedHindsightBuffer):
     """A relabelled step keeps the `terminated` that was stored with its own goal."""
 
     def _relabel(
@@ -35,14 +35,14 @@ def goal_of_the_state_before(drawn: DrawnSteps, generator: np.random.Generator) 
     return drawn._ring.rows_ahead(drawn._rows, draw_below(generator, drawn.left))
 
 
-class GoalsFromStateBefore(HindsightReplayBuffer):
+class GoalsFromStateBefore(WeightedHindsightBuffer):
     """Goals are what was achieved before an action: the step's own state is one, the last is none."""
 
     def __init__(self, **settings: Any):
         super().__init__(**settings | {"strategy": goal_of_the_state_before})
 
 
-class TimeLimitTerminal(HindsightReplayBuffer):
+class TimeLimitTerminal(WeightedHindsightBuffer):
     """A step cut by the time limit is stored as terminated: nothing is taken to follow it."""
 
     def add(self, step: Step) -> None:
@@ -50,7 +50,7 @@ class TimeLimitTerminal(HindsightReplayBuffer):
         super().add(step._replace(terminated=step.terminated | step.truncated))
 
 
-class StoredGoalsOverwritten(HindsightReplayBuffer):
+class StoredGoalsOverwritten(WeightedHindsightBuffer):
     """The goal of a relabelled step is written over the stored one; reward and end stay as stored.
 
     The step's own goal is lost. Drawn again and not relabelled, it has a goal to which the stored

@@ -11,7 +11,7 @@ from oracle import Oracle, State
 from oracle_audit import audit, compare
 from oracle_world import World
 
-from her_exp.buffers.hindsight import HindsightReplayBuffer
+from her_exp.buffers.weighted import WeightedHindsightBuffer
 from her_exp.types import Step
 
 
@@ -47,7 +47,7 @@ class Rig:
         self.draws = 0
 
     def new_buffer(self, seed: int) -> Any:
-        return HindsightReplayBuffer(**self.arguments, generator=np.random.default_rng(seed))
+        return WeightedHindsightBuffer(**self.arguments, generator=np.random.default_rng(seed))
 
     def begin(self) -> Rig:
         observation = self.world.reset()

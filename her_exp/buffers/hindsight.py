@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces as gym_spaces
-from numpy.typing import NDArray
 
 from her_exp.buffers import goals
 from her_exp.buffers.batches import Workspace, first_of_each
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, LastDraw, MixedGoals, as_mixed
-from her_exp.buffers.rarity import RareGoals
 from her_exp.buffers.recorder import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps, stored_fields
 from her_exp.buffers.ring import StepRing
 from her_exp.limits import check_ranges
@@ -32,11 +30,6 @@ class HindsightReplayBuffer(Buffer):
         k: relabelled steps for each one kept. 0 is plain replay.
         strategy: 'future', 'final', 'episode', 'random', 'future_actual', or a callable (see
             `goals.Strategy`).
-        met_weight: weight of relabelled steps whose goal was met before the step already, against 1 of
-            all others; in [0.001, 1]. They teach to stay, of which little is left to learn where most
-            steps move nothing.
-        rare_weight: weight at most of achieved goals that are often asked for and seldom achieved; at
-            least its inverse of the others (see `rare.RareGoals`). At least 1, which turns it off.
         info_keys: info fields that `compute_reward` reads; stored with each step.
         spaces: spaces of one lane.
         goal_functions: reward and termination of a batch of goals.
@@ -55,8 +48,6 @@ class HindsightReplayBuffer(Buffer):
         capacity: int = 100_000,
         k: float = 4,
         strategy: str | goals.Strategy = "future",
-        met_weight: float = 1.0,
-        rare_weight: float = 1.0,
         info_keys: Sequence[str] = (),
         *,
         spaces: GoalSpaces,
@@ -70,8 +61,6 @@ class HindsightReplayBuffer(Buffer):
             "HindsightReplayBuffer",
             capacity=capacity,
             k=k,
-            met_weight=met_weight,
-            rare_weight=rare_weight,
             num_envs=num_envs,
         )
         if capacity < 2 * num_envs:
@@ -86,14 +75,11 @@ class HindsightReplayBuffer(Buffer):
         self.relabel_share = k / (k + 1)
         self._strategy = STRATEGIES[strategy] if isinstance(strategy, str) else strategy
         self.achieved_share = self.relabel_share * getattr(self._strategy, "achieved_share", 1.0)
-        self._met_weight = met_weight
         self._generator = generator
         rows = capacity // num_envs
         self._steps = StoredSteps(spaces, goal_functions, num_envs, rows, info_keys, reward_range)
         self._ring = self._steps.ring
         discrete = isinstance(spaces.action, gym_spaces.Discrete)
-        self._by_future = strategy in ("future", "future_actual")
-        self._rare = RareGoals(self._ring, rare_weight) if rare_weight > 1 else None
         self._room = Workspace(self._ring, discrete, torch.device(device))
         self._last: tuple[Index, MixedGoals, int, tuple[int, int]] | None = None
         self._metrics: dict[str, float] = {}  # of the last draw before a state was loaded
@@ -171,35 +157,7 @@ class HindsightReplayBuffer(Buffer):
 
     def _choose(self, rows: Index, left: Index, relabelled: Index) -> MixedGoals:
         """Choose the rows that lend their goals to the steps at `relabelled`; may draw those anew."""
-        chosen = self._strategy_of(rows[relabelled], left[relabelled])
-        if self._met_weight == 1.0 and self._rare is None:
-            return chosen
-        if self._rare is not None:
-            self._rare.update()
-        refused = self._refused(rows[relabelled], chosen)
-        for asked in (False, True):  # drawn anew among their own kind: its share stays
-            again = np.flatnonzero(refused & (chosen.asked == asked))
-            share = 1.0  # of what is drawn that is kept
-            while again.size:
-                n = int(np.clip(again.size / share, 64, 65536))
-                drawn, goals = self._propose(n, asked)
-                share = len(drawn) / n or share / 2
-                now, again = again[: len(drawn)], again[len(drawn) :]
-                rows[relabelled[now]] = drawn[: len(now)]
-                chosen.rows[now] = goals[: len(now)]
-        return chosen
-
-    def _propose(self, n: int, asked: bool) -> tuple[Index, Index]:
-        """Draw `n` pairs anew; returns rows of steps and of goals of those that are kept and `asked`."""
-        if self._rare is not None and self._by_future and not asked:
-            rows, goals = self._rare.draw_ahead(self._generator, n)
-            chosen = MixedGoals(goals, np.zeros(n, bool))
-            kept = ~self._lost(rows, chosen)
-        else:
-            rows, left = self._draw(n)
-            chosen = self._strategy_of(rows, left)
-            kept = (chosen.asked == asked) & ~self._refused(rows, chosen)
-        return rows[kept], chosen.rows[kept]
+        return self._strategy_of(rows[relabelled], left[relabelled])
 
     def _strategy_of(self, rows: Index, left: Index) -> MixedGoals:
         steps = DrawnSteps(self._ring, rows, left)
@@ -211,25 +169,6 @@ class HindsightReplayBuffer(Buffer):
                 f"asked for {shapes[1]}; each must be ({len(rows)},)"
             )
         return chosen
-
-    def _refused(self, rows: Index, chosen: MixedGoals) -> NDArray[np.bool_]:
-        """Say which steps (b,) lose the goals chosen for them, by `met_weight` or `rare_weight`."""
-        refused = self._lost(rows, chosen)
-        if self._rare is not None:
-            chances = self._rare.chances(chosen.rows)
-            refused |= ~chosen.asked & (self._generator.random(len(rows)) >= chances)
-        return refused
-
-    def _lost(self, rows: Index, chosen: MixedGoals) -> NDArray[np.bool_]:
-        """Say which steps (b,) lose the goals chosen for them, met before them, by `met_weight`."""
-        lost = self._generator.random(len(rows)) >= self._met_weight
-        at = np.flatnonzero(lost)
-        if at.size:
-            before = self._ring.gather(torch.from_numpy(rows[at]), "achieved_goal")
-            goal = self._steps.goals_at(MixedGoals(chosen.rows[at], chosen.asked[at]))
-            worth = self._steps.judge(before, goal, rows[at])[0]
-            lost[at] = (worth >= self._steps.judge(goal, goal, rows[at])[0]).numpy()
-        return lost
 
     def _relabel(
         self, rows: Index, chosen: MixedGoals, shape: tuple[int, int], virtual: int
@@ -283,13 +222,10 @@ class HindsightReplayBuffer(Buffer):
         return self._steps.state_dict() | {
             "generator": self._generator.bit_generator.state,
             "metrics": self._numbers(),
-            "rare": None if self._rare is None else self._rare.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore `state_dict`; ValueError unless spaces, lanes and capacity are the same."""
         self._steps.load_state_dict(state)
-        if self._rare is not None and state.get("rare") is not None:
-            self._rare.load_state_dict(state["rare"])
         self._generator.bit_generator.state = state["generator"]
         self._last, self._metrics = None, dict(state["metrics"])
