@@ -20,11 +20,11 @@ from hydra.utils import instantiate
 from her_exp.config.compose import compose
 from her_exp.config.slips import flags, refuse_slips
 from her_exp.config.validate import NAMES
-from her_exp.envs.doctor.checker import Finding, check_goal_env
 from her_exp.text import tell_error
 from her_exp.types import UserError
 
 if TYPE_CHECKING:  # what stands behind it imports torch, which --help need not
+    from her_exp.envs.doctor.findings import Finding
     from her_exp.envs.make import GoalTask
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ def check(overrides: Sequence[str]) -> list[Finding]:
     Raises:
         UserError: the overrides do not compose, or there is no such env.
     """
+    from her_exp.envs.doctor.checker import Finding, check_goal_env
+
     cfg = compose(list(overrides))
     try:
         task: GoalTask = instantiate(cfg.env)

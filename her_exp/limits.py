@@ -60,11 +60,11 @@ _SHARE = Range(0, 1)
 RANGES: dict[str, Range] = {
     # the run
     "seed": Range(0, 2**32, high_open=True),
-    "threads": _COUNT,
+    "threads": Range(1, 4096),  # torch crashes on very many
     # env
     "num_envs": _COUNT,
     "num_eval_envs": _COUNT,
-    "num_threads": _COUNT,
+    "num_threads": Range(1, 4096),
     "max_steps": _COUNT,
     "max_episode_steps": _COUNT,
     "dt": _POSITIVE,

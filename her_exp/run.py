@@ -129,9 +129,7 @@ def run_trainer(cfg: DictConfig, run: RunFolder, state: dict[str, Any] | None = 
         with foreign_code():
             return trainer.fit()
     finally:
-        with suppress(
-            OSError
-        ):  # of a full disk, or a folder that is gone, the run's own end tells more
+        with suppress(OSError, UserError):  # of a full disk, a folder that is gone, it tells more
             run.note_end()
 
 
@@ -184,8 +182,10 @@ def resume(
     judge(folder)
     began = overrides_of(folder)
     asked = [text for text in overrides if _is_safe(text) or text not in began]
+    before = cfg.copy()
     for key in apply(cfg, asked):
-        if key not in SAFE:
+        same = OmegaConf.select(cfg, key) == OmegaConf.select(before, key)
+        if key not in SAFE and not same:
             raise UserError(
                 f"{key} cannot change when a run goes on: it would be another experiment; safe are "
                 f"{', '.join(SAFE)}. To run it anew with this change: {anew}"

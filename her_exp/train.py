@@ -29,8 +29,9 @@ from her_exp.config.hydra_api import CONFIG_NAME, plain, texts, without_hydra
 from her_exp.config.slips import flags, refuse_slips
 from her_exp.config.validate import NAMES
 from her_exp.run import WORDS, Request, log_to, request, rerun, resume, train
+from her_exp.store.files import load_json
 from her_exp.store.find import check_run, without_key
-from her_exp.store.folder import has_checkpoint, overrides_of, start_over, status_of
+from her_exp.store.folder import STORY, has_checkpoint, overrides_of, start_over, status_of
 from her_exp.store.trust import packages_of
 from her_exp.sweeps import jobs as sweep
 from her_exp.sweeps.command_line import Plan, preflight
@@ -156,6 +157,13 @@ def _continue(asked: Request) -> list[str] | None:
         return [*asked.overrides, f"hydra.run.dir={written(str(folder))}"]
     words = asked.overrides
     if asked.resume == "auto":  # repeats what the run began with, whatever was changed since
+        try:
+            load_json(folder, STORY)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{folder / STORY}: cannot be read ({error}); it tells what the run began with; go on with "
+                + shlex.quote(f"resume={folder}")
+            ) from error
         began = overrides_of(folder)
         words = [word for word in words if word not in began]
         if not words and status_of(folder) == "done":

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from nursery import Nursery
+from sweeps_kit import words
 
 from her_exp import evaluate
 from her_exp.run import resume, train
+from her_exp.store.checkpoint import Checkpoints
 from her_exp.store.files import load_json, open_file, write_text
 from her_exp.store.folder import RunFolder, check_free, judge, lock
 from her_exp.types import UserError
@@ -34,6 +37,14 @@ def pipe(path: Path, victim: Path) -> None:
     os.mkfifo(path)
 
 
+def dangling(path: Path, victim: Path) -> None:
+    path.symlink_to(victim.parent / "planted.sh")
+
+
+def folder_there(path: Path, victim: Path) -> None:
+    path.mkdir()
+
+
 def swapped(folder: Path, name: str, by: Callable[[Path, Path], None]) -> tuple[Path, bytes]:
     """Put something else in the place of a file; returns a victim, and what it holds."""
     victim = folder.parent / "thesis.txt"
@@ -51,7 +62,7 @@ WAYS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("by", [link, second_name, pipe])
+@pytest.mark.parametrize("by", [link, second_name, pipe, dangling, folder_there])
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_is_written_through_it(
@@ -64,6 +75,7 @@ def test_nothing_is_written_through_it(
         WAYS[way](folder)
     assert "\n" not in str(refused.value)
     assert victim.read_bytes() == content
+    assert not (folder.parent / "planted.sh").exists()
     assert sorted(os.listdir(folder)) == before
 
 
@@ -169,3 +181,33 @@ def test_what_is_written_replaces_a_link(tmp_path: Path) -> None:
     assert not (tmp_path / "a.json").is_symlink()
     assert load_json(tmp_path, "a.json") == {}
     assert (tmp_path / "victim").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "name", ["run.log", ".hydra", "config.yaml", "metrics.csv", "checkpoints", "paths.png"]
+)
+def test_a_link_that_leads_nowhere_is_refused_before_hydra_writes(
+    name: str, nursery: Nursery, cwd: Path
+) -> None:
+    (cwd / "run").mkdir()
+    (cwd / "run" / name).symlink_to(cwd / "planted")
+    assert nursery.run(["resume=auto", "run_dir=run"], cwd) == 2
+    (line,) = words(cwd).splitlines()
+    assert f"{name} is a link, which is not written to" in line
+    assert sorted(os.listdir(cwd)) == ["run"]
+
+
+@pytest.mark.parametrize("by", [link, dangling])
+def test_a_folder_of_checkpoints_that_becomes_a_link(
+    by: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
+    """While the run is on: nothing is written through it."""
+    kept = Checkpoints(tmp_path / "checkpoints")
+    kept.save({"a": 1}, 100)
+    (tmp_path / "checkpoints").rename(tmp_path / "moved")
+    (tmp_path / "victim").mkdir()
+    by(tmp_path / "checkpoints", tmp_path / "victim")
+    with pytest.raises(UserError, match="the checkpoint cannot be written"):
+        kept.save({"a": 2}, 200)
+    assert os.listdir(tmp_path / "victim") == []
+    assert not (tmp_path / "planted.sh").exists()

@@ -89,6 +89,50 @@ def test_a_link_in_a_jobs_folder(
     assert os.listdir(tmp_path / "victim") == []
 
 
+@pytest.mark.parametrize("kind", ["link", "dangling", "hard link", "pipe"])
+@pytest.mark.parametrize(
+    "name",
+    ["multirun.yaml", "jobs.jsonl", "optimization_results.yaml", "optuna.db", "optuna.db-journal"],
+)
+def test_a_link_in_the_sweeps_own_folder(
+    name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hydra and Optuna would write through it, or wait for ever."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "victim").write_text("mine")
+    path = tmp_path / "out/sw" / name
+    path.parent.mkdir(parents=True)
+    if kind == "hard link":
+        os.link(tmp_path / "victim", path)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(tmp_path / ("victim" if kind == "link" else "planted"))
+    with pytest.raises(UserError, match=f"{name} (is|has) .*, which is not written to"):
+        preflight([*NUMBERED, "seed=0,1"])
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert not (tmp_path / "planted").exists()
+
+
+def test_done_needs_its_config_and_a_rate(nursery: Nursery, cwd: Path) -> None:
+    sweep = ["-m", *TINY, "seed=0,1", "sweep=s"]
+    assert nursery.run(sweep, cwd) == 0
+    (first,) = (cwd / "outputs/sweeps/s").glob("*seed=0*")
+    config, result = ((first / name).read_text() for name in ("config.yaml", "result.json"))
+    (first / "config.yaml").unlink()
+    words(cwd)
+    assert nursery.run(sweep, cwd) == 2
+    assert "holds a result and no config; delete it to run the job anew" in words(cwd)
+    (first / "config.yaml").write_text(config)
+    (first / "result.json").write_text('{"status": "done", "eval": {"success_final": 1e999}}')
+    assert nursery.run(sweep, cwd) == 1
+    said = words(cwd)
+    assert "holds no evaluation" in said
+    assert "inf%" not in said
+    (first / "result.json").write_text(result)
+    assert nursery.run(sweep, cwd) == 0
+
+
 GOOD = Note("done", "a", "success 50.0%")
 LINES: dict[str, bytes] = {
     "half a line": b'["done", "a", "succ',
@@ -183,6 +227,48 @@ STOP = f"""
 import os, signal, threading
 threading.Timer(3, lambda: os.kill(os.getpid(), {int(signal.SIGUSR1)})).start()
 """
+
+
+def test_a_run_whose_place_another_takes(nursery: Nursery, cwd: Path) -> None:
+    """The other's result is not touched."""
+    argv = ["resume=auto", "run_dir=run", *TINY[1:]]
+    assert nursery.run([*argv, "trainer.total_steps=120"], cwd) == 0
+    (cwd / "run").rename(cwd / "other")
+    child = nursery.start([*argv, "trainer.total_steps=100000"], cwd)
+    wait_for(lambda: checkpoints(cwd / "run"))
+    (cwd / "run").rename(cwd / "moved")
+    (cwd / "other").rename(cwd / "run")
+    before = {path: path.read_bytes() for path in (cwd / "run").rglob("*") if path.is_file()}
+    words(cwd)
+    assert child.wait() == 1
+    assert "the run folder is gone: moved, deleted or replaced" in words(cwd)
+    now = {path: path.read_bytes() for path in (cwd / "run").rglob("*") if path.is_file()}
+    assert {path for path in before if now[path] != before[path]} == set()
+
+
+def test_metrics_that_are_taken_away(nursery: Nursery, cwd: Path) -> None:
+    """All rows would be lost, and the run be done."""
+    child = nursery.start(
+        ["resume=auto", "run_dir=run", *TINY[1:], "trainer.total_steps=100000"], cwd
+    )
+    wait_for(lambda: checkpoints(cwd / "run"))
+    (cwd / "run/metrics.csv").unlink()
+    assert child.wait() == 1
+    assert "metrics.csv: was removed or replaced while the run was on" in words(cwd)
+    assert result_of(cwd / "run")["status"] == "failed"
+
+
+def test_a_story_that_cannot_be_read_is_what_is_said(nursery: Nursery, cwd: Path) -> None:
+    argv = ["resume=auto", "run_dir=run", *TINY]
+    assert nursery.run(argv, cwd) == 0
+    (cwd / "run/run.json").write_text("{")
+    words(cwd)
+    assert nursery.run(argv, cwd) == 2
+    (line,) = words(cwd).splitlines()
+    assert "run.json: cannot be read" in line
+    assert line.endswith("go on with resume=run")
+    same = ["resume=run", TINY[1], "trainer.total_steps=320"]  # what is as it was is no change
+    assert nursery.run(same, cwd) == 0, words(cwd)
 
 
 @pytest.mark.parametrize(

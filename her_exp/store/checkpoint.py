@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from her_exp.store.files import open_file, sync_folder
+from her_exp.store.folder import check_ours
 from her_exp.types import Agent, UserError
 
 
@@ -19,9 +20,10 @@ def save(state: Any, path: Path) -> None:
     Raises:
         OSError: among others, the run folder that holds its folder is gone.
     """
-    path.parent.mkdir(exist_ok=True)
+    folder, above = path.parent, path.parent.parent
+    folder.mkdir(exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    with open_file(path.parent, temporary.name, "wb") as file:
+    with open_file(above, f"{folder.name}/{temporary.name}", "wb") as file:
         torch.save(state, file)
         file.flush()
         os.fsync(file.fileno())
@@ -36,7 +38,7 @@ def load(path: Path) -> Any:
         UserError: there is no such file, or it is no checkpoint of ours.
     """
     try:
-        open_file(path.parent, path.name, "rb").close()
+        open_file(path.parent.parent, f"{path.parent.name}/{path.name}", "rb").close()
     except OSError as error:
         raise UserError(f"no checkpoint at {path} ({error.strerror or error})") from error
     try:
@@ -64,6 +66,7 @@ class Checkpoints:
 
     def save(self, state: Any, env_steps: int) -> None:
         """Write a state; UserError in one line if the disk refuses, the last good one stays."""
+        check_ours(self.folder.parent)
         path = self.folder / f"state_{env_steps:012d}.pt"
         # A kill in the middle of a write leaves its part, under a name that need not come again.
         for part in self.folder.glob("state_*.pt.tmp"):
@@ -79,6 +82,7 @@ class Checkpoints:
 
     def save_policy(self, agent: Agent, best: bool, **about: Any) -> None:
         """Save the policy, with what is worth knowing about it, as the last one and, if so, as the best."""
+        check_ours(self.folder.parent)
         for name in ("last", "best") if best else ("last",):
             save_policy(agent, self.folder / f"{name}.pt", **about)
 

@@ -11,7 +11,8 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import IO, Any
 
@@ -58,12 +59,19 @@ def open_file(folder: Path, name: str, mode: str = "r", **how: Any) -> IO[Any]:
         raise
 
 
-def check_plain(folder: Path, paths: Iterable[Path]) -> None:
-    """Raise UserError if one of these paths below a folder leads out of it, or is no regular file."""
+def check_plain(
+    folder: Path, paths: Iterable[Path], folders: Collection[str] | None = None
+) -> None:
+    """Raise UserError if one of these paths below a folder leads out of it, or is no regular file.
+
+    Folders are all right; with `folders`, those of these names alone.
+    """
     for path in paths:
         about = path.lstat()
         if stat.S_ISLNK(about.st_mode):
             wrong = "is a link"
+        elif stat.S_ISDIR(about.st_mode) and folders is not None and path.name not in folders:
+            wrong = "is a folder"
         elif not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
             wrong = "is no regular file"
         elif stat.S_ISREG(about.st_mode) and about.st_nlink > 1:
@@ -182,11 +190,16 @@ def write_text(folder: Path, name: str, text: str, suffix: str = ".tmp") -> None
     `suffix` names the temporary file; where several processes may write at once it must differ.
     """
     temporary = name + suffix
-    with open_file(folder, temporary, "w", encoding="utf-8", errors="replace") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    (folder / temporary).replace(folder / name)
+    try:
+        with open_file(folder, temporary, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        (folder / temporary).replace(folder / name)
+    except OSError:
+        with suppress(OSError):
+            (folder / temporary).unlink()
+        raise
     sync_folder(folder)
 
 

@@ -6,8 +6,10 @@ changes, `config_began.yaml` beside it is what it began with.
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO, Any
 
@@ -78,7 +80,7 @@ def success_of(folder: Path) -> float:
     """Return the success rate of a run's last evaluation; UserError where its result says none."""
     evaluation = read_json(folder, RESULT).get("eval")
     success = evaluation.get("success_final") if isinstance(evaluation, dict) else None
-    if not isinstance(success, int | float):
+    if not isinstance(success, int | float) or not 0 <= success <= 1:
         raise UserError(f"{folder / RESULT}: holds no evaluation; delete the folder to run it anew")
     return float(success)
 
@@ -90,15 +92,19 @@ def has_checkpoint(folder: Path) -> bool:
 
 def judge(folder: Path) -> None:
     """Raise UserError if something that may be written into a folder leads out of it, or is no file."""
-    check_plain(folder, _written(folder))
+    if folder.is_dir():
+        check_plain(folder, _written(folder), folders=(CHECKPOINTS, ".hydra"))
 
 
 def _written(folder: Path) -> Iterator[Path]:
-    for pattern in _WRITTEN:
-        for path in folder.glob(pattern):
-            yield path
-            if path.is_dir() and not path.is_symlink():
-                yield from path.rglob("*")
+    # Path.glob would not see a link that leads nowhere.
+    with os.scandir(folder) as found:
+        entries = list(found)
+    for entry in entries:
+        if any(fnmatch(entry.name, pattern) for pattern in _WRITTEN):
+            yield Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                yield from Path(entry.path).rglob("*")
 
 
 def _is_regular(path: Path) -> bool:
@@ -135,6 +141,10 @@ def check_same(folder: Path, cfg: DictConfig) -> None:
     What is `auto` there was resolved when the run began; how a run is watched does not count.
     """
     if not _is_regular(folder / CONFIG):
+        if status_of(folder) == "done":
+            raise UserError(
+                f"{folder}: holds a result and no config; delete it to run the job anew"
+            )
         return
     began, asked = flatten(config_begun(folder)), flatten(plain(without_hydra(cfg)))
     for key in sorted((began.keys() | asked.keys()) - {"sweep", "trainer.progress"}):
@@ -169,6 +179,25 @@ def start_over(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+#: The folders of runs of this process, and which file is their lock.
+_held: dict[Path, int] = {}
+
+
+def check_ours(folder: Path) -> None:
+    """Raise UserError where the folder of a run of this process is no longer what it was."""
+    if folder not in _held:  # nobody holds it: a trainer in a notebook
+        return
+    try:
+        same = (folder / LOCK).lstat().st_ino == _held[folder]
+    except OSError:
+        same = False
+    if not same:
+        raise UserError(
+            f"{folder}: the run folder is gone: moved, deleted or replaced while the run was on; where it is "
+            "now, resume=FOLDER goes on from its last checkpoint"
+        )
+
+
 class Taken(UserError):
     """Another process is writing to the run folder."""
 
@@ -197,11 +226,13 @@ class RunFolder:
             except UserError:
                 self._lock.close()
                 raise
+        _held[self.path] = os.fstat(self._lock.fileno()).st_ino
 
     def __enter__(self) -> RunFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
+        _held.pop(self.path, None)
         self._lock.close()
 
     def write_config(self, cfg: DictConfig) -> None:
@@ -238,7 +269,8 @@ class RunFolder:
         write_json(self.path, STORY, content)
 
     def note_end(self) -> None:
-        """Write into `run.json` when the run ended."""
+        """Write into `run.json` when the run ended; UserError where the folder is gone."""
+        check_ours(self.path)
         write_json(self.path, STORY, self.story() | {"ended": story.moment()})
 
 

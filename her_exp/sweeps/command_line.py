@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, NoReturn
@@ -28,10 +29,17 @@ from her_exp.config.hydra_api import CONFIG_NAME, hydra_values, path_safe, plain
 from her_exp.config.overrides import given_twice
 from her_exp.config.signatures import mismatch
 from her_exp.config.validate import validate
+from her_exp.store.files import check_plain
 from her_exp.store.folder import check_free, check_same, judge, lock
 from her_exp.sweeps import plan as sweep_plan
 from her_exp.text import one_line
 from her_exp.types import UserError
+
+#: What a sweep, Hydra or Optuna writes into a sweep's own folder.
+_OF_A_SWEEP = (
+    "multirun.yaml", "jobs.jsonl", ".lock", ".places", ".submitit", "optimization_results.yaml",
+    "optuna.db*",
+)  # fmt: skip
 
 
 class Plan(NamedTuple):
@@ -150,6 +158,8 @@ def _check_sweep(
     folder = _writable(master, "hydra.sweep.dir")
     names = [_subdir(cfg, number) for number, cfg in enumerate(configs)]
     for inner in folder.iterdir() if folder.is_dir() else ():
+        if any(fnmatch(inner.name, pattern) for pattern in _OF_A_SWEEP):
+            check_plain(folder, [inner], folders=(".places", ".submitit"))
         if inner.is_symlink() and inner.name in names:
             raise UserError(f"{inner}: is a link; a job has a folder of its own")
         if inner.is_dir():

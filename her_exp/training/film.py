@@ -14,7 +14,7 @@ from PIL import Image
 
 from her_exp.envs.make import GoalTask
 from her_exp.text import one_line
-from her_exp.types import Agent
+from her_exp.types import Agent, UserError
 
 
 def can_draw(task: GoalTask) -> bool:
@@ -78,5 +78,11 @@ def write_film(stem: Path, frames: list[NDArray[np.uint8]], fps: int) -> Path:
         first.save(path, save_all=True, append_images=rest, duration=1000 // fps, loop=0)
         return path
     path = stem.with_suffix(".mp4")
-    imageio.mimwrite(path, frames, fps=fps, macro_block_size=2)
+    try:
+        imageio.mimwrite(path, frames, fps=fps, macro_block_size=2)
+    except OSError as error:  # ffmpeg's own words are many lines
+        reason = one_line(str(error))[:100]
+        raise UserError(
+            f"{path}: the film cannot be written ({reason}); is the disk full?"
+        ) from error
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -16,7 +17,10 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from her_exp.store.files import open_file, write_json
-from her_exp.store.folder import METRICS, RESULT
+from her_exp.store.folder import METRICS, RESULT, check_ours
+from her_exp.types import UserError
+
+log = logging.getLogger(__name__)
 
 CSV_HEADER = ("env_steps", "tag", "value")
 #: What TensorBoard shows on one page, under "Custom scalars": charts and the tags in them, as patterns.
@@ -57,7 +61,10 @@ class RunLogger:
         self._csv = csv.writer(self._file)
         self._latest = 0
         if position is not None:
-            self._file.truncate(position["csv_bytes"])
+            there = self._file.seek(0, os.SEEK_END)
+            if there < position["csv_bytes"]:
+                log.warning("%s has lost rows since the checkpoint", self.folder / METRICS)
+            self._file.truncate(min(there, position["csv_bytes"]))
             self._latest = position["env_steps"]
         if self._file.seek(0, os.SEEK_END) == 0:
             self._csv.writerow(CSV_HEADER)
@@ -96,6 +103,7 @@ class RunLogger:
 
     def result(self, content: Mapping[str, Any]) -> None:
         """Write `result.json`."""
+        check_ours(self.folder)
         write_json(self.folder, RESULT, dict(content))
 
     def progress(self, env_steps: int, success: float | None) -> None:
@@ -110,8 +118,21 @@ class RunLogger:
         self._file.flush()
 
     def position(self) -> dict[str, int]:
-        """Bring everything onto the disk; returns where the log stands, to be saved."""
+        """Bring everything onto the disk; returns where the log stands, to be saved.
+
+        Raises:
+            UserError: the folder is gone, or `metrics.csv` was taken away.
+        """
+        check_ours(self.folder)
         self.flush()
+        try:
+            same = os.path.samestat((self.folder / METRICS).lstat(), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise UserError(
+                f"{self.folder / METRICS}: was removed or replaced while the run was on"
+            )
         os.fsync(self._file.fileno())
         return {"csv_bytes": self._file.tell(), "env_steps": self._latest}
 

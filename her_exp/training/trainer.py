@@ -107,8 +107,8 @@ class Trainer:
             return float(self.record.result["success_final"])
         except BaseException as error:
             with suppress(
-                OSError
-            ):  # of a full disk, or a folder that is gone, the error itself tells more
+                OSError, UserError
+            ):  # of a full disk, a folder that is gone, it tells more
                 self._write_result(*verdict(error, self.record.env_steps))
             raise
         finally:

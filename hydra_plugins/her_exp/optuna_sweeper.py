@@ -26,6 +26,8 @@ from her_exp.config.hydra_api import plain
 from her_exp.sweeps.space import Choice, Dimension, dimensions
 from her_exp.system.launchers import launcher_of
 from her_exp.system.signals import Stopped
+from her_exp.text import one_line
+from her_exp.types import UserError
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -92,12 +94,18 @@ class OptunaSweeper(Sweeper):
         space = {key: _distribution(dim) for key, dim in dimensions(overrides).items()}
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
-        study = optuna.create_study(
-            study_name=self.study_name,
-            storage=self.storage,
-            direction=self.direction,
-            load_if_exists=True,
-        )
+        try:
+            study = optuna.create_study(
+                study_name=self.study_name,
+                storage=self.storage,
+                direction=self.direction,
+                load_if_exists=True,
+            )
+        except Exception as error:  # whatever a database says of a file that is none
+            reason = one_line(str(error))[:200]
+            raise UserError(
+                f"hydra.sweeper.storage={self.storage}: cannot be read ({reason})"
+            ) from error
         self._run(study, space, fixed)
         self._report(study, folder)
 
