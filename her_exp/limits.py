@@ -210,8 +210,8 @@ def complaint(name: str, value: object) -> str | None:
 
 
 def complaint_of(rule: Range | None, value: object) -> str | None:
-    """Return what a value must be by a rule; None, False and texts pass: their annotation says of them."""
-    if rule is None or value is None or value is False or isinstance(value, str):
+    """Return what a value must be by a rule; None, False and auto pass: their annotation says of them."""
+    if rule is None or value is None or value is False or value == "auto":
         return None
     many = isinstance(value, Sequence) and not isinstance(value, str)
     each: Sequence[object] = value if isinstance(value, Sequence) and many else (value,)

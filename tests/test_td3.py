@@ -20,7 +20,8 @@ def test_a_slower_policy_is_td3s_of_one_critic_without_noise() -> None:
     twin = td3(**settings, n_critics=1, target_noise_std=0.0)
     for mine, its in (
         (slow.nets.actor, twin.nets.actor), (slow.nets.target_actor, twin.nets.target_actor),
-        (slow.nets.critic, twin.nets.critic.networks[0]), (slow.nets.target_critic, twin.nets.target_critic.networks[0]),
+        (slow.nets.critic, twin.nets.critic.networks[0]),
+        (slow.nets.target_critic, twin.nets.target_critic.networks[0]),
     ):  # fmt: skip
         its.load_state_dict(mine.state_dict())
     see(slow)

@@ -144,8 +144,9 @@ class GoalAgent(Agent):
             for name, network in self.networks().items()
         }
         self.engine = Engine(self, self.moves(), self.learners, self.grad_clip_norm)
+        rates = [rate for move in self.moves() for rate in move.rates.values()]
+        self._read = [*self.tunable, *rates]
         self.nets = self.engine.nets  #: networks and targets, by name
-        self.settings = self.read_settings()
 
     # -- what a subclass says --------------------------------------------------------------------
 
@@ -194,11 +195,11 @@ class GoalAgent(Agent):
         check_network(made, "agent.network")
         return made
 
-    def read_settings(self) -> SimpleNamespace:
-        """Return the settings that losses and engine read, as they are now."""
-        rates = [rate for move in self.moves() for rate in move.rates.values()]
-        values = {name: getattr(self, name) for name in [*self.tunable, *rates]}
+    @property
+    def settings(self) -> SimpleNamespace:
+        """The settings that losses and engine read, as they are now."""
         low, high = self.target_range or (None, None)
+        values = {name: getattr(self, name) for name in self._read}
         return SimpleNamespace(**values, lowest=low, highest=high)
 
     def input_of(self, observation: Array, goal: Array) -> Tensor:

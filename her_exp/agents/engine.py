@@ -127,7 +127,7 @@ class Engine:
     """Runs an agent's losses.
 
     Args:
-        agent: what has the losses, as methods.
+        owner: what has the losses, as methods.
         moves: in their order.
         learners: by network.
         clip: largest norm of a network's gradient, or None.
@@ -136,7 +136,7 @@ class Engine:
 
     def __init__(
         self,
-        agent: Any,
+        owner: Any,
         moves: Sequence[Move],
         learners: Mapping[str, Learner],
         clip: float | None = None,
@@ -149,7 +149,7 @@ class Engine:
             if learner.target is not None:
                 setattr(self.nets, f"target_{name}", learner.target)
         take = self._one if runs is None else self._many
-        self._moves = [(move, take(getattr(agent, move.loss), list(move.rates))) for move in moves]
+        self._moves = [(move, take(getattr(owner, move.loss), list(move.rates))) for move in moves]
 
     def update(
         self,

@@ -155,7 +155,9 @@ def describe(annotation: Any) -> str:
         if kind is tuple and args and Ellipsis not in args:
             return f"a list of {len(args)} values"
         words: dict[Any, str] = {int: "integers", float: "numbers", str: "texts"}
-        inside = words.get(args[0]) if args else None
+        first = args[0] if args else None
+        first = typing.get_args(first)[0] if typing.get_origin(first) is typing.Annotated else first
+        inside = words.get(first)
         return f"a list [...] of {inside or 'values'}"
     return getattr(kind, "__name__", str(kind))
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from her_exp.config.hydra_api import path_safe, plain
-from her_exp.config.parts import PARTS
+from her_exp.config.parts import NESTED, PARTS
 from her_exp.config.rules import between, env_and_agent, schedule, value_line
 from her_exp.config.signatures import Arguments, arguments, find_class, mismatch
 from her_exp.limits import complaint, complaint_of, limit_of
@@ -201,7 +201,7 @@ def _argument(
     elif key == "buffer.strategy" and ours and not _is_node(value):
         yield from _strategy(key, value)
     elif _is_node(value):
-        yield from _node(key, value, (), ())
+        yield from _node(key, value, NESTED.get(key, ("", ()))[1], ())
 
 
 def _wrong(name: str, value: Any, annotation: Any, ours: bool) -> str | None:
