@@ -60,7 +60,7 @@ class DDPG(BoxAgent):
         target = self.bootstrap(batch, self.next_value(nets, batch, noise, s), s)
         q = nets.critic(joined(batch.state, batch.action)).squeeze(-1)
         error = (q - target).square().mean(-1)
-        return error.sum(), {"critic_loss": error.mean(), "q_mean": q.mean()}
+        return error.sum(), {"critic_loss": error.detach().mean(), "q_mean": q.detach().mean()}
 
     def next_value(self, nets: Any, batch: Learned, noise: Mapping[str, Any], s: Any) -> Tensor:
         """What the policy is worth in the next states, (b,)."""

@@ -106,13 +106,13 @@ class DQN(GoalAgent):
         self, nets: Any, batch: Learned, noise: Mapping[str, Any], s: Any
     ) -> tuple[Tensor, Metrics]:
         """How far the values of the actions taken are from the target."""
-        after = self.values(nets.target_q(batch.next_state))
-        # A copy without a gradient: the one that chooses is the network that learns.
-        judge = self.values(nets.q(batch.next_state).detach()) if self.double else after
-        target = self.bootstrap(batch, self.taken(after, self.best(judge)), s)
+        with torch.no_grad():  # the one that chooses may be the network that learns
+            after = self.values(nets.target_q(batch.next_state))
+            judge = self.values(nets.q(batch.next_state)) if self.double else after
+            target = self.bootstrap(batch, self.taken(after, self.best(judge)), s)
         q = self.taken(self.values(nets.q(batch.state)), batch.action)
         loss = self.distance(q, target)
-        return loss, {"q_mean": q.mean()}
+        return loss, {"q_mean": q.detach().mean()}
 
     def distance(self, q: Tensor, target: Tensor) -> Tensor:
         """Return the mean squared error of values (b, 1)."""

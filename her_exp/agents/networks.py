@@ -60,7 +60,7 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
-        return product(x, weight, bias, relu=relu)
+        return product(x, weight.to(x.dtype), bias, relu=relu)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -73,7 +73,7 @@ class _Linear(torch.autograd.Function):
         slope = torch.ops.aten.threshold_backward(slopes[0], y[0], 0) if y else slopes[0]
         by_x, by_weight, by_bias, _ = ctx.needs_input_grad
         return (
-            product(slope, weight.t()) if by_x else None,
+            product(slope, weight.to(x.dtype).t()) if by_x else None,
             product(slope.t(), x.t()) if by_weight else None,
             slope.sum(0, dtype=torch.float32) if by_bias else None,
             None,
@@ -82,12 +82,9 @@ class _Linear(torch.autograd.Function):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool = False) -> Tensor:
     """Return x @ weight.T + bias (b, o) by the faster of a CPU's libraries; with `relu`, its ReLU."""
-    if not pays(x, weight):
-        y = F.linear(x, weight, bias.to(x.dtype))
-        return y.relu_() if relu else y
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() and pays(x, weight):
         return _Linear.apply(x, weight, bias, relu)  # type: ignore[no-any-return, no-untyped-call]
-    return product(x, weight, bias, relu=relu)
+    return product(x, weight.to(x.dtype), bias, relu=relu)
 
 
 class MLP(nn.Module):
@@ -136,7 +133,7 @@ class MLP(nn.Module):
             if i == self._last:
                 return linear(x.float(), weight, bias)
             if format != torch.float32:
-                x, weight = x.to(format), weight.to(format)
+                x = x.to(format)
             x = linear(x, weight, bias, relu=not norms)
             if norms:
                 norm = norms[str(i)]

@@ -114,7 +114,7 @@ class SAC(BoxAgent):
         target = self.bootstrap(batch, soft, s)
         q = nets.critic(joined(batch.state, batch.action))
         each = self.distance(q, target)
-        return each.sum(), {"critic_loss": each.mean(), "q_mean": q.mean()}
+        return each.sum(), {"critic_loss": each.detach().mean(), "q_mean": q.detach().mean()}
 
     def pool(self, values: Tensor) -> Tensor:
         """Return the target critics' outputs (n, b, 1) as one, (b, 1)."""
