@@ -35,11 +35,11 @@ def lifted() -> Iterator[None]:
 
 def pays(x: Tensor, weight: Tensor) -> bool:
     """Say whether the product of x (b, i) and weight (o, i) is faster by oneDNN's private one."""
+    if x.dtype == torch.float32 and x.shape[0] * weight.numel() < _LARGE:
+        return False
     if _lifted or _ONEDNN is None or x.device.type != "cpu":
         return False
-    if x.dtype == torch.float32:
-        return x.shape[0] * weight.numel() >= _LARGE and library() == "onednn"
-    return products().bfloat16
+    return library() == "onednn" if x.dtype == torch.float32 else products().bfloat16
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool = False) -> Tensor:
@@ -82,7 +82,12 @@ class _Linear(torch.autograd.Function):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool = False) -> Tensor:
     """Return x @ weight.T + bias (b, o) by the faster of a CPU's libraries; with `relu`, its ReLU."""
-    if torch.is_grad_enabled() and pays(x, weight):
+    if not pays(x, weight):
+        if x.dtype != torch.float32:
+            weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+        y = F.linear(x, weight, bias)
+        return y.relu_() if relu else y
+    if (weight.requires_grad or x.requires_grad) and torch.is_grad_enabled():
         return _Linear.apply(x, weight, bias, relu)  # type: ignore[no-any-return, no-untyped-call]
     return product(x, weight.to(x.dtype), bias, relu=relu)
 
@@ -131,7 +136,7 @@ class MLP(nn.Module):
         for i, layer in enumerate(layers.values()):
             weight, bias = layer._parameters["weight"], layer._parameters["bias"]
             if i == self._last:
-                return linear(x.float(), weight, bias)
+                return linear(x if x.dtype == torch.float32 else x.float(), weight, bias)
             if format != torch.float32:
                 x = x.to(format)
             x = linear(x, weight, bias, relu=not norms)
