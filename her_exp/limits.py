@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 import numbers
 import re
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,56 @@ _NOT_NEGATIVE = Range(0)
 _COUNT = Range(1)
 _SHARE = Range(0, 1)
 
+# Kinds of settings, for annotations: what stands there is read by constructor and config check alike.
+Positive = Annotated[float, _POSITIVE]
+NotNegative = Annotated[float, _NOT_NEGATIVE]
+Count = Annotated[int, _COUNT]
+NotNegativeCount = Annotated[int, _NOT_NEGATIVE]
+Share = Annotated[float, _SHARE]
+Gamma = Annotated[float, Range(0, 1, high_open=True)]
+Tau = Annotated[float, Range(0, 1, low_open=True)]
+Aim = Annotated[float, Range(-1000, 1000)]
+
+
+def limit_of(annotation: Any) -> Range | None:
+    """Return the interval that an annotation names, in a union or a list too."""
+    if get_origin(annotation) is Annotated:
+        return next((part for part in annotation.__metadata__ if isinstance(part, Range)), None)
+    found = (limit_of(part) for part in get_args(annotation))
+    return next((limit for limit in found if limit is not None), None)
+
+
+def hints_of(cls: type) -> dict[str, Any]:
+    """Return the annotations of a dataclass's fields, each resolved where it was written."""
+    hints: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        names = vars(sys.modules[base.__module__])
+        for name, written in vars(base).get("__annotations__", {}).items():
+            with suppress(NameError, TypeError, AttributeError):  # names for type checkers only
+                holder = SimpleNamespace(__annotations__={"it": written})
+                hints[name] = get_type_hints(holder, globalns=names, include_extras=True)["it"]
+    return hints
+
+
+def check_settings(settings: object) -> None:
+    """Raise ValueError if a field of a dataclass is not what its annotation says."""
+    owner = type(settings).__name__
+    for name, annotation in hints_of(type(settings)).items():
+        value, limit = getattr(settings, name, None), limit_of(annotation)
+        wrong = complaint_of(limit, value) if limit else None
+        choices = [part for part in _literals(annotation) if isinstance(part, str)]
+        if isinstance(value, str) and choices and value not in choices:
+            wrong = f"must be {' or '.join(choices)}"
+        if wrong:
+            raise ValueError(f"{owner}: {name}={value!r} {wrong}")
+
+
+def _literals(annotation: Any) -> list[Any]:
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return [choice for part in get_args(annotation) for choice in _literals(part)]
+
+
 #: A parameter means the same wherever it occurs. Lists are checked element by element.
 #: None, False and "auto" pass: whether a parameter may be so is said by its annotation.
 RANGES: dict[str, Range] = {
@@ -82,34 +135,6 @@ RANGES: dict[str, Range] = {
     "k": _NOT_NEGATIVE,
     "met_weight": Range(0.001, 1),
     "rare_weight": Range(1, 100),
-    # agent
-    "hidden_sizes": _COUNT,
-    "gamma": Range(0, 1, high_open=True),
-    "tau": Range(0, 1, low_open=True),
-    "target_every": _COUNT,
-    "lr": _POSITIVE,
-    "actor_lr": _POSITIVE,
-    "critic_lr": _POSITIVE,
-    "noise_std": _NOT_NEGATIVE,
-    "random_action": _SHARE,
-    "random_steps": _NOT_NEGATIVE,
-    "action_l2": _NOT_NEGATIVE,
-    "grad_clip_norm": _POSITIVE,
-    "normalize_clip": _POSITIVE,
-    "epsilon_start": _SHARE,
-    "epsilon_end": _SHARE,
-    "epsilon_steps": _COUNT,
-    "n_critics": _COUNT,
-    "target_critics": _COUNT,
-    "policy_every": _COUNT,
-    "target_noise_std": _NOT_NEGATIVE,
-    "target_noise_clip": _NOT_NEGATIVE,
-    "entropy": _NOT_NEGATIVE,
-    "entropy_start": _POSITIVE,
-    "entropy_lr": _POSITIVE,
-    "target_entropy": Range(-1000, 1000),
-    "n_quantiles": _COUNT,
-    "drop_quantiles": _NOT_NEGATIVE,
     # trainer
     "total_steps": _COUNT,
     "learning_starts": _NOT_NEGATIVE,
@@ -181,7 +206,11 @@ def complaint(name: str, value: object) -> str | None:
     """Return what the parameter `name` must be; None if `value` is fine or `name` has no range."""
     if name in _OTHERS:
         return _OTHERS[name](value)
-    rule = RANGES.get(name)
+    return complaint_of(RANGES.get(name), value)
+
+
+def complaint_of(rule: Range | None, value: object) -> str | None:
+    """Return what a value must be by a rule; None, False and auto pass: their annotation says of them."""
     if rule is None or value is None or value is False or value == "auto":
         return None
     many = isinstance(value, Sequence) and not isinstance(value, str)

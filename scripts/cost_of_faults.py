@@ -18,7 +18,7 @@ from common import table
 from grids import Grid, Run, Sweep, each_text, plt, steps_text, success_text
 
 NAME = "her_faults"
-OURS = "her_exp.buffers.weighted.WeightedHindsightBuffer"
+OURS = "her_exp.buffers.hindsight.HindsightReplayBuffer"
 #: class of the buffer: name, colour, line
 FAULTS = {
     OURS: ("correct", grids.BLACK, "-"),

@@ -12,12 +12,12 @@ import numpy as np
 
 from her_exp.buffers.batches import first_of_each
 from her_exp.buffers.goals import DrawnSteps, Index, MixedGoals, draw_below
+from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.buffers.recorder import TERMINATED
-from her_exp.buffers.weighted import WeightedHindsightBuffer
 from her_exp.types import Step
 
 
-class StaleTerminated(WeightedHindsightBuffer):
+class StaleTerminated(HindsightReplayBuffer):
     """A relabelled step keeps the `terminated` that was stored with its own goal."""
 
     def _relabel(
@@ -35,14 +35,14 @@ def goal_of_the_state_before(drawn: DrawnSteps, generator: np.random.Generator) 
     return drawn._ring.rows_ahead(drawn._rows, draw_below(generator, drawn.left))
 
 
-class GoalsFromStateBefore(WeightedHindsightBuffer):
+class GoalsFromStateBefore(HindsightReplayBuffer):
     """Goals are what was achieved before an action: the step's own state is one, the last is none."""
 
     def __init__(self, **settings: Any):
         super().__init__(**settings | {"strategy": goal_of_the_state_before})
 
 
-class TimeLimitTerminal(WeightedHindsightBuffer):
+class TimeLimitTerminal(HindsightReplayBuffer):
     """A step cut by the time limit is stored as terminated: nothing is taken to follow it."""
 
     def add(self, step: Step) -> None:
@@ -50,7 +50,7 @@ class TimeLimitTerminal(WeightedHindsightBuffer):
         super().add(step._replace(terminated=step.terminated | step.truncated))
 
 
-class StoredGoalsOverwritten(WeightedHindsightBuffer):
+class StoredGoalsOverwritten(HindsightReplayBuffer):
     """The goal of a relabelled step is written over the stored one; reward and end stay as stored.
 
     The step's own goal is lost. Drawn again and not relabelled, it has a goal to which the stored

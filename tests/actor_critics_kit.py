@@ -27,12 +27,13 @@ class Script:
         self.all = [torch.randn(32, 2, generator=generator) for _ in range(64)]
         self.which, self.drawn, self.read, self.asked = which, 0, 0, size
 
-    def normal_like(self, x: torch.Tensor) -> torch.Tensor:
+    def normal(self, rows: int, dim: int) -> torch.Tensor:
         self.drawn += 1
-        return self.all[self.drawn - 1][: len(x)].clone()
+        return self.all[self.drawn - 1][:rows].clone()
 
-    def choose(self, n: int, size: int | None) -> list[int] | None:
-        return self.which.pop(0) if self.which else None
+    def choose(self, n: int, size: int | None) -> dict[str, torch.Tensor]:
+        which = self.which.pop(0) if self.which else None
+        return {} if which is None else {"which": torch.tensor(which)}
 
     def again(self) -> torch.Tensor:
         """The same noise, for the reference."""

@@ -161,13 +161,14 @@ def plain_copy(network: nn.Module, layer_norm: bool) -> nn.Sequential:
         if i < len(linear) - 1:
             parts += [copy.deepcopy(norms[i])] if layer_norm else []
             parts.append(nn.ReLU())
-    return nn.Sequential(*parts)
+    return nn.Sequential(*parts).requires_grad_()  # an agent asks for gradients as it needs them
 
 
 def part(agent: Any, name: str) -> Any:
     """The network of that name: `critic.1` is the second of several critics."""
     name, _, number = name.partition(".")
-    return getattr(agent, name).networks[int(number)] if number else getattr(agent, name)
+    network = getattr(agent.nets, name)
+    return network.networks[int(number)] if number else network
 
 
 class Reference:
@@ -178,7 +179,7 @@ class Reference:
         self.clip = settings["grad_clip_norm"]
         self.range = (-1.0 / (1.0 - self.gamma), 0.0)
         self.net = {n: plain_copy(part(agent, n), settings["layer_norm"]) for n in names}
-        follows = [n for n in names if hasattr(agent, f"target_{n.partition('.')[0]}")]
+        follows = [n for n in names if hasattr(agent.nets, f"target_{n.partition('.')[0]}")]
         self.target = {n: copy.deepcopy(self.net[n]) for n in follows}
         self.adam = {
             n: torch.optim.Adam(self.net[n].parameters(), lr=lr, fused=False, foreach=False)

@@ -17,7 +17,12 @@ from her_exp.run import train
 from her_exp.system.machine import products
 
 _SUBSET = ["agent.n_critics=3", "agent.target_critics=2", "agent.policy_every=2"]
-_RARE = ["buffer.rare_weight=9", "buffer.met_weight=0.2", "buffer.strategy=future_actual"]
+_RARE = [
+    "buffer=weighted",
+    "buffer.rare_weight=9",
+    "buffer.met_weight=0.2",
+    "buffer.strategy=future_actual",
+]
 #: Agents, with the kind of actions that they take.
 AGENTS: dict[str, tuple[str, list[str]]] = {
     "ddpg": ("box", ["agent=ddpg", "agent.random_steps=100"]),

@@ -17,24 +17,24 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def test_choices_are_uniform_and_without_repetition() -> None:
     agent = redq()
-    drawn = [tuple(agent.noise.choose(4, 2)) for _ in range(3000)]
+    drawn = [tuple(agent.noise.choose(4, 2)["which"].tolist()) for _ in range(3000)]
     pairs, counts = np.unique(drawn, axis=0, return_counts=True)
     assert pairs.tolist() == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
     np.testing.assert_allclose(counts / 3000, 1 / 6, atol=0.03)
     before = agent.noise.state_dict()["choices"]
-    assert agent.noise.choose(4, None) is None
-    assert agent.noise.choose(4, 4) is None
+    assert agent.noise.choose(4, None) == {}
+    assert agent.noise.choose(4, 4) == {}
     assert agent.noise.state_dict()["choices"] == before  # nothing to choose, nothing drawn
 
 
 def test_noise_is_standard_normal_and_goes_on_where_it_was_saved() -> None:
     noise = sac().noise
-    values = noise.normal_like(torch.zeros(20_000))
+    values = noise.normal(20_000)
     assert float(values.mean()) == pytest.approx(0.0, abs=0.03)
     assert float(values.std()) == pytest.approx(1.0, abs=0.03)
     state, other = noise.state_dict(), sac(seed=5).noise
     other.load_state_dict(state)
-    one, two = (n.normal_like(torch.zeros(7)) for n in (noise, other))
+    one, two = (n.normal(7) for n in (noise, other))
     assert torch.equal(one, two)
     # A policy that was trained elsewhere can be loaded: the stream of another device is left out.
     other.load_state_dict(state | {"device": "cuda", "numbers": torch.zeros(16, dtype=torch.uint8)})
@@ -46,7 +46,9 @@ def test_exploring_and_updating_draw_from_streams_apart() -> None:
         first.act(*inputs(5), explore=True)
     for agent in (first, second):
         agent.update(batches(sac)[0])
-    for one, two in zip(first.critic.parameters(), second.critic.parameters(), strict=True):
+    for one, two in zip(
+        first.nets.critic.parameters(), second.nets.critic.parameters(), strict=True
+    ):
         assert torch.equal(one, two)
 
 

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("inside", "outside"), [(50.0, HIGH), (-50.0, LOW), (0.0, MIDDLE)])
 def test_actions_reach_the_corners_of_the_box(inside: float, outside: np.ndarray) -> None:
     agent = ddpg()
-    answer(agent.actor, inside, inside)
+    answer(agent.nets.actor, inside, inside)
     action = agent.act(*inputs(3), explore=False)
     assert action.dtype == np.float32
     np.testing.assert_allclose(action, np.tile(outside, (3, 1)))
@@ -54,7 +54,7 @@ def test_actions_have_the_shape_and_type_of_the_box(dtype: Any) -> None:
             assert action.shape == (7, 2, 3)
             assert action.dtype == dtype
             assert all(box.contains(row) for row in action)
-    answer(agent.actor, *[0.0] * 6)
+    answer(agent.nets.actor, *[0.0] * 6)
     np.testing.assert_allclose(agent.act(*inputs(1), explore=False)[0], low + 1.0)
 
 
@@ -68,7 +68,7 @@ def test_actions_lie_in_the_box_to_the_last_bit(dtype: Any) -> None:
         agent = ddpg(spaces=make_spaces(box), random_steps=0, noise_std=1.0, hidden_sizes=(4,))
         actions = [*agent.act(*inputs(8), explore=True)]
         for end in (50.0, -50.0):
-            answer(agent.actor, *[end] * 8)
+            answer(agent.nets.actor, *[end] * 8)
             actions += [*agent.act(*inputs(1), explore=False)]
         outside += sum(not box.contains(action) for action in actions)
     assert outside == 0
@@ -101,7 +101,7 @@ def test_wrong_settings_are_named(make: Any, setting: dict[str, Any]) -> None:
 
 def explored(agent: DDPG, n: int = 20_000) -> np.ndarray:
     """Exploring actions in units of half the Box, of a policy that answers the middle."""
-    answer(agent.actor, 0.0, 0.0)
+    answer(agent.nets.actor, 0.0, 0.0)
     return (agent.act(*inputs(n), explore=True) - MIDDLE) / HALF
 
 
@@ -146,7 +146,7 @@ def test_random_steps_are_counted_in_env_steps() -> None:
 
 def test_epsilon_falls_in_env_steps() -> None:
     agent = dqn(epsilon_start=0.9, epsilon_end=0.1, epsilon_steps=1000)
-    answer(agent.q, 0.0, 1.0, 0.0)
+    answer(agent.nets.q, 0.0, 1.0, 0.0)
     passed = 0
     for steps, epsilon in ((0, 0.9), (8, 0.8936), (492, 0.5), (500, 0.1), (10_000, 0.1)):
         see(agent, 4, steps=steps)
@@ -170,7 +170,7 @@ def test_greedy_dqn() -> None:
     agent = dqn()
     see(agent)
     observation, goal = inputs(50)
-    values = agent.q(agent.input_of(observation, goal)).detach().numpy()
+    values = agent.nets.q(agent.input_of(observation, goal)).detach().numpy()
     np.testing.assert_array_equal(
         agent.act(observation, goal, explore=False), FIRST + values.argmax(1)
     )

@@ -73,9 +73,9 @@ def test_the_seed_decides_everything(make: Any) -> None:
 def test_actor_and_critic_are_initialised_apart() -> None:
     square = make_spaces(spaces.Box(-1.0, 1.0, (1,)))
     agent = ddpg(spaces=square)
-    actor, critic = agent.actor.layers[0].weight, agent.critic.layers[0].weight
+    actor, critic = agent.nets.actor.layers[0].weight, agent.nets.critic.layers[0].weight
     assert not torch.equal(actor, critic[:, : actor.shape[1]])
-    assert not torch.equal(agent.actor.layers[1].weight, agent.critic.layers[1].weight)
+    assert not torch.equal(agent.nets.actor.layers[1].weight, agent.nets.critic.layers[1].weight)
 
 
 # --- saving ------------------------------------------------------------------------------------

@@ -54,8 +54,8 @@ def test_targets(
     now = -3.0
     many = ACTIONS if make is dqn else 1
     online, follower = ("q", "target_q") if make is dqn else ("critic", "target_critic")
-    answer(getattr(agent, online), *[now] * many)
-    answer(getattr(agent, follower), *[next_value] * many)
+    answer(getattr(agent.nets, online), *[now] * many)
+    answer(getattr(agent.nets, follower), *[next_value] * many)
     row = one_row(batches(make)[0], reward=reward, terminated=terminated)
     metrics = agent.update(row)
     assert float(metrics["q_mean"]) == pytest.approx(now)
@@ -65,8 +65,10 @@ def test_targets(
 @BOTH
 def test_clipping_of_targets_can_be_switched_off(make: Any) -> None:
     agent = make(clip_targets=False, gamma=0.9)
-    follower = agent.target_q if make is dqn else agent.target_critic
-    answer(agent.q if make is dqn else agent.critic, *[0.0] * (ACTIONS if make is dqn else 1))
+    follower = agent.nets.target_q if make is dqn else agent.nets.target_critic
+    answer(
+        agent.nets.q if make is dqn else agent.nets.critic, *[0.0] * (ACTIONS if make is dqn else 1)
+    )
     answer(follower, *[-30.0] * (ACTIONS if make is dqn else 1))
     metrics = agent.update(one_row(batches(make)[0], reward=-1.0, terminated=0.0))
     assert float(metrics["critic_loss"]) == pytest.approx(28.0**2, rel=1e-5)
@@ -77,8 +79,8 @@ def test_double_dqn_chooses_by_the_network_and_values_by_the_target(
     double: bool, value: float
 ) -> None:
     agent = dqn(double=double, reward_range=None, gamma=0.5)
-    answer(agent.q, 0.0, 5.0, 1.0)
-    answer(agent.target_q, 7.0, -2.0, 3.0)
+    answer(agent.nets.q, 0.0, 5.0, 1.0)
+    answer(agent.nets.target_q, 7.0, -2.0, 3.0)
     row = one_row(batches(dqn)[0], reward=0.0, terminated=0.0, action=FIRST + 2)
     metrics = agent.update(row)
     assert float(metrics["q_mean"]) == 1.0  # the value of the action taken

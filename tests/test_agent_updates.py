@@ -86,8 +86,8 @@ def test_ddpg_updates_equal_the_reference(
 def test_what_action_l2_is_on(on: str, size: float) -> None:
     """Where the critic is flat, the actor's loss and slope are the penalty's alone."""
     agent = ddpg(action_l2=0.3, action_l2_on=on, hidden_sizes=(), critic_lr=1e-9)
-    answer(agent.critic, 0.0)
-    answer(agent.actor, 2.0, -2.0)
+    answer(agent.nets.critic, 0.0)
+    answer(agent.nets.actor, 2.0, -2.0)
     metrics = agent.update(batches(ddpg)[0])
     assert float(metrics["actor_loss"]) == pytest.approx(0.3 * size**2, rel=1e-4)
     inner = 1.0 if on == "preactivation" else 1.0 - math.tanh(2.0) ** 2
@@ -155,15 +155,15 @@ def test_the_actors_step_crosses_the_critic_without_touching_it() -> None:
     learner, seen = agent.learners["actor"], []
     minimize = learner.step
 
-    def spy(loss: Any) -> None:
+    def spy(*step: Any) -> None:
         def critic() -> list[Any]:
-            both = [*agent.critic.parameters(), *agent.target_critic.parameters()]
+            both = [*agent.nets.critic.parameters(), *agent.nets.target_critic.parameters()]
             return [(p.detach().clone(), None if p.grad is None else p.grad.clone()) for p in both]
 
-        before, actor = critic(), [p.detach().clone() for p in agent.actor.parameters()]
-        minimize(loss)
+        before, actor = critic(), [p.detach().clone() for p in agent.nets.actor.parameters()]
+        minimize(*step)
         seen.append(equal(before, critic()))
-        assert not equal(actor, [p.detach() for p in agent.actor.parameters()])
+        assert not equal(actor, [p.detach() for p in agent.nets.actor.parameters()])
 
     learner.step = spy  # type: ignore[method-assign]
     for batch in batches(ddpg, 3):

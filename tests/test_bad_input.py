@@ -54,7 +54,7 @@ CASES = {
     "float for int": ("trainer.total_steps=1e5", "trainer.total_steps=100000.0", "write 100000"),
     "negative k": ("buffer.k=-1", "buffer.k=-1: must be >= 0"),
     "seed": ("seed=-1", "seed=-1: must be in [0, 4294967296)"),
-    "threads": ("threads=0", "threads=0: must be >= 1"),
+    "threads": ("threads=0", "threads=0: must be in [1, 4096]"),
     "no cuda": (CUDA, "device=cuda: torch sees no CUDA device here; take device=cpu or auto"),
     "strategy": ("buffer.strategy=futur", "buffer.strategy=futur: must be one of", "future?"),
     "batch": ("buffer.capacity=99 trainer.batch_size=100", "at most buffer.capacity=99"),

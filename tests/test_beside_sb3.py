@@ -92,15 +92,16 @@ class TheirNoise:
     def __init__(self, *order: int):
         self.order, self.asked = order, 0
 
-    def normal_like(self, x: Tensor) -> Tensor:
+    def normal(self, *shape: int) -> Tensor:
         update, which = divmod(self.asked, len(self.order))
         self.asked += 1
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(update)
-            return [torch.randn(x.shape) for _ in self.order][self.order[which]]
+            return [torch.randn(shape) for _ in self.order][self.order[which]]
 
-    def choose(self, n: int, size: int | None) -> None:
+    def choose(self, n: int, size: int | None) -> dict[str, Tensor]:
         """All critics, as with them."""
+        return {}
 
 
 @pytest.fixture(autouse=True)
@@ -166,10 +167,10 @@ def parameters(network: nn.Module) -> list[Tensor]:
 
 def deterministic(agent: Any, model: Any) -> Pair:
     return agent, model, {
-        "actor": (agent.actor, model.actor),
-        "target actor": (agent.target_actor, model.actor_target),
-        "critic": (agent.critic, model.critic),
-        "target critic": (agent.target_critic, model.critic_target),
+        "actor": (agent.nets.actor, model.actor),
+        "target actor": (agent.nets.target_actor, model.actor_target),
+        "critic": (agent.nets.critic, model.critic),
+        "target critic": (agent.nets.target_critic, model.critic_target),
     }  # fmt: skip
 
 
@@ -190,9 +191,9 @@ def soft(agent: Any, model: Any) -> Pair:
     nn.init.constant_(model.actor.log_std.bias, -1.0)
     scale_loss(model.critic.optimizer, 0.5)
     return agent, model, {
-        "actor": (agent.actor, model.actor),
-        "critic": (agent.critic, model.critic),
-        "target critic": (agent.target_critic, model.critic_target),
+        "actor": (agent.nets.actor, model.actor),
+        "critic": (agent.nets.critic, model.critic),
+        "target critic": (agent.nets.target_critic, model.critic_target),
     }  # fmt: skip
 
 
@@ -214,7 +215,7 @@ def discrete(make: Any, kind: Any, hidden: Any, factor: float, **settings: Any) 
     scale_loss(model.policy.optimizer, factor)
     networks = ("q_net", "q_net_target") if make is dqn else ("quantile_net", "quantile_net_target")
     its, target = (getattr(model, name) for name in networks)
-    return agent, model, {"q": (agent.q, its), "target q": (agent.target_q, target)}
+    return agent, model, {"q": (agent.nets.q, its), "target q": (agent.nets.target_q, target)}
 
 
 def beside_dqn(hidden: Any) -> Pair:

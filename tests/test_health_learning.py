@@ -103,7 +103,7 @@ def test_spoilt_parameters_do_not_become_a_checkpoint(
         collect(trainer)
         if trainer.record.env_steps == 80:  # the checkpoint is next
             with torch.no_grad():
-                trainer.agent.critic.layers[0].weight[0, 0] = math.nan
+                trainer.agent.nets.critic.layers[0].weight[0, 0] = math.nan
 
     monkeypatch.setattr(Trainer, "_collect", spoil)
     monkeypatch.setattr(Trainer, "_learn", lambda trainer: None)

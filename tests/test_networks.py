@@ -1,13 +1,19 @@
-"""The hand-written backward pass against autograd, and the fast product against the plain one."""
+"""Our networks against torch's own parts, forth and back, and the fast product against the plain one."""
 
 from __future__ import annotations
 
+from copy import deepcopy
+from typing import Any
+
 import pytest
 import torch
+from agents_kit import plain_copy
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from her_exp.agents import networks
-from her_exp.agents.networks import MLP, Learner, product
+from her_exp.agents.engine import Learner
+from her_exp.agents.networks import MLP, check_network, product
 from her_exp.system.machine import Library, choose_library
 
 
@@ -37,30 +43,51 @@ def test_torchs_own_product_is_taken_where_it_is_chosen() -> None:
         assert torch.equal(product(x, weight), F.linear(x, weight))
 
 
+SIZES = pytest.mark.parametrize("sizes", [(7, 5), (7, 16, 3), (30, 256, 256, 4)])
+
+
+def mlp(sizes: tuple[int, ...], **settings: Any) -> MLP:
+    return MLP(sizes[0], sizes[-1], sizes[1:-1], **settings)
+
+
+def plain(network: MLP) -> nn.Sequential:
+    """The same network out of torch's own parts."""
+    return plain_copy(network, bool(len(network.norms)))
+
+
+@pytest.mark.parametrize("library", ["onednn", "torch"])
 @pytest.mark.parametrize("layer_norm", [False, True])
-@pytest.mark.parametrize("sizes", [(7, 5), (7, 16, 3), (30, 256, 256, 4)])
-def test_gradients_equal_autograds(sizes: tuple[int, ...], layer_norm: bool) -> None:
+@SIZES
+def test_outputs_and_gradients_are_torchs_own(
+    sizes: tuple[int, ...], layer_norm: bool, library: Library
+) -> None:
+    choose_library(library)
     torch.manual_seed(1)
-    network = MLP(sizes, layer_norm=layer_norm)
+    network = mlp(sizes, layer_norm=layer_norm)
+    other = plain(network)
     x = torch.randn(256, sizes[0], requires_grad=True)
     slope = torch.randn(256, sizes[-1])
-    expected = torch.autograd.grad((network(x) * slope).sum(), [x, *network.parameters()])
-    with torch.no_grad():
-        y, tape = network.record(x.detach())
-        gradients = network.gradients(tape, slope)
-        into_x = network.slope(tape, slope)
-    assert relative(y, network(x).detach()) < 1e-5
-    assert relative(into_x, expected[0]) < 1e-4
-    for (name, parameter), mine, theirs in zip(
-        network.named_parameters(), gradients, expected[1:], strict=True
-    ):
-        assert mine.shape == parameter.shape, name
-        assert relative(mine, theirs) < 1e-4, name
+    y, expected_y = network(x), other(x)
+    assert relative(y.detach(), expected_y.detach()) < 1e-5
+    got = torch.autograd.grad((y * slope).sum(), [x, *plain_order(network)])
+    expected = torch.autograd.grad((expected_y * slope).sum(), [x, *other.parameters()])
+    for mine, theirs in zip(got, expected, strict=True):
+        assert mine.shape == theirs.shape
+        assert relative(mine, theirs) < 1e-4
+
+
+def plain_order(network: MLP) -> list[Tensor]:
+    """Its parameters in the order in which `plain` has them: each layer's, then its norm's."""
+    found: list[Tensor] = []
+    for i, layer in enumerate(network.layers):
+        found += layer.parameters()
+        found += network.norms[i].parameters() if i < len(network.norms) else ()
+    return found
 
 
 @pytest.mark.parametrize("onednn", [True, False])
 @pytest.mark.parametrize("layer_norm", [False, True])
-@pytest.mark.parametrize("sizes", [(7, 5), (7, 16, 3), (30, 256, 256, 4)])
+@SIZES
 def test_bfloat16_is_near_float32(
     sizes: tuple[int, ...], layer_norm: bool, onednn: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,29 +95,27 @@ def test_bfloat16_is_near_float32(
     if not onednn:
         monkeypatch.setattr(networks, "_ONEDNN", None)
     torch.manual_seed(1)
-    network = MLP(sizes, layer_norm=layer_norm, precision="bfloat16")
-    plain = MLP(sizes, layer_norm=layer_norm)
-    plain.load_state_dict(network.state_dict())
+    network = mlp(sizes, layer_norm=layer_norm, precision="bfloat16")
+    exact = mlp(sizes, layer_norm=layer_norm)
+    exact.load_state_dict(network.state_dict())
     x = torch.randn(256, sizes[0], requires_grad=True)
     slope = torch.randn(256, sizes[-1])
-    expected_y = plain(x)
-    expected = torch.autograd.grad((expected_y * slope).sum(), [x, *plain.parameters()])
-    with torch.no_grad():
-        y, tape = network.record(x.detach())
-        got = [network.slope(tape, slope), *network.gradients(tape, slope)]
-        assert torch.equal(network.exact(x.detach()), plain(x.detach()))
+    y, expected_y = network(x), exact(x)
+    got = torch.autograd.grad((y * slope).sum(), [x, *network.parameters()])
+    expected = torch.autograd.grad((expected_y * slope).sum(), [x, *exact.parameters()])
+    assert torch.equal(network.exact(x), expected_y)
     assert y.dtype == got[0].dtype == torch.float32
-    assert relative(y, expected_y.detach()) < 0.02
+    assert relative(y.detach(), expected_y.detach()) < 0.02
     for mine, theirs in zip(got, expected, strict=True):
         assert mine.shape == theirs.shape
         assert (mine - theirs).norm() < 0.1 * theirs.norm()
     if len(sizes) > 2:
-        assert not torch.equal(y, plain(x).detach())  # or bfloat16 was not used at all
+        assert not torch.equal(y, expected_y)  # or bfloat16 was not used at all
 
 
 def test_bfloat16_rounds_no_output() -> None:
     """A value near -50 in bfloat16 itself would move in steps of 0.25."""
-    network = MLP((2, 8, 1), precision="bfloat16")
+    network = MLP(2, 1, (8,), precision="bfloat16")
     with torch.no_grad():
         network.layers[-1].bias.fill_(-50.0)
         y = network(torch.zeros(1, 2))
@@ -100,15 +125,26 @@ def test_bfloat16_rounds_no_output() -> None:
 
 def test_a_learner_is_adam() -> None:
     torch.manual_seed(2)
-    network, copy = MLP((4, 8, 2)), MLP((4, 8, 2))
-    copy.load_state_dict(network.state_dict())
-    learner, adam = Learner(network, 0.01), torch.optim.Adam(copy.parameters(), lr=0.01)
+    network = MLP(4, 2, (8,))
+    copy = deepcopy(network)
+    learner = Learner([network], target=False, many=False)
+    adam = torch.optim.Adam(copy.parameters(), lr=0.01)
     for _ in range(20):
         gradients = [torch.randn_like(p) for p in copy.parameters()]
         for parameter, gradient in zip(copy.parameters(), gradients, strict=True):
             parameter.grad = gradient.clone()
         adam.step()
         with torch.no_grad():
-            learner.step(gradients)
+            learner.step(gradients, 0.01, None)
     for mine, theirs in zip(network.parameters(), copy.parameters(), strict=True):
         assert relative(mine.detach(), theirs.detach()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [(nn.Dropout(0.1), "is dropout"), (nn.BatchNorm1d(4), "changes its buffers in each pass")],
+)
+def test_a_network_that_cannot_be_lifted_is_refused(part: nn.Module, words: str) -> None:
+    with pytest.raises(ValueError, match=rf"agent\.network: 1 {words}"):
+        check_network(nn.Sequential(nn.Linear(4, 4), part), "agent.network")
+    check_network(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)), "agent.network")

@@ -116,10 +116,10 @@ def test_soft_updates_equal_the_reference(
 
 def test_a_soft_target_by_hand() -> None:
     agent = sac(entropy=0.5, gamma=0.9, random_steps=0)
-    answer(agent.actor, 0.0, 0.0, math.log(0.5), 0.0)  # means 0 and 0, deviations 0.5 and 1
-    for critic in agent.critic.networks:
+    answer(agent.nets.actor, 0.0, 0.0, math.log(0.5), 0.0)  # means 0 and 0, deviations 0.5 and 1
+    for critic in agent.nets.critic.networks:
         answer(critic, 0.0)
-    for critic in agent.target_critic.networks:
+    for critic in agent.nets.target_critic.networks:
         answer(critic, -2.0)
     script = agent.noise = Script()
     script.all[0] = torch.tensor([[1.0, 0.0]])
@@ -136,7 +136,7 @@ def test_a_soft_target_by_hand() -> None:
 
 def test_terminated_cuts_value_and_entropy_alike() -> None:
     agent = sac(entropy=5.0)
-    for critic in agent.critic.networks:
+    for critic in agent.nets.critic.networks:
         answer(critic, 0.0)
     metrics = agent.update(one_row(batches(sac)[0], reward=-1.0, terminated=1.0))
     assert float(metrics["critic_loss"]) == pytest.approx(1.0)
@@ -152,11 +152,11 @@ def test_the_truncated_target_by_hand() -> None:
 
 def test_the_temperature_moves_the_entropy_to_its_aim() -> None:
     agent = sac(entropy_lr=0.01, entropy_start=0.2)
-    answer(agent.actor, 0.0, 0.0, 0.0, 0.0)  # an entropy above minus two
+    answer(agent.nets.actor, 0.0, 0.0, 0.0, 0.0)  # an entropy above minus two
     agent.update(batches(sac)[0])
     assert float(agent.temperature) == pytest.approx(0.2 * math.exp(-0.01), rel=1e-4)
     agent = sac(entropy_lr=0.01, entropy_start=0.2)
-    answer(agent.actor, 0.0, 0.0, -6.0, -6.0)
+    answer(agent.nets.actor, 0.0, 0.0, -6.0, -6.0)
     agent.update(batches(sac)[0])
     assert float(agent.temperature) == pytest.approx(0.2 * math.exp(0.01), rel=1e-4)
 
@@ -166,7 +166,7 @@ def test_the_temperature_moves_the_entropy_to_its_aim() -> None:
 
 def test_soft_actions() -> None:
     agent = sac(random_steps=0)
-    answer(agent.actor, 0.3, -0.2, math.log(0.5), math.log(0.1))
+    answer(agent.nets.actor, 0.3, -0.2, math.log(0.5), math.log(0.1))
     mean = np.tanh([0.3, -0.2])
     np.testing.assert_allclose(
         agent.act(*inputs(3), explore=False), np.tile(mean * HALF + MIDDLE, (3, 1)), rtol=1e-6
@@ -180,6 +180,6 @@ def test_soft_actions() -> None:
 
 def test_a_share_of_soft_actions_is_uniform() -> None:
     agent = sac(random_steps=0, random_action=0.3)
-    answer(agent.actor, 0.0, 0.0, -20.0, -20.0)
+    answer(agent.nets.actor, 0.0, 0.0, -20.0, -20.0)
     tried = (agent.act(*inputs(20_000), explore=True) - MIDDLE) / HALF
     assert (np.abs(tried) > 1e-6).all(1).mean() == pytest.approx(0.3, abs=0.01)

@@ -19,21 +19,22 @@ def test_a_slower_policy_is_td3s_of_one_critic_without_noise() -> None:
     slow = ddpg(**settings)
     twin = td3(**settings, n_critics=1, target_noise_std=0.0)
     for mine, its in (
-        (slow.actor, twin.actor), (slow.target_actor, twin.target_actor),
-        (slow.critic, twin.critic.networks[0]), (slow.target_critic, twin.target_critic.networks[0]),
+        (slow.nets.actor, twin.nets.actor), (slow.nets.target_actor, twin.nets.target_actor),
+        (slow.nets.critic, twin.nets.critic.networks[0]),
+        (slow.nets.target_critic, twin.nets.target_critic.networks[0]),
     ):  # fmt: skip
         its.load_state_dict(mine.state_dict())
     see(slow)
     see(twin)
     for number, batch in enumerate(batches(ddpg, 7), start=1):
-        before = [p.clone() for p in slow.actor.parameters()]
+        before = [p.clone() for p in slow.nets.actor.parameters()]
         metrics = slow.update(batch)
         twin.update(batch)
         moved = any(
-            not torch.equal(a, b) for a, b in zip(before, slow.actor.parameters(), strict=True)
+            not torch.equal(a, b) for a, b in zip(before, slow.nets.actor.parameters(), strict=True)
         )
         assert moved == ("actor_loss" in metrics) == (number % 2 == 0)
-    for mine, its in zip(slow.actor.parameters(), twin.actor.parameters(), strict=True):
+    for mine, its in zip(slow.nets.actor.parameters(), twin.nets.actor.parameters(), strict=True):
         torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-6)
 
 
@@ -83,9 +84,9 @@ def test_td3_updates_equal_the_reference(changes: dict[str, Any], more: dict[str
 def test_the_smallest_of_the_chosen_critics_is_the_target(which: Any, value: float) -> None:
     for make in (td3, sac):
         agent = make(n_critics=3, gamma=0.5, **({"entropy": 0.0} if make is sac else {}))
-        for critic, bias in zip(agent.critic.networks, (0.0, 1.0, 2.0), strict=True):
+        for critic, bias in zip(agent.nets.critic.networks, (0.0, 1.0, 2.0), strict=True):
             answer(critic, bias)
-        for critic, bias in zip(agent.target_critic.networks, (-4.0, -3.0, -5.0), strict=True):
+        for critic, bias in zip(agent.nets.target_critic.networks, (-4.0, -3.0, -5.0), strict=True):
             answer(critic, bias)
         agent.noise = Script([which])
         metrics = agent.update(one_row(batches(make)[0], reward=0.0, terminated=0.0))
@@ -97,9 +98,9 @@ def test_the_smallest_of_the_chosen_critics_is_the_target(which: Any, value: flo
 
 def test_smoothing_noise_is_cut_and_stays_in_the_box() -> None:
     agent = td3(target_noise_std=50.0, target_noise_clip=0.3)
-    answer(agent.target_actor, 0.0, math.atanh(0.9))
+    answer(agent.nets.target_actor, 0.0, math.atanh(0.9))
     seen = []
-    agent.target_critic.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    agent.nets.target_critic.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     agent.update(batches(td3)[0])
     action = seen[0][:, -2:]
     assert set(np.round(action[:, 0].tolist(), 5)) == {-0.3, 0.3}

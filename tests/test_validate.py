@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agents_kit import ddpg
 
 from her_exp.config import rules as contradictions
 from her_exp.config.blame import blame_experiment
@@ -14,6 +15,7 @@ from her_exp.config.compose import compose, composer
 from her_exp.config.validate import validate
 from her_exp.envs.make import GoalTask
 from her_exp.limits import RANGES, check_ranges, complaint
+from her_exp.text import written
 from her_exp.types import UserError
 
 
@@ -181,10 +183,7 @@ def test_a_class_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ("name", "good", "bad"),
     [
         ("k", [0, 4, 0.5], [-1, float("nan"), float("inf"), True, "4"]),
-        ("gamma", [0, 0.99], [1, -0.1]),
-        ("tau", [1, 1e-9], [0, 1.1]),
         ("seed", [0, 2**32 - 1], [-1, 2**32]),
-        ("hidden_sizes", [[], [1, 2], (3,)], [[0], [1, "a"], 0]),
         ("stop_at", [None, 1.0], [0, 1.01]),
         ("capacity", [2], [1]),
         ("device", ["cpu", "cuda", "cuda:1", "auto"], ["gpu", "cuda:", 3, None]),
@@ -196,6 +195,28 @@ def test_ranges(name: str, good: list[Any], bad: list[Any]) -> None:
     for value in bad:
         with pytest.raises(ValueError, match=f"Someone: {name}="):
             check_ranges("Someone", **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("gamma", [0, 0.99], [1, -0.1, float("nan"), True, "4"]),
+        ("tau", [1, 1e-9], [0, 1.1]),
+        ("hidden_sizes", [[], [1, 2], (3,)], [[0], [1, "a"]]),
+        ("grad_clip_norm", [None, 0.5], [0, -1]),
+        ("action_l2_on", ["output"], ["outputs"]),
+    ],
+)
+def test_limits_of_settings(name: str, good: list[Any], bad: list[Any]) -> None:
+    """Written once: constructor and config check read the same annotation."""
+    for value in good:
+        ddpg(**{name: value})
+        validate(compose([f"agent.{name}={written(value)}"]))
+    for value in bad:
+        with pytest.raises(ValueError, match=f"DDPG: {name}="):
+            ddpg(**{name: value})
+        with pytest.raises(UserError, match=rf"^agent\.{name}="):
+            validate(compose([f"agent.{name}={written(value)}"]))
 
 
 def test_every_range_has_words() -> None:

@@ -1,19 +1,45 @@
-"""What every agent shares: inputs, exploration's generator, clipped targets, saving."""
+"""What every agent shares: its contract, inputs, exploration's generator, clipped targets, saving.
+
+An agent is its losses. It names its networks, says which of them have a target, which loss moves which,
+and when; each loss is a method `loss(nets, batch, noise, s) -> (0-d, metrics)`:
+
+- `nets` holds the networks by name (`nets.critic`, `nets.target_critic`), each a function of its inputs;
+- `batch` is a `Learned`: states as the networks see them;
+- `noise` holds every random number of the update, drawn before (`draw`);
+- `s` holds the settings that may differ between runs that learn at once, a float or a 0-d tensor each.
+
+In a loss: no Python `if` on `s`, nothing in place on inputs, no generator, no `.item()`. Then the engine can
+take its gradient for one run, or for many at once.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from her_exp.agents.networks import MLP, Learner
+from her_exp.agents.engine import Engine, Learner, Move
+from her_exp.agents.networks import MLP, check_network
 from her_exp.agents.normalizer import InputNormalizer
-from her_exp.limits import return_complaint
-from her_exp.types import Agent, Array, GoalSpaces
+from her_exp.agents.precision import Precision, resolve_precision
+from her_exp.limits import Count, Gamma, Positive, Tau, check_settings, return_complaint
+from her_exp.types import Agent, Array, Batch, GoalSpaces, Metrics
+
+
+class Learned(NamedTuple):
+    """A batch as losses see it."""
+
+    state: Tensor  #: (b, o + g): observation and goal, normalised
+    action: Tensor  #: (b, action_dim) in units of half the Box, or (b,) int64 from 0 on
+    reward: Tensor  #: (b,)
+    terminated: Tensor  #: (b,) 1.0 where the bootstrap is cut
+    next_state: Tensor  #: (b, o + g)
 
 
 def target_range(
@@ -45,54 +71,105 @@ class Stateful(Protocol):
         """Restore `state_dict`."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class GoalAgent(Agent):
-    """The skeleton of an agent. A subclass fills `self.learners` and defines `act` and `update`.
+    """The skeleton of an agent. A subclass says what it learns by, and how it acts.
+
+    It defines `moves`, `targets`, `networks`, its losses and `act`; `draw` where losses need random numbers.
+    A setting is a field: its default, type and limits stand there alone; `conf/agent/` says what it does.
 
     Args:
         spaces: spaces of one lane.
         reward_range: declared (lowest, highest) reward, or None.
         seed: the agent's own branch of randomness: initialisation, exploration, updates.
         device: where the networks live.
+        network: makes a network of (inputs, outputs); None: an `MLP` of `hidden_sizes`.
+        hidden_sizes, layer_norm, precision: of that MLP; precision may be 'auto'.
         gamma: discount.
         tau: share by which targets move.
         target_every: updates between two moves of the targets.
         clip_targets: clip Q targets to what the rewards can pay.
         normalize, normalize_clip: see `InputNormalizer`.
+        grad_clip_norm: largest norm of the gradient of each network, or None.
     """
 
-    def __init__(
-        self,
-        spaces: GoalSpaces,
-        reward_range: tuple[float, float] | None,
-        seed: np.random.SeedSequence,
-        device: str | torch.device,
-        *,
-        gamma: float,
-        tau: float,
-        target_every: int,
-        clip_targets: bool,
-        normalize: bool,
-        normalize_clip: float,
-    ):
-        self.spaces, self.device = spaces, torch.device(device)
-        self.gamma, self.tau, self.target_every = gamma, tau, target_every
+    targets: ClassVar[tuple[str, ...]] = ()  #: networks that a target follows
+    #: Settings that losses and engine read from `s`, beside the learning rates.
+    tunable: ClassVar[tuple[str, ...]] = ("gamma", "tau")
+
+    hidden_sizes: Sequence[Count] = (64, 64)
+    layer_norm: bool = True
+    network: Callable[[int, int], nn.Module] | None = None
+    gamma: Gamma = 0.98
+    tau: Tau = 0.05
+    target_every: Count = 1
+    grad_clip_norm: Positive | None = None
+    clip_targets: bool = True
+    normalize: bool = True
+    normalize_clip: Positive = 5.0
+    precision: Precision = "float32"
+    spaces: GoalSpaces
+    reward_range: tuple[float, float] | None = None
+    seed: np.random.SeedSequence = field(default_factory=np.random.SeedSequence)
+    device: str | torch.device = "cpu"
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if complaint := self.check_spaces(self.spaces):
+            raise ValueError(complaint)
+        self.device = torch.device(self.device)
+        wide = self.hidden_sizes if self.network is None else ()
+        if self.network is not None and self.precision == "bfloat16":
+            raise ValueError(
+                "precision=bfloat16 goes with our own networks alone; take precision=auto"
+            )
+        self.precision = resolve_precision(self.precision, self.device, wide)
         #: What rewards can pay; an agent whose values hold more (an entropy bonus) widens it.
-        self.return_range = target_range(reward_range, gamma)
-        self.target_range = self.return_range if clip_targets else None
-        self._init_seed, explore_seed, self._update_seed = seed.spawn(3)
+        self.return_range = target_range(self.reward_range, self.gamma)
+        self.target_range = self.return_range if self.clip_targets else None
+        self._init_seed, explore_seed, self._update_seed = self.seed.spawn(3)
         self._generator = np.random.default_rng(explore_seed)
+        self.state_dim = self.spaces.observation_dim + self.spaces.goal_dim
         self.inputs = InputNormalizer(
-            spaces.observation_dim,
-            spaces.goal_dim,
-            enabled=normalize,
-            clip=normalize_clip,
-            device=self.device,
-        )
-        self.learners: dict[str, Learner] = {}
+            self.spaces.observation_dim, self.spaces.goal_dim,
+            enabled=self.normalize, clip=self.normalize_clip, device=self.device,
+        )  # fmt: skip
         #: What else has a state to save, by name.
         self.parts: dict[str, Stateful] = {"inputs": self.inputs}
         self.env_steps = 0  #: env steps seen: the clock of exploration schedules
         self.updates = 0
+        self.prepare()
+        self.learners = {
+            name: Learner([network.to(self.device)], name in self.targets, many=False)
+            for name, network in self.networks().items()
+        }
+        self.engine = Engine(self, self.moves(), self.learners, self.grad_clip_norm)
+        rates = [rate for move in self.moves() for rate in move.rates.values()]
+        self._read = [*self.tunable, *rates]
+        self.nets = self.engine.nets  #: networks and targets, by name
+
+    # -- what a subclass says --------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Set what `networks` and `draw` need; called once, before them."""
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Return new networks, by name."""
+        raise NotImplementedError
+
+    def moves(self) -> Sequence[Move]:
+        """Return the losses in their order, each with the networks that it moves."""
+        raise NotImplementedError
+
+    def draw(self, size: int, skip: Sequence[str]) -> dict[str, Any]:
+        """Return the random numbers of an update of `size` rows, but for the losses to `skip`."""
+        return {}
+
+    def units(self, action: Tensor) -> Tensor:
+        """Return actions of the env as losses see them."""
+        return action
+
+    # -- what it has -----------------------------------------------------------------------------
 
     @staticmethod
     def nbytes(spaces: GoalSpaces, hidden_sizes: Sequence[int]) -> int:
@@ -100,13 +177,30 @@ class GoalAgent(Agent):
         widths = [spaces.observation_dim + spaces.goal_dim, *hidden_sizes, 1]
         return 4 * 4 * sum(i * o for i, o in itertools.pairwise(widths))
 
-    def initialize(self, make: Callable[[], MLP]) -> MLP:
-        """Return `make()`, initialised from the agent's own seed; torch's global stream is untouched."""
+    def make_network(self, inputs: int, outputs: int) -> nn.Module:
+        """Return a new network, initialised from the agent's own seed; torch's global stream is untouched."""
         (child,) = self._init_seed.spawn(1)
         with torch.random.fork_rng(devices=[]):
             # The CPU's generator alone: torch.manual_seed would reseed every GPU's as well.
             torch.default_generator.manual_seed(int(child.generate_state(1)[0]))
-            return make().to(self.device)
+            if self.network is None:
+                return MLP(
+                    inputs,
+                    outputs,
+                    self.hidden_sizes,
+                    layer_norm=self.layer_norm,
+                    precision=self.precision,
+                )
+            made = self.network(inputs, outputs)
+        check_network(made, "agent.network")
+        return made
+
+    @property
+    def settings(self) -> SimpleNamespace:
+        """The settings that losses and engine read, as they are now."""
+        low, high = self.target_range or (None, None)
+        values = {name: getattr(self, name) for name in self._read}
+        return SimpleNamespace(**values, lowest=low, highest=high)
 
     def input_of(self, observation: Array, goal: Array) -> Tensor:
         """Return the networks' input (n, o + g) for arrays of n lanes."""
@@ -116,27 +210,52 @@ class GoalAgent(Agent):
         )
         return self.inputs(*parts)
 
+    def output(self, network: nn.Module, state: Tensor) -> Tensor:
+        """Return what a network says of inputs (n, o + g), in float32 whatever the precision: for acting."""
+        exact = getattr(network, "exact", network)
+        return exact(state)  # type: ignore[no-any-return]
+
     def observe(self, observation: Array, goals: Array, goal_weights: Array, steps: int) -> None:
         """See new states once each and goals with their weights; `steps` env steps were stored."""
         self.env_steps += steps
         self.inputs.observe(observation, goals, goal_weights)
 
-    def bootstrap(self, reward: Tensor, terminated: Tensor, next_value: Tensor) -> Tensor:
-        """Return the Q target (b,): only `terminated` cuts the bootstrap."""
-        target = torch.addcmul(reward, (1.0 - terminated).mul_(self.gamma), next_value)
-        return target if self.target_range is None else target.clamp_(*self.target_range)
+    def learned(self, batch: Batch) -> Learned:
+        """Return a batch as losses see it."""
+        return Learned(
+            self.inputs(batch.observation, batch.goal),
+            self.units(batch.action),
+            batch.reward,
+            batch.terminated,
+            self.inputs(batch.next_observation, batch.goal),
+        )
+
+    def bootstrap(self, batch: Learned, next_value: Tensor, s: Any) -> Tensor:
+        """Return the Q target, (b,) or (b, n) as `next_value` is: only `terminated` cuts the bootstrap."""
+        reward, goes_on = batch.reward, 1.0 - batch.terminated
+        if next_value.dim() > reward.dim():
+            reward, goes_on = reward.unsqueeze(-1), goes_on.unsqueeze(-1)
+        target = reward + s.gamma * goes_on * next_value
+        clipped: Tensor = target if self.target_range is None else target.clamp(s.lowest, s.highest)
+        return clipped.detach()
 
     def takes_turn(self, every: int) -> bool:
         """Say whether what is done once in `every` updates is done in this one: it is the last of them."""
         return (self.updates + 1) % every == 0
 
-    def finish_update(self) -> None:
-        """Move the targets when it is their turn, and count the update."""
-        if self.takes_turn(self.target_every):
-            for learner in self.learners.values():
-                if learner.target is not None:
-                    learner.move_target(self.tau)
+    def skipped(self) -> Sequence[str]:
+        """Return the losses whose turn this update is not."""
+        return ()
+
+    @torch.no_grad()
+    def update(self, batch: Batch) -> Metrics:
+        """Take one gradient step by each loss whose turn it is; then move the targets, if it is theirs."""
+        skip = self.skipped()
+        noise = self.draw(len(batch.reward), skip)
+        targets = self.takes_turn(self.target_every)
+        metrics = self.engine.update(self.learned(batch), noise, self.settings, skip, targets)
         self.updates += 1
+        return metrics
 
     def state_dict(self) -> dict[str, Any]:
         """Return networks, targets, optimisers, normaliser, streams of randomness and counters."""

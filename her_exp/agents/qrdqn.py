@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from her_exp.agents.dqn import DQN
 from her_exp.agents.quantiles import quantile_huber
-from her_exp.limits import check_ranges
+from her_exp.limits import Count
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class QRDQN(DQN):
-    """Quantiles of the return of each action, for Discrete actions.
+    """Quantiles of the return of each action, which is judged by their mean, for Discrete actions.
 
-    Arguments: see `conf/agent/qrdqn.yaml`.
-
-    Args:
-        n_quantiles: outputs for each action; it is judged by their mean.
-        **settings: those of `DQN`.
+    Settings: those of `DQN`, and see `conf/agent/qrdqn.yaml`.
     """
 
-    def __init__(self, n_quantiles: int = 25, **settings: Any):
-        check_ranges("QRDQN", n_quantiles=n_quantiles)
-        self.quantiles = n_quantiles
-        super().__init__(**settings)
+    n_quantiles: Count = 25
 
-    def loss(self, q: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean quantile loss of quantiles (b, n_quantiles), and its slope by them."""
+    @property
+    def quantiles(self) -> int:
+        """Numbers for each action."""
+        return self.n_quantiles
+
+    def distance(self, q: Tensor, target: Tensor) -> Tensor:
+        """Return the mean quantile loss of quantiles (b, n_quantiles)."""
         return quantile_huber(q, target)

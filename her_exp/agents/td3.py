@@ -2,69 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from her_exp.agents.ddpg import DDPG
-from her_exp.agents.ensemble import Ensemble, UpdateNoise, check_critics
-from her_exp.agents.networks import MLP
-from her_exp.limits import check_ranges
-from her_exp.types import Batch
+from her_exp.agents.base import Learned
+from her_exp.agents.ddpg import DDPG, joined
+from her_exp.agents.networks import Several
+from her_exp.agents.noise import UpdateNoise, check_critics
+from her_exp.limits import Count, NotNegative
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class TD3(DDPG):
     """DDPG with the smallest of several critics as target, at a smoothed action, and a slower policy.
 
-    Arguments: see `conf/agent/td3.yaml`.
-
-    Args:
-        n_critics: critics; the policy climbs the first.
-        target_critics: of so many, drawn anew for each update, the smallest is the target; None: of
-            all. 2 of 10 is REDQ's target (Chen et al. 2021, arXiv:2101.05982).
-        target_noise_std, target_noise_clip: of the target's action, in units of half the Box.
-        policy_every, target_every: updates of the critics for each of the policy, and of the targets;
-            it falls to the last of them. Where both are the same, so are the updates (the paper's way).
-        **settings: those of `DDPG`.
+    Settings: those of `DDPG`, and see `conf/agent/td3.yaml`. The policy climbs the first critic.
     """
 
-    def __init__(
-        self,
-        n_critics: int = 2,
-        target_critics: int | None = None,
-        target_noise_std: float = 0.2,
-        target_noise_clip: float = 0.5,
-        policy_every: int = 2,
-        target_every: int = 2,
-        **settings: Any,
-    ):
-        check_critics("TD3", n_critics, target_critics)
-        check_ranges(
-            "TD3", target_noise_std=target_noise_std, target_noise_clip=target_noise_clip
-        )  # fmt: skip
-        self.n_critics, self.target_critics = n_critics, target_critics
-        super().__init__(target_every=target_every, policy_every=policy_every, **settings)
-        self.target_noise_std, self.target_noise_clip = target_noise_std, target_noise_clip
-        self.noise = UpdateNoise(self._update_seed, self.device)
-        self.parts["noise"] = self.noise
+    tunable = (*DDPG.tunable, "target_noise_std", "target_noise_clip")
 
-    def make_critic(self) -> Ensemble:
+    n_critics: Count = 2
+    target_critics: Count | None = None
+    target_noise_std: NotNegative = 0.2
+    target_noise_clip: NotNegative = 0.5
+    policy_every: Count = 2
+    target_every: Count = 2
+
+    def prepare(self) -> None:
+        """Make the stream of the target's noise."""
+        super().prepare()
+        check_critics(type(self).__name__, self.n_critics, self.target_critics)
+        self.parts["noise"] = self.noise = UpdateNoise(self._update_seed, torch.device(self.device))
+
+    def make_critic(self) -> nn.Module:
         """Return new critics, (b, o + g + a) to (n_critics, b, 1)."""
         inputs = self.state_dim + self.action_dim
-        return Ensemble([self.network(inputs, 1) for _ in range(self.n_critics)])
+        return Several([self.make_network(inputs, 1) for _ in range(self.n_critics)])
 
-    @property
-    def judge(self) -> MLP:
-        """The critic that the policy climbs."""
-        first: MLP = self.critic.networks[0]
-        return first
+    def draw(self, size: int, skip: Sequence[str]) -> dict[str, Any]:
+        """Noise of the target's action, and the critics that are asked."""
+        smooth = self.noise.normal(size, self.action_dim)
+        return {"smooth": smooth, **self.noise.choose(self.n_critics, self.target_critics)}
 
-    def _target(self, batch: Batch) -> Tensor:
-        state = self.inputs(batch.next_observation, batch.goal)
-        action = torch.tanh(self.target_actor(state))
-        noise = self.noise.normal_like(action).mul_(self.target_noise_std)
-        action += noise.clamp_(-self.target_noise_clip, self.target_noise_clip)
-        which = self.noise.choose(self.n_critics, self.target_critics)
-        values = self.target_critic(torch.cat([state, action.clamp_(-1.0, 1.0)], dim=-1), which)
-        return self.bootstrap(batch.reward, batch.terminated, values.amin(0).squeeze(-1))
+    def next_value(self, nets: Any, batch: Learned, noise: Mapping[str, Any], s: Any) -> Tensor:
+        """The least of the chosen critics, at a smoothed action."""
+        about = (noise["smooth"] * s.target_noise_std).clamp(
+            -s.target_noise_clip, s.target_noise_clip
+        )
+        action = (torch.tanh(nets.target_actor(batch.next_state)) + about).clamp(-1.0, 1.0)
+        values = nets.target_critic(joined(batch.next_state, action), *chosen(noise))
+        least: Tensor = values.amin(0).squeeze(-1)
+        return least
+
+    def judged(self, values: Tensor) -> Tensor:
+        """The first critic's."""
+        return values[0]
+
+
+def chosen(noise: Mapping[str, Any]) -> tuple[Tensor, ...]:
+    """Return the numbers of the critics that are asked, as an argument; none where that is all."""
+    return (noise["which"],) if "which" in noise else ()

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from her_exp.agents.quantiles import quantile_huber
 from her_exp.agents.sac import SAC
-from her_exp.limits import check_ranges
+from her_exp.limits import Count, NotNegativeCount
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class TQC(SAC):
     """SAC whose critics give quantiles of the return; the target leaves the highest out.
 
-    Arguments: see `conf/agent/tqc.yaml`.
-
-    Args:
-        n_quantiles: outputs of each critic.
-        drop_quantiles: so many for each target critic are left out of the pooled target, the highest.
-        **settings: those of `SAC`; with `target_critics`, the target pools so many critics, drawn anew
-            for each update. The policy climbs the mean of all quantiles of all critics.
+    Settings: those of `SAC`, and see `conf/agent/tqc.yaml`. With `target_critics`, the target pools so
+    many critics, drawn anew for each update. The policy climbs the mean of all quantiles of all critics.
     """
 
-    def __init__(self, n_quantiles: int = 25, drop_quantiles: int = 2, **settings: Any):
-        check_ranges("TQC", n_quantiles=n_quantiles, drop_quantiles=drop_quantiles)
-        if drop_quantiles >= n_quantiles:
+    n_quantiles: Count = 25
+    drop_quantiles: NotNegativeCount = 2
+
+    def prepare(self) -> None:
+        """See that quantiles are left."""
+        super().prepare()
+        if self.drop_quantiles >= self.n_quantiles:
             raise ValueError(
-                f"TQC: drop_quantiles={drop_quantiles} must be less than n_quantiles={n_quantiles}"
+                f"TQC: drop_quantiles={self.drop_quantiles} must be less than n_quantiles={self.n_quantiles}"
             )
-        self.outputs, self.drop_quantiles = n_quantiles, drop_quantiles
-        super().__init__(**settings)
+
+    @property
+    def critic_outputs(self) -> int:
+        """Numbers that each critic gives."""
+        return self.n_quantiles
 
     def pool(self, values: Tensor) -> Tensor:
         """Return the lowest quantiles (b, n * kept) of all target critics' (n, b, n_quantiles)."""
@@ -40,10 +42,10 @@ class TQC(SAC):
         kept = n * (m - self.drop_quantiles)
         return together.topk(kept, largest=False, sorted=False).values
 
-    def critic_loss(self, values: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean quantile loss, and the slope of its sum over critics by `values`."""
-        return quantile_huber(values, target)
+    def distance(self, q: Tensor, target: Tensor) -> Tensor:
+        """Return each critic's mean quantile loss, (n,)."""
+        return quantile_huber(q, target)
 
-    def climb(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean of all, which the policy climbs, and its slope by `values`."""
-        return values.mean(), torch.full_like(values, 1 / values.numel())
+    def climbed(self, values: Tensor) -> Tensor:
+        """Return the mean of all."""
+        return values.mean()

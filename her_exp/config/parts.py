@@ -22,6 +22,9 @@ def _methods(protocol: type) -> tuple[str, ...]:
     )
 
 
+#: Nodes within a slot that may be classes of ours: what these descend from, and what they are given.
+NESTED = {"agent.network": ("torch.nn.Module", ("inputs", "outputs"))}
+
 PARTS = {
     "env": Part(
         "her_exp.envs.make.GoalTask",

@@ -8,10 +8,11 @@ import pkgutil
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
 
+from her_exp.limits import hints_of
 from her_exp.system.foreign import foreign_code, reason_of
 from her_exp.text import did_you_mean
 from her_exp.types import UserError
@@ -29,6 +30,7 @@ class Arguments:
 def arguments(target: Callable[..., Any]) -> Arguments:
     """Read the arguments of a function, or of a class and, through `**kwargs`, of its bases."""
     found = Arguments()
+    written = hints_of(target) if isinstance(target, type) and is_dataclass(target) else {}
     for depth, function in enumerate(_constructors(target)):
         try:
             parameters = inspect.signature(function).parameters.values()
@@ -37,7 +39,8 @@ def arguments(target: Callable[..., Any]) -> Arguments:
             return found
         for parameter in parameters:
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                found.types.setdefault(parameter.name, _annotation(function, parameter))
+                kind = written.get(parameter.name) or _annotation(function, parameter)
+                found.types.setdefault(parameter.name, kind)
                 if depth == 0 and parameter.default is parameter.empty:
                     found.required.add(parameter.name)
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -152,7 +155,9 @@ def describe(annotation: Any) -> str:
         if kind is tuple and args and Ellipsis not in args:
             return f"a list of {len(args)} values"
         words: dict[Any, str] = {int: "integers", float: "numbers", str: "texts"}
-        inside = words.get(args[0]) if args else None
+        first = args[0] if args else None
+        first = typing.get_args(first)[0] if typing.get_origin(first) is typing.Annotated else first
+        inside = words.get(first)
         return f"a list [...] of {inside or 'values'}"
     return getattr(kind, "__name__", str(kind))
 

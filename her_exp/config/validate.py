@@ -11,10 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from her_exp.config.hydra_api import path_safe, plain
-from her_exp.config.parts import PARTS
+from her_exp.config.parts import NESTED, PARTS
 from her_exp.config.rules import between, env_and_agent, schedule, value_line
 from her_exp.config.signatures import Arguments, arguments, find_class, mismatch
-from her_exp.limits import complaint
+from her_exp.limits import complaint, complaint_of, limit_of
 from her_exp.text import did_you_mean, one_line, unknown_key
 from her_exp.types import UserError
 
@@ -196,12 +196,21 @@ def _argument(
         all_known = f"{group} takes {', '.join(known) or 'nothing'}"
         hint = near or (all_known if group == "env" else all_known + own)
         yield key, f"unknown key {key}: {hint}"
-    elif wrong := mismatch(value, takes.types.get(name, Any)) or (ours and complaint(name, value)):
+    elif wrong := _wrong(name, value, takes.types.get(name, Any), ours):
         yield value_line(key, value, wrong)
     elif key == "buffer.strategy" and ours and not _is_node(value):
         yield from _strategy(key, value)
     elif _is_node(value):
-        yield from _node(key, value, (), ())
+        yield from _node(key, value, NESTED.get(key, ("", ()))[1], ())
+
+
+def _wrong(name: str, value: Any, annotation: Any, ours: bool) -> str | None:
+    """Return what a value must be by its annotation, its limits included, or by its name in our classes."""
+    return (
+        mismatch(value, annotation)
+        or complaint_of(limit_of(annotation), value)
+        or (complaint(name, value) if ours else None)
+    )
 
 
 def _is_node(value: Any) -> bool:

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from her_exp import CONF_DIR
 from her_exp.config.compose import composer
 from her_exp.config.hydra_api import without_hydra
-from her_exp.config.parts import PARTS
+from her_exp.config.parts import NESTED, PARTS
 from her_exp.config.signatures import find_class
 from her_exp.store.find import check_run
 from her_exp.store.folder import CONFIG, config_of
@@ -136,8 +136,9 @@ def _check_target(key: str, target: Any, trust: Sequence[str]) -> None:
     if home not in (_OURS, *trust):
         raise UserError(f"{key}={target}: leads to {cls.__module__}, which is not trusted")
     if home == _OURS:  # of ours, only what fits the slot: others open files, processes, folders
-        part = PARTS.get(key.removesuffix("._target_"))
-        if part is None or not issubclass(cls, find_class(key, part.base)):
+        slot = key.removesuffix("._target_")
+        base = PARTS[slot].base if slot in PARTS else NESTED.get(slot, ("", ()))[0]
+        if not base or not issubclass(cls, find_class(key, base)):
             raise UserError(f"{key}={target}: this class has no business here")
 
 

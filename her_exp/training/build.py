@@ -12,6 +12,7 @@ import numpy as np
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from her_exp.config.hydra_api import plain
 from her_exp.envs.make import GoalTask
 from her_exp.store.checkpoint import restore
 from her_exp.system.machine import resolve_device
@@ -47,8 +48,12 @@ def make(node: DictConfig, **runtime: Any) -> Any:
 
 def make_agent(cfg: DictConfig, task: GoalTask, device: str) -> Agent:
     """Return the agent of a config, made for the task's spaces."""
+    node = cfg.agent
+    if isinstance(node.get("network"), DictConfig):  # it makes as many networks as the agent has
+        network = plain(node.network) | {"_partial_": True}
+        node = OmegaConf.create(plain(node) | {"network": network})
     agent: Agent = make(
-        cfg.agent,
+        node,
         spaces=task.spaces,
         reward_range=task.reward_range,
         seed=streams(cfg.seed)["agent"],

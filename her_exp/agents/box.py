@@ -1,9 +1,8 @@
-"""What agents for Box actions share: units, exploration, networks of the settings' shape."""
+"""What agents for Box actions share: units, exploration."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,53 +10,35 @@ from gymnasium import spaces as gym_spaces
 from torch import Tensor
 
 from her_exp.agents.base import GoalAgent
-from her_exp.agents.networks import MLP
-from her_exp.agents.precision import resolve_precision
+from her_exp.limits import NotNegative, Share
 from her_exp.types import Array, GoalSpaces, action_fault
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class BoxAgent(GoalAgent):
-    """Acts in a bounded Box of any shape. A subclass defines `choose` and `update`.
+    """Acts in a bounded Box of any shape. A subclass defines `choose` beside its losses.
 
     Inside, actions are in units of half the Box ([-1, 1] in each coordinate).
 
     Args:
-        spaces, reward_range, seed, device: see `GoalAgent`.
-        hidden_sizes, layer_norm, precision: of all networks, see `MLP`; precision may be 'auto'.
         random_action: share of exploring actions drawn uniformly from the Box.
         random_steps: env steps at the start with such actions only.
-        **shared: further settings of `GoalAgent`.
     """
 
-    def __init__(
-        self,
-        spaces: GoalSpaces,
-        reward_range: tuple[float, float] | None,
-        seed: np.random.SeedSequence,
-        device: str | torch.device,
-        *,
-        hidden_sizes: Sequence[int],
-        layer_norm: bool,
-        precision: str,
-        random_action: float,
-        random_steps: int,
-        **shared: Any,
-    ):
-        if complaint := self.check_spaces(spaces):
-            raise ValueError(complaint)
-        super().__init__(spaces, reward_range, seed, device, **shared)
-        self.hidden_sizes, self.layer_norm = hidden_sizes, layer_norm
-        self.precision = resolve_precision(precision, self.device, hidden_sizes)
-        self.random_action, self.random_steps = random_action, random_steps
-        assert isinstance(spaces.action, gym_spaces.Box)
-        self._low, self._high = spaces.action.low.reshape(-1), spaces.action.high.reshape(-1)
+    random_action: Share = 0.0
+    random_steps: NotNegative = 500
+
+    def prepare(self) -> None:
+        """Measure the Box."""
+        space = self.spaces.action
+        assert isinstance(space, gym_spaces.Box)
+        self._low, self._high = space.low.reshape(-1), space.high.reshape(-1)
         low, high = self._low.astype(np.float32), self._high.astype(np.float32)
         self._half, self._middle = (high - low) / 2, (high + low) / 2
         # A coordinate that cannot move has nothing to divide by.
         divisor = np.where(self._half == 0, np.float32(1), self._half)
         self._half_t = torch.from_numpy(divisor).to(self.device)
         self._middle_t = torch.from_numpy(self._middle).to(self.device)
-        self.state_dim = spaces.observation_dim + spaces.goal_dim
         self.action_dim = len(low)
 
     @classmethod
@@ -68,13 +49,6 @@ class BoxAgent(GoalAgent):
         if not isinstance(spaces.action, gym_spaces.Box):
             return f"{cls.__name__} needs Box actions, the env has {spaces.action}; take agent=dqn"
         return None
-
-    def network(self, inputs: int, outputs: int) -> MLP:
-        """Return a new network (b, inputs) to (b, outputs)."""
-        sizes = [inputs, *self.hidden_sizes, outputs]
-        return self.initialize(
-            lambda: MLP(sizes, layer_norm=self.layer_norm, precision=self.precision)
-        )
 
     def units(self, action: Tensor) -> Tensor:
         """Return actions (b, action_dim) of the Box in units of half of it."""
