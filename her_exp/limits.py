@@ -1,7 +1,8 @@
-"""What the numbers of an experiment may be: one table by parameter name, torch-free.
+"""What the numbers of an experiment may be: intervals in annotations, torch-free.
 
-The configuration is checked against it before anything is made, and constructors call
-`check_ranges`, so that a notebook and the command line refuse the same values.
+A setting is written once, where its class takes it: `gamma: Gamma = 0.98`. The configuration is checked by
+that before anything is made, and so is a constructor's call, so that a notebook and the command line refuse
+the same values. What stands in no class of ours is in the table below, by name.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 import numbers
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -57,6 +58,7 @@ _POSITIVE = Range(0, low_open=True)
 _NOT_NEGATIVE = Range(0)
 _COUNT = Range(1)
 _SHARE = Range(0, 1)
+_THREADS = Range(1, 4096)  # torch crashes on very many
 
 # Kinds of settings, for annotations: what stands there is read by constructor and config check alike.
 Positive = Annotated[float, _POSITIVE]
@@ -67,6 +69,9 @@ Share = Annotated[float, _SHARE]
 Gamma = Annotated[float, Range(0, 1, high_open=True)]
 Tau = Annotated[float, Range(0, 1, low_open=True)]
 Aim = Annotated[float, Range(-1000, 1000)]
+Level = Annotated[float, Range(0, 1, low_open=True)]
+Finite = Annotated[float, Range()]
+Threads = Annotated[int, _THREADS]
 
 
 def limit_of(annotation: Any) -> Range | None:
@@ -91,15 +96,31 @@ def hints_of(cls: type) -> dict[str, Any]:
 
 def check_settings(settings: object) -> None:
     """Raise ValueError if a field of a dataclass is not what its annotation says."""
-    owner = type(settings).__name__
-    for name, annotation in hints_of(type(settings)).items():
-        value, limit = getattr(settings, name, None), limit_of(annotation)
+    hints = hints_of(type(settings))
+    _check(type(settings), hints, {name: getattr(settings, name, None) for name in hints})
+
+
+def check_arguments(owner: type, values: Mapping[str, object]) -> None:
+    """Raise ValueError if an argument of a constructor is not what its annotation says.
+
+    Args:
+        owner: the class, named in the message.
+        values: the constructor's `locals()`.
+    """
+    hints = get_type_hints(vars(owner)["__init__"], include_extras=True)
+    _check(owner, hints, {name: values[name] for name in hints if name in values})
+
+
+def _check(owner: type, hints: Mapping[str, Any], values: Mapping[str, object]) -> None:
+    for name, value in values.items():
+        limit = limit_of(hints[name])
         wrong = complaint_of(limit, value) if limit else None
-        choices = [part for part in _literals(annotation) if isinstance(part, str)]
+        wrong = wrong or (_OTHERS[name](value) if name == "reward_range" else None)
+        choices = [part for part in _literals(hints[name]) if isinstance(part, str)]
         if isinstance(value, str) and choices and value not in choices:
             wrong = f"must be {' or '.join(choices)}"
         if wrong:
-            raise ValueError(f"{owner}: {name}={value!r} {wrong}")
+            raise ValueError(f"{owner.__name__}: {name}={value!r} {wrong}")
 
 
 def _literals(annotation: Any) -> list[Any]:
@@ -113,40 +134,17 @@ def _literals(annotation: Any) -> list[Any]:
 RANGES: dict[str, Range] = {
     # the run
     "seed": Range(0, 2**32, high_open=True),
-    "threads": Range(1, 4096),  # torch crashes on very many
+    "threads": _THREADS,
     # env
-    "num_envs": _COUNT,
-    "num_eval_envs": _COUNT,
-    "num_threads": Range(1, 4096),
     "max_steps": _COUNT,
     "max_episode_steps": _COUNT,
     "dt": _POSITIVE,
     "goal_range": _POSITIVE,
     "max_speed": _POSITIVE,
     "distance_threshold": _POSITIVE,
-    "goal_distance": _POSITIVE,
-    "timeout": _POSITIVE,
-    "success_reward": Range(),
     "action_scale": _POSITIVE,
     "n_bits": Range(1, 10**6),
     "size": _POSITIVE,
-    # buffer
-    "capacity": Range(2),
-    "k": _NOT_NEGATIVE,
-    "met_weight": Range(0.001, 1),
-    "rare_weight": Range(1, 100),
-    # trainer
-    "total_steps": _COUNT,
-    "learning_starts": _NOT_NEGATIVE,
-    "batch_size": _COUNT,
-    "updates_per_step": _NOT_NEGATIVE,
-    "learn_every": _COUNT,
-    "checkpoint_every": _COUNT,
-    "keep_checkpoints": _COUNT,
-    "eval_every": _COUNT,
-    "eval_episodes": _COUNT,
-    "log_every": _COUNT,
-    "stop_at": Range(0, 1, low_open=True),
     # launchers and sweepers
     "n_jobs": _COUNT,
     "cpus_per_task": _COUNT,
@@ -220,18 +218,3 @@ def complaint_of(rule: Range | None, value: object) -> str | None:
             finite = "" if math.isinf(rule.low) else _no_number(item)  # its text says so itself
             return f"{'each must' if many else 'must'} be {finite}{rule.text}"
     return None
-
-
-def check_ranges(owner: str, **values: object) -> None:
-    """Raise ValueError if a value lies outside its range.
-
-    Args:
-        owner: the class that asks, named in the message.
-        **values: parameters by name, e.g. `k=4, capacity=1000`; each must be in the table.
-    """
-    for name, value in values.items():
-        if name not in RANGES and name not in _OTHERS:
-            raise KeyError(f"her_exp.limits has no range for {name!r}")
-        wrong = complaint(name, value)
-        if wrong:
-            raise ValueError(f"{owner}: {name}={value!r} {wrong}")

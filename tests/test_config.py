@@ -20,6 +20,7 @@ from her_exp.config.hydra_api import (
     without_hydra,
 )
 from her_exp.config.overrides import keys
+from her_exp.config.parts import PARTS
 from her_exp.config.signatures import arguments, find_class
 from her_exp.config.validate import validate
 from her_exp.limits import RANGES, limit_of
@@ -38,14 +39,14 @@ def test_every_number_shipped_has_a_range() -> None:
     free = {"goal_low", "goal_high", "reward_range"}
     for chosen in CHOICES:
         cfg = compose([chosen, *COMPANY.get(chosen, [])])
-        agent = arguments(find_class("agent", cfg.agent._target_)).types
+        takes = {part: arguments(find_class(part, cfg[part]._target_)).types for part in PARTS}
         for key in keys(cfg):
             value = OmegaConf.select(cfg, key)
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if number and not key.startswith("score."):
                 name = key.rpartition(".")[2]
-                of_agent = key.startswith("agent.") and limit_of(agent[name]) is not None
-                assert of_agent or name in RANGES.keys() | free, key
+                annotation = takes.get(key.partition(".")[0], {}).get(name)
+                assert limit_of(annotation) or name in RANGES.keys() | free, key
 
 
 def test_compose_keeps_hydra_on_request() -> None:

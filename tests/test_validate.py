@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 from agents_kit import ddpg
 
+from her_exp.buffers.hindsight import HindsightReplayBuffer
+from her_exp.buffers.weighted import WeightedHindsightBuffer
 from her_exp.config import rules as contradictions
 from her_exp.config.blame import blame_experiment
 from her_exp.config.compose import compose, composer
+from her_exp.config.signatures import arguments
 from her_exp.config.validate import validate
 from her_exp.envs.make import GoalTask
-from her_exp.limits import RANGES, check_ranges, complaint
+from her_exp.limits import RANGES, complaint
 from her_exp.text import written
+from her_exp.training.trainer import Trainer
 from her_exp.types import UserError
 
 
@@ -176,54 +180,72 @@ def test_a_class_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     validate(compose([mine, "+agent.flux=1", "agent.gamma=0.5"]))
 
 
-# --- ranges ------------------------------------------------------------------------------------
+# --- limits ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
-        ("k", [0, 4, 0.5], [-1, float("nan"), float("inf"), True, "4"]),
-        ("seed", [0, 2**32 - 1], [-1, 2**32]),
-        ("stop_at", [None, 1.0], [0, 1.01]),
-        ("capacity", [2], [1]),
+        ("seed", [0, 2**32 - 1], [-1, 2**32, float("nan"), float("inf"), True, "4"]),
         ("device", ["cpu", "cuda", "cuda:1", "auto"], ["gpu", "cuda:", 3, None]),
     ],
 )
 def test_ranges(name: str, good: list[Any], bad: list[Any]) -> None:
-    for value in good:
-        check_ranges("Someone", **{name: value})
-    for value in bad:
-        with pytest.raises(ValueError, match=f"Someone: {name}="):
-            check_ranges("Someone", **{name: value})
+    assert [value for value in good if complaint(name, value)] == []
+    assert [value for value in bad if not complaint(name, value)] == []
 
 
 @pytest.mark.parametrize(
-    ("name", "good", "bad"),
+    ("key", "good", "bad"),
     [
-        ("gamma", [0, 0.99], [1, -0.1, float("nan"), True, "4"]),
-        ("tau", [1, 1e-9], [0, 1.1]),
-        ("hidden_sizes", [[], [1, 2], (3,)], [[0], [1, "a"]]),
-        ("grad_clip_norm", [None, 0.5], [0, -1]),
-        ("action_l2_on", ["output"], ["outputs"]),
+        ("agent.gamma", [0, 0.99], [1, -0.1, float("nan"), True, "4"]),
+        ("agent.tau", [1, 1e-9], [0, 1.1]),
+        ("agent.hidden_sizes", [[], [1, 2]], [[0], [1, "a"]]),
+        ("agent.grad_clip_norm", [None, 0.5], [0, -1]),
+        ("agent.action_l2_on", ["output"], ["outputs"]),
+        ("buffer.k", [0, 4, 0.5], [-1, float("nan"), float("inf"), True, "4"]),
+        ("buffer.capacity", [2000], [1, 2.5]),
+        ("trainer.stop_at", [None, 1.0], [0, 1.01]),
+        ("trainer.eval_every", [None, 5], [0, 0.5]),
+        ("env.num_envs", [1, 8], [0, 1.5]),
     ],
 )
-def test_limits_of_settings(name: str, good: list[Any], bad: list[Any]) -> None:
+def test_limits_of_settings(key: str, good: list[Any], bad: list[Any]) -> None:
     """Written once: constructor and config check read the same annotation."""
+    group, _, name = key.partition(".")
     for value in good:
-        ddpg(**{name: value})
-        validate(compose([f"agent.{name}={written(value)}"]))
+        validate(compose([f"{key}={written(value)}"]))
     for value in bad:
-        with pytest.raises(ValueError, match=f"DDPG: {name}="):
+        with pytest.raises(UserError, match=rf"^{re.escape(key)}="):
+            validate(compose([f"{key}={written(value)}"]))
+        if group == "agent" and not isinstance(value, bool | str):
+            with pytest.raises(ValueError, match=f"DDPG: {name}="):
+                ddpg(**{name: value})
+    if group == "agent":
+        for value in good:
             ddpg(**{name: value})
-        with pytest.raises(UserError, match=rf"^agent\.{name}="):
-            validate(compose([f"agent.{name}={written(value)}"]))
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "bad"),
+    [
+        (HindsightReplayBuffer, "k", -1), (HindsightReplayBuffer, "capacity", 1),
+        (WeightedHindsightBuffer, "met_weight", 0), (WeightedHindsightBuffer, "rare_weight", 0.5),
+        (GoalTask, "num_envs", 0), (GoalTask, "timeout", -1.0), (GoalTask, "reward_range", [1, 0]),
+        (Trainer, "total_steps", 0), (Trainer, "stop_at", 2.0),
+    ],
+)  # fmt: skip
+def test_constructors_refuse_as_well(cls: type, name: str, bad: Any) -> None:
+    """In a notebook, where no config is checked."""
+    given: dict[type, dict[str, Any]] = {GoalTask: {"id": "her_exp/PointReach-v0"}}
+    rest = dict.fromkeys(arguments(cls).required, None) | given.get(cls, {})
+    with pytest.raises(ValueError, match=f"^{cls.__name__}: {name}={re.escape(repr(bad))} "):
+        cls(**rest | {"num_envs": 1} | {name: bad} if cls is not Trainer else rest | {name: bad})
 
 
 def test_every_range_has_words() -> None:
     for name, rule in RANGES.items():
         assert complaint(name, rule.low - 1) == f"must be {rule.text}"
-    with pytest.raises(KeyError, match="kk"):
-        check_ranges("Someone", kk=1)
 
 
 # --- experiments -------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ changes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from her_exp.buffers.batches import Workspace, first_of_each
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, LastDraw, MixedGoals, as_mixed
 from her_exp.buffers.recorder import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps, stored_fields
 from her_exp.buffers.ring import StepRing
-from her_exp.limits import check_ranges
+from her_exp.limits import Count, NotNegative, Range, check_arguments
 from her_exp.types import Batch, Buffer, GoalFunctions, GoalSpaces, Observation, Step, UserError
 
 
@@ -45,24 +45,19 @@ class HindsightReplayBuffer(Buffer):
 
     def __init__(
         self,
-        capacity: int = 100_000,
-        k: float = 4,
+        capacity: Annotated[int, Range(2)] = 100_000,
+        k: NotNegative = 4,
         strategy: str | goals.Strategy = "future",
         info_keys: Sequence[str] = (),
         *,
         spaces: GoalSpaces,
         goal_functions: GoalFunctions,
-        num_envs: int,
+        num_envs: Count,
         generator: np.random.Generator,
         reward_range: tuple[float, float] | None = None,
         device: str | torch.device = "cpu",
     ):
-        check_ranges(
-            "HindsightReplayBuffer",
-            capacity=capacity,
-            k=k,
-            num_envs=num_envs,
-        )
+        check_arguments(HindsightReplayBuffer, locals())
         if capacity < 2 * num_envs:
             raise ValueError(
                 f"HindsightReplayBuffer: capacity={capacity} is too small for num_envs={num_envs}; "

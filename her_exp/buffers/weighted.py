@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from her_exp.buffers import goals
 from her_exp.buffers.goals import Index, MixedGoals
 from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.buffers.rarity import RareGoals
-from her_exp.limits import check_ranges
+from her_exp.limits import NotNegative, Range, check_arguments
 
 
 class WeightedHindsightBuffer(HindsightReplayBuffer):
@@ -31,15 +31,15 @@ class WeightedHindsightBuffer(HindsightReplayBuffer):
 
     def __init__(
         self,
-        capacity: int = 100_000,
-        k: float = 4,
+        capacity: Annotated[int, Range(2)] = 100_000,
+        k: NotNegative = 4,
         strategy: str | goals.Strategy = "future",
-        met_weight: float = 1.0,
-        rare_weight: float = 1.0,
+        met_weight: Annotated[float, Range(0.001, 1)] = 1.0,
+        rare_weight: Annotated[float, Range(1, 100)] = 1.0,
         info_keys: Sequence[str] = (),
         **runtime: Any,
     ):
-        check_ranges("WeightedHindsightBuffer", met_weight=met_weight, rare_weight=rare_weight)
+        check_arguments(WeightedHindsightBuffer, locals())
         super().__init__(capacity, k, strategy, info_keys, **runtime)
         self._met_weight = met_weight
         self._by_future = strategy in ("future", "future_actual")

@@ -67,7 +67,7 @@ def _annotation(function: Callable[..., Any], parameter: inspect.Parameter) -> A
     )
     names = getattr(inspect.unwrap(constructor), "__globals__", {})
     try:
-        return typing.get_type_hints(holder, globalns=names)["it"]
+        return typing.get_type_hints(holder, globalns=names, include_extras=True)["it"]
     except (NameError, TypeError, AttributeError, SyntaxError):
         return Any
 

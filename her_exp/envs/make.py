@@ -19,7 +19,7 @@ from her_exp.envs.ids import check_command, find_spec, import_modules, newest
 from her_exp.envs.spaces import Spaces, check_alike, goal_spaces, spaces_of
 from her_exp.envs.vector.guarded import Lanes, WatchedEnv, Workers
 from her_exp.envs.vector.pool import PoolVectorEnv, objection
-from her_exp.limits import check_ranges
+from her_exp.limits import Count, Finite, Positive, Threads, check_arguments
 from her_exp.system.foreign import Left, foreign_code
 from her_exp.text import one_line
 from her_exp.types import GoalSpaces, UserError
@@ -66,21 +66,18 @@ class GoalTask:
         *,
         name: str | None = None,
         imports: Sequence[str] = (),
-        num_envs: int = 1,
-        num_eval_envs: int = 1,
+        num_envs: Count = 1,
+        num_eval_envs: Count = 1,
         backend: Backend = "auto",
-        num_threads: int | None = None,
+        num_threads: Threads | None = None,
         reward_range: Sequence[float] | None = None,
         success_terminates: bool | None = None,
-        goal_distance: float | Literal[False] | None = None,
-        timeout: float | None = None,
-        success_reward: float | None = None,
+        goal_distance: Positive | Literal[False] | None = None,
+        timeout: Positive | None = None,
+        success_reward: Finite | None = None,
         **kwargs: Any,
     ):
-        check_ranges(
-            "GoalTask", num_envs=num_envs, num_eval_envs=num_eval_envs, num_threads=num_threads,
-            timeout=timeout, reward_range=reward_range,
-        )  # fmt: skip
+        check_arguments(GoalTask, locals())
         import_modules(imports)
         self.id, self.name, self.kwargs = id, name or id, kwargs
         self.imports = [imports] if isinstance(imports, str) else list(imports)

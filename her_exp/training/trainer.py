@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from her_exp.limits import check_ranges
+from her_exp.limits import Count, Level, NotNegative, NotNegativeCount, check_arguments
 from her_exp.store.checkpoint import Checkpoints
 from her_exp.system.signals import SignalWatch, Stopped, stop_if_asked
 from her_exp.training import evaluation, pictures
@@ -43,18 +43,18 @@ class Trainer:
 
     def __init__(
         self,
-        total_steps: int = 6000,
-        learning_starts: int = 500,
-        batch_size: int = 256,
-        updates_per_step: float = 0.75,
-        learn_every: int = 8,
-        eval_every: int | None = 1000,
-        eval_episodes: int = 100,
-        log_every: int = 500,
-        checkpoint_every: int | None = 10_000,
-        keep_checkpoints: int = 2,
+        total_steps: Count = 6000,
+        learning_starts: NotNegativeCount = 500,
+        batch_size: Count = 256,
+        updates_per_step: NotNegative = 0.75,
+        learn_every: Count = 8,
+        eval_every: Count | None = 1000,
+        eval_episodes: Count = 100,
+        log_every: Count = 500,
+        checkpoint_every: Count | None = 10_000,
+        keep_checkpoints: Count = 2,
         short_checkpoints: bool = False,
-        stop_at: float | None = None,
+        stop_at: Level | None = None,
         picture: bool = True,
         progress: bool | None = None,
         *,
@@ -68,12 +68,7 @@ class Trainer:
         eval_seed: int,
         hparams: dict[str, Any] | None = None,
     ):
-        check_ranges(
-            "Trainer", total_steps=total_steps, learning_starts=learning_starts,
-            batch_size=batch_size, updates_per_step=updates_per_step, learn_every=learn_every,
-            eval_every=eval_every, eval_episodes=eval_episodes, log_every=log_every,
-            checkpoint_every=checkpoint_every, keep_checkpoints=keep_checkpoints, stop_at=stop_at,
-        )  # fmt: skip
+        check_arguments(Trainer, locals())
         self.total_steps, self.learning_starts = total_steps, learning_starts
         self.batch_size, self.updates_per_step = batch_size, updates_per_step
         self.eval_episodes, self.stop_at, self.picture = eval_episodes, stop_at, picture
