@@ -80,13 +80,21 @@ def request(argv: Sequence[str]) -> Request | None:
     resume, rerun, run_dir = (words.get(key) for key in WORDS[:3])
     if resume is None and rerun is None:
         if words:
-            raise UserError(f"{next(iter(words))}= goes with resume= or rerun=")
+            raise UserError(
+                f"{next(iter(words))}= goes with resume= or rerun=; a new run's folder is named by "
+                "resume=auto run_dir=FOLDER"
+            )
         return None
     if twice := given_twice(argument for argument in argv if argument.startswith(WORDS)):
         raise UserError(f"{twice[0]}; give it once")
     if resume is not None and rerun is not None:
         raise UserError("give resume= or rerun=, not both")
     flags = [argument for argument in rest if argument.startswith("-")]
+    if (
+        resume == "auto"
+    ):  # of the command that starts; one that goes on has all it needs in its folder
+        taken = [flag for flag in flags if flag.startswith(("--config-dir=", "--config-name="))]
+        flags = [flag for flag in flags if flag not in taken]
     if flags:
         raise UserError(f"{flags[0]} does not go with resume= or rerun=")
     if (resume == "auto") != (run_dir is not None) and rerun is None:
@@ -225,7 +233,8 @@ def rerun(
     derive_again(cfg)
     apply(cfg, overrides)
     validate(cfg)
-    agent = str(cfg.agent._target_).rpartition(".")[2].lower()
+    named = [word.partition("=")[2] for word in overrides_of(source) if word.startswith("agent=")]
+    agent = named[-1] if named else str(cfg.agent._target_).rpartition(".")[2].lower()
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S") + f"-{time.time_ns() // 1000 % 1_000_000:06d}"
     folder = Path("outputs", path_safe(cfg.env.name), path_safe(agent), stamp)
     return cfg, Path(run_dir) if run_dir else folder

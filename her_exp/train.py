@@ -155,7 +155,7 @@ def _continue(asked: Request) -> list[str] | None:
         if "${" in str(folder):
             raise UserError(f"run_dir={folder}: Hydra resolves ${{...}}; give another name")
         return [*asked.overrides, f"hydra.run.dir={written(str(folder))}"]
-    words = asked.overrides
+    words = [word for word in asked.overrides if not word.startswith("-")]
     if asked.resume == "auto":  # repeats what the run began with, whatever was changed since
         try:
             load_json(folder, STORY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -88,7 +89,9 @@ def train(overrides: list[str], seed: int, folder: Path) -> dict[str, Any]:
         where = ["resume=auto", f"run_dir={folder}"]
     command = [sys.executable, "-m", "her_exp.train", *overrides, f"seed={seed}", *where]
     command += ["trainer.progress=false"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    ours = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]  # networks of scripts/
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, ours))}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
     return json.loads((folder / "result.json").read_text())

@@ -43,6 +43,15 @@ BOX_AGENTS = ("td3", "sac", "tqc")
 TASKS = {
     "point_reach": Task([], range(5), "0.99"),
     "point_reach_k0": Task(["buffer.k=0"], range(2), note="control"),
+    # conf/agent/ddpg.yaml: what normalises the layers
+    **{
+        f"point_reach_{name}": Task(["trainer.eval_every=250", *words], range(5), "0.99")
+        for name, words in {
+            "layer_norm": [],
+            "no_norm": ["agent.layer_norm=false"],
+            "rms_norm": ["agent.network={_target_: normed.RMSNormed, hidden_sizes: [64,64]}"],
+        }.items()
+    },
     "nav2d": Task(["experiment=nav2d"], range(5), "0.99"),
     "bit_flip_15": Task(["experiment=bit_flip"], range(3)),
     "bit_flip_15_k0": Task(
@@ -139,7 +148,7 @@ def run_task(name: str, task: Task, out: Path, episodes: int) -> dict[str, Any]:
     for seed in task.seeds:
         folder = out / name / f"seed={seed}"
         results.append(train(task.overrides, seed, folder))
-        summaries.append(evaluate_run(folder, episodes))
+        summaries.append(evaluate_run(folder, episodes, trust=["normed"]))
         if name == "nav2d":
             optima.append(nav2d_optimum(folder, episodes))
     pooled, interval = evaluation.pooled(summaries)

@@ -1,7 +1,7 @@
 """The real configuration as a tree to draw from: what fits together, each leaf's type and limits.
 
 All of it comes from where the program has it: groups and leaves from the files of conf/, types from the
-signatures of the classes they name, limits from `RANGES`. A new agent, env or key joins by itself.
+signatures of the classes they name, limits from their annotations. A new agent, env or key joins by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from her_exp.config.compose import compose
 from her_exp.config.hydra_api import plain
 from her_exp.config.rules import env_and_agent
 from her_exp.config.signatures import _choices, arguments, find_class, mismatch
-from her_exp.limits import RANGES, Range
+from her_exp.limits import RANGES, Range, limit_of
 
 GROUPS = ("env", "buffer", "agent", "trainer")
 #: Keys whose values may not pass that of another key.
@@ -79,7 +79,8 @@ def _base(words: list[str]) -> Base:
         for name, value in node.items():
             if not name.startswith("_"):
                 key = f"{group}.{name}"
-                leaves[key] = Leaf(key, value, takes.types.get(name, Any), RANGES.get(name))
+                kind = takes.types.get(name, Any)
+                leaves[key] = Leaf(key, value, kind, limit_of(kind) or RANGES.get(name))
     for name in ("seed", "threads"):
         leaves[name] = Leaf(name, cfg[name], int, RANGES[name])
     return Base(words, leaves)

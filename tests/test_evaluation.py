@@ -127,7 +127,7 @@ def task() -> GoalTask:
 
 
 def make_agent(task: GoalTask, seed: int = 0) -> DDPG:
-    agent = DDPG([16], spaces=task.spaces, seed=np.random.SeedSequence(seed))
+    agent = DDPG(hidden_sizes=[16], spaces=task.spaces, seed=np.random.SeedSequence(seed))
     rng = np.random.default_rng(seed)
     agent.observe(rng.normal(size=(50, 4)), rng.normal(size=(50, 2)), np.ones(50), 50)
     return agent

@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 import torch
-from agents_kit import plain_copy
+from agents_kit import batches, ddpg, plain_copy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from her_exp.agents import networks
+from her_exp.agents.ddpg import DDPG
 from her_exp.agents.engine import Learner
 from her_exp.agents.networks import MLP, check_network, product
+from her_exp.config.compose import compose
+from her_exp.config.validate import validate
 from her_exp.system.machine import Library, choose_library
+from her_exp.types import UserError
 
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -140,11 +144,82 @@ def test_a_learner_is_adam() -> None:
         assert relative(mine.detach(), theirs.detach()) < 1e-5
 
 
+class Functional(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(super().forward(x), 0.1, training=True)
+
+
+class Drawing(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + torch.randn(())
+
+
+class Idle(nn.Linear):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.spare = nn.Linear(2, 2)
+
+
 @pytest.mark.parametrize(
     ("part", "words"),
-    [(nn.Dropout(0.1), "is dropout"), (nn.BatchNorm1d(4), "changes its buffers in each pass")],
+    [
+        (nn.Dropout(0.1), "draws random numbers"),
+        (Functional(4, 4), "draws random numbers"),
+        (Drawing(4, 4), "draws random numbers"),
+        (nn.BatchNorm1d(4), "a pass changes it"),
+        (nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4)), "a pass changes it"),
+        (Idle(4, 4), r"1\.spare\.weight, 1\.spare\.bias have no part"),
+        (nn.Linear(4, 3), r"gives \(8, 3\) for 8 inputs; it must give \(8, 4\)"),
+    ],
 )
-def test_a_network_that_cannot_be_lifted_is_refused(part: nn.Module, words: str) -> None:
-    with pytest.raises(ValueError, match=rf"agent\.network: 1 {words}"):
-        check_network(nn.Sequential(nn.Linear(4, 4), part), "agent.network")
-    check_network(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)), "agent.network")
+def test_a_network_that_is_no_function_of_its_inputs_is_refused(
+    part: nn.Module, words: str
+) -> None:
+    with pytest.raises(UserError, match=rf"^agent\.network: {words}"):
+        check_network(nn.Sequential(nn.Linear(4, 4), part), 4, 4, "agent.network")
+    check_network(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)), 4, 4, "agent.network")
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        ("{_target_: torch.nn.Dropout}", "^agent: cannot be made: ValueError: dropout"),
+        ("torch.nn.Linear", "must be null or a node with a _target_"),
+        ("{_target_: torch.nn.Linear, in_features: 3}", "the run sets it; leave it out"),
+        ("{_target_: torch.nn.Bilinear}", "in2_features... is not set|out_features is not set"),
+    ],
+)
+def test_a_wrong_network_is_one_line_before_anything_runs(node: str, words: str) -> None:
+    with pytest.raises(UserError, match=words) as refused:
+        validate(compose([f"agent.network={node}"]))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_network_is_called_in_order_whatever_its_arguments_are_called() -> None:
+    validate(compose(["agent.network={_target_: torch.nn.Linear}"]))
+    with pytest.raises(UserError, match="goes with our own networks alone"):
+        validate(compose(["agent.network={_target_: torch.nn.Linear}", "agent.precision=bfloat16"]))
+
+
+@pytest.mark.parametrize(
+    "told", [0.0, torch.zeros(3), (torch.zeros(3), {}), (torch.zeros(()), None)]
+)
+def test_a_loss_that_gives_something_else_is_named(told: Any) -> None:
+    class Odd(DDPG):
+        def actor_loss(self, *_: Any) -> Any:
+            return told
+
+    spaces = ddpg().spaces
+    agent = Odd(spaces=spaces, hidden_sizes=(8,))
+    with pytest.raises(UserError, match="agent: actor_loss must return a 0-d tensor and a dict"):
+        agent.update(batches(ddpg)[0])
+
+
+def test_numbers_to_log_may_be_plain() -> None:
+    class Told(DDPG):
+        def actor_loss(self, *given: Any) -> Any:
+            loss, _ = super().actor_loss(*given)
+            return loss, {"plain": 0.5}
+
+    agent = Told(spaces=ddpg().spaces, hidden_sizes=(8,))
+    assert float(agent.update(batches(ddpg)[0])["plain"]) == 0.5

@@ -130,3 +130,20 @@ def test_an_evaluation_of_a_folder_that_cannot_be_written_to(
     out, err = capsys.readouterr()
     assert '"success_final"' in out
     assert err.splitlines()[-1].startswith("evaluation.json is not written: ")
+
+
+def test_a_folder_of_settings_goes_with_starting_or_going_on(nursery: Nursery, cwd: Path) -> None:
+    """`--config-dir` chooses at the start; what goes on has all it needs in its folder."""
+    (cwd / "conf/agent").mkdir(parents=True)
+    (cwd / "conf/agent/mine.yaml").write_text("defaults:\n  - ddpg\n\nnoise_std: 0.3\n")
+    argv = ["--config-dir=conf", "agent=mine", "resume=auto", "run_dir=run", *RUN]
+    for steps in (120, 120, 160):
+        assert nursery.run([*argv, f"trainer.total_steps={steps}"], cwd) == 0, words(cwd)
+    assert result_of(cwd / "run")["env_steps"] == 160
+    assert nursery.run(["rerun=run", *RUN[:1]], cwd) == 0, words(cwd)
+    assert os.listdir(cwd / "outputs/point_reach") == ["mine"]
+
+
+def test_run_dir_alone_names_the_right_words(nursery: Nursery, cwd: Path) -> None:
+    assert nursery.run(["run_dir=x"], cwd) == 2
+    assert "a new run's folder is named by resume=auto run_dir=FOLDER" in words(cwd)

@@ -192,7 +192,7 @@ class GoalAgent(Agent):
                     precision=self.precision,
                 )
             made = self.network(inputs, outputs)
-        check_network(made, "agent.network")
+            check_network(made, inputs, outputs, "agent.network")
         return made
 
     @property

@@ -17,7 +17,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.optim.adam import adam
 
 from her_exp.agents.networks import lifted
-from her_exp.types import Metrics
+from her_exp.types import Metrics, UserError
 
 #: loss(nets, batch, noise, s) -> (0-d, metrics): see `GoalAgent`.
 Loss = Callable[[Any, Any, Mapping[str, Any], Any], tuple[Tensor, Metrics]]
@@ -123,6 +123,16 @@ def _column(x: Any) -> Any:
     return x.unsqueeze(-1) if isinstance(x, Tensor) and x.dim() else x
 
 
+def _checked(name: str, told: Any) -> tuple[Tensor, Metrics]:
+    """Return what a loss gave, or raise UserError."""
+    pair = isinstance(told, tuple) and len(told) == 2 and isinstance(told[1], Mapping)
+    if not pair or not isinstance(told[0], Tensor) or told[0].dim():
+        raise UserError(
+            f"agent: {name} must return a 0-d tensor and a dict of numbers to log, (loss, {{}})"
+        )
+    return told[0], told[1]
+
+
 class Engine:
     """Runs an agent's losses.
 
@@ -149,7 +159,9 @@ class Engine:
             if learner.target is not None:
                 setattr(self.nets, f"target_{name}", learner.target)
         take = self._one if runs is None else self._many
-        self._moves = [(move, take(getattr(owner, move.loss), list(move.rates))) for move in moves]
+        self._moves = [
+            (move, take(move.loss, getattr(owner, move.loss), list(move.rates))) for move in moves
+        ]
 
     def update(
         self,
@@ -173,7 +185,7 @@ class Engine:
                 learner.move_target(s.tau)
         return metrics
 
-    def _one(self, loss: Loss, moved: Sequence[str]) -> Callable[..., Any]:
+    def _one(self, name: str, loss: Loss, moved: Sequence[str]) -> Callable[..., Any]:
         """Gradients of one run: the modules and autograd. (`torch.func` costs 2.4 times a small update.)"""
         learners = [self.learners[name] for name in moved]
         own = [p for learner in learners for p in learner.own]
@@ -184,7 +196,7 @@ class Engine:
                 parameter.requires_grad_(True)
             try:
                 with torch.enable_grad():
-                    value, metrics = loss(self.nets, batch, noise, s)
+                    value, metrics = _checked(name, loss(self.nets, batch, noise, s))
                     flat = torch.autograd.grad(value, own)
             finally:
                 for parameter in own:
@@ -193,11 +205,15 @@ class Engine:
             for count in counts:
                 found.append(flat[at : at + count])
                 at += count
-            return found, value.detach(), {k: v.detach() for k, v in metrics.items()}
+            return (
+                found,
+                value.detach(),
+                {k: torch.as_tensor(v).detach() for k, v in metrics.items()},
+            )
 
         return gradients
 
-    def _many(self, loss: Loss, moved: Sequence[str]) -> Callable[..., Any]:
+    def _many(self, _: str, loss: Loss, moved: Sequence[str]) -> Callable[..., Any]:
         """Gradients of many runs at once."""
         modules = {
             **{name: learner.network for name, learner in self.learners.items()},

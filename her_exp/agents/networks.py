@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from her_exp.system.machine import library, products
+from her_exp.types import UserError
 
 #: oneDNN's matrix product, private to torch; where it pays says `system.machine`.
 _ONEDNN: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
@@ -183,15 +184,28 @@ class Temperature(nn.Module):
         return self.log[0]
 
 
-def check_network(network: nn.Module, key: str) -> None:
-    """Raise ValueError if a network cannot be lifted: dropout, or buffers that forward changes."""
-    for name, part in network.named_modules():
-        if isinstance(part, nn.modules.dropout._DropoutNd):
-            raise ValueError(
-                f"{key}: {name or 'it'} is dropout, which draws numbers in a loss; leave it out"
-            )
-        if isinstance(part, nn.modules.batchnorm._NormBase) and part.track_running_stats:
-            raise ValueError(
-                f"{key}: {name or 'it'} changes its buffers in each pass; take track_running_stats=False "
-                "or LayerNorm"
-            )
+def check_network(network: nn.Module, inputs: int, outputs: int, key: str) -> None:
+    """Raise UserError unless a network is a function of its inputs alone, all of whose parameters count.
+
+    Dropout, batch norm and the like are not: a run could not go on as if it had never stopped, nor could
+    its losses be taken for many runs at once.
+    """
+    x = torch.linspace(-1.0, 1.0, 8 * inputs).view(8, inputs)
+    held = [buffer.clone() for buffer in network.buffers()]
+    with torch.random.fork_rng(devices=[]):
+        before = torch.random.get_rng_state()
+        first, second = network(x), network(x)
+        drawn = not torch.equal(before, torch.random.get_rng_state())
+    if not isinstance(first, Tensor) or first.shape != (8, outputs):
+        told = tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__
+        raise UserError(f"{key}: gives {told} for 8 inputs; it must give (8, {outputs})")
+    if drawn:
+        raise UserError(f"{key}: draws random numbers in a pass (dropout?); leave that out")
+    changed = any(not torch.equal(a, b) for a, b in zip(held, network.buffers(), strict=True))
+    if changed or not torch.equal(first, second):
+        raise UserError(f"{key}: a pass changes it (batch norm, spectral norm?); leave that out")
+    names, own = zip(*network.named_parameters(), strict=True)
+    unused = torch.autograd.grad(first.sum(), own, allow_unused=True)
+    lost = [name for name, slope in zip(names, unused, strict=True) if slope is None]
+    if lost:
+        raise UserError(f"{key}: {', '.join(lost)} have no part in what it gives; leave them out")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from her_exp import types
 
@@ -22,8 +23,21 @@ def _methods(protocol: type) -> tuple[str, ...]:
     )
 
 
-#: Nodes within a slot that may be classes of ours: what these descend from, and what they are given.
-NESTED = {"agent.network": ("torch.nn.Module", ("inputs", "outputs"))}
+#: Nodes within a slot that may be classes of ours, what these descend from, and how many arguments they are
+#: given when they are called, in order: the node makes as many as are needed.
+NESTED = {"agent.network": ("torch.nn.Module", 2)}
+
+
+def ready(slot: str, node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a slot's node with its nested ones made to be called later."""
+    inner = {key.partition(".")[2] for key in NESTED if key.startswith(f"{slot}.")}
+    return {
+        name: {**value, "_partial_": True}
+        if name in inner and isinstance(value, Mapping)
+        else value
+        for name, value in node.items()
+    }
+
 
 PARTS = {
     "env": Part(

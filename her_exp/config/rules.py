@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from her_exp.config.parts import ready
 from her_exp.config.signatures import find_class
 from her_exp.limits import complaint, return_complaint
 from her_exp.system.foreign import foreign_code, reason_of
@@ -78,7 +79,32 @@ def env_and_agent(values: dict[str, Any], *, elsewhere: bool = False) -> str | N
     agent: Any = find_class("agent._target_", values["agent"]["_target_"])
     if wrong := agent.check_spaces(spaces):
         return f"agent: {one_line(wrong)}"
-    return None if elsewhere else slow_precision(values, agent) or too_large(values, spaces)
+    wrong = None if elsewhere else slow_precision(values, agent) or too_large(values, spaces)
+    return wrong or makes(values, agent, spaces)
+
+
+def makes(values: dict[str, Any], agent: type, spaces: GoalSpaces) -> str | None:
+    """Make an agent that is not all ours, once, to see whether it can be; nobody else says so in a line."""
+    node = values["agent"]
+    if node.get("network") is None and agent.__module__.partition(".")[0] == "her_exp":
+        return None
+    import numpy as np
+    from hydra.utils import instantiate
+
+    try:
+        with foreign_code():
+            instantiate(ready("agent", node), _partial_=True)(
+                spaces=spaces,
+                reward_range=values["env"].get("reward_range"),
+                seed=np.random.SeedSequence(0),
+                device="cpu",
+            )
+    except UserError as error:
+        return str(error)
+    except Exception as error:  # whatever a stranger's constructor raises
+        inner = error.__cause__ or error
+        return f"agent: cannot be made: {reason_of(inner)}"
+    return None
 
 
 def slow_precision(values: dict[str, Any], agent: type) -> str | None:

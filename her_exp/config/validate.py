@@ -149,6 +149,8 @@ def _node(
         yield value_line(f"{key}._target_", node["_target_"], wrong)
         return
     takes = arguments(cls)
+    if key in NESTED:  # given in order, whatever their names
+        runtime = list(takes.types)[: NESTED[key][1]]
     try:
         if key == "env" and takes.open:
             takes = _with_env(cls, takes, node)
@@ -200,8 +202,12 @@ def _argument(
         yield value_line(key, value, wrong)
     elif key == "buffer.strategy" and ours and not _is_node(value):
         yield from _strategy(key, value)
+    elif key in NESTED and value is not None and not _is_node(value):
+        yield value_line(
+            key, value, f"must be null or a node with a _target_: {key}={{_target_: ...}}"
+        )
     elif _is_node(value):
-        yield from _node(key, value, NESTED.get(key, ("", ()))[1], ())
+        yield from _node(key, value, (), ())
 
 
 def _wrong(name: str, value: Any, annotation: Any, ours: bool) -> str | None:

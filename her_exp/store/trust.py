@@ -95,7 +95,8 @@ def packages_of(values: dict[Any, Any]) -> list[str]:
 def packages_named(overrides: Sequence[str]) -> list[str]:
     """Return the packages that a command line names, itself or by the files of conf/ that it chooses."""
     parser, named, choices = OverridesParser.create(), set[str](), []
-    for text in overrides:
+    folders = [word.partition("=")[2] for word in overrides if word.startswith("--config-dir=")]
+    for text in (word for word in overrides if not word.startswith("-")):
         try:
             override = parser.parse_override(text)
         except HydraException:
@@ -105,7 +106,7 @@ def packages_named(overrides: Sequence[str]) -> list[str]:
         elif not override.is_sweep_override() and not override.is_delete():
             named.update(packages_of({override.key_or_group: override.value()}))
     if choices:
-        with composer() as hydra:
+        with composer(extra_dir=folders[-1] if folders else None) as hydra:
             chosen = without_hydra(hydra.raw(choices))
         named.update(packages_of({"": OmegaConf.to_container(chosen)}))
     return sorted(named)

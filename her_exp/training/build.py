@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from her_exp.config.hydra_api import plain
+from her_exp.config.parts import ready
 from her_exp.envs.make import GoalTask
 from her_exp.store.checkpoint import restore
 from her_exp.system.machine import resolve_device
@@ -48,12 +49,8 @@ def make(node: DictConfig, **runtime: Any) -> Any:
 
 def make_agent(cfg: DictConfig, task: GoalTask, device: str) -> Agent:
     """Return the agent of a config, made for the task's spaces."""
-    node = cfg.agent
-    if isinstance(node.get("network"), DictConfig):  # it makes as many networks as the agent has
-        network = plain(node.network) | {"_partial_": True}
-        node = OmegaConf.create(plain(node) | {"network": network})
     agent: Agent = make(
-        node,
+        OmegaConf.create(ready("agent", plain(cfg.agent))),
         spaces=task.spaces,
         reward_range=task.reward_range,
         seed=streams(cfg.seed)["agent"],
