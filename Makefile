@@ -39,7 +39,7 @@ check: setup-dev  ## lint and types
 	$(VENV)/bin/mypy
 
 test: check  ## lint, types and all tests but the slow ones
-	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 slow: setup-dev  ## all slow tests: learning, kills, launchers, 1,500 random commands: hours
 	$(PY) -m pytest -m slow $(ARGS)
