@@ -47,6 +47,23 @@ class Range:
         return above and below
 
 
+@dataclass(frozen=True)
+class AtMost:
+    """What a setting may be by another one of its class: at most that, or `less`."""
+
+    other: str
+    less: bool = False
+
+    def complaint(self, value: Any, values: Mapping[str, Any], prefix: str = "") -> str | None:
+        """Return what `value` must be, by the other among `values`, named with `prefix`."""
+        most = values.get(self.other)
+        if not (_is_number(value) and _is_number(most)):
+            return None
+        if value < most or (value == most and not self.less):
+            return None
+        return f"must be {'less than' if self.less else 'at most'} {prefix}{self.other}={most}"
+
+
 def _no_number(value: object) -> str:
     """Say what keeps a value from being a number to count with, or ''."""
     if isinstance(value, int):
@@ -74,11 +91,11 @@ Finite = Annotated[float, Range()]
 Threads = Annotated[int, _THREADS]
 
 
-def limit_of(annotation: Any) -> Range | None:
-    """Return the interval that an annotation names, in a union or a list too."""
-    if get_origin(annotation) is Annotated:
-        return next((part for part in annotation.__metadata__ if isinstance(part, Range)), None)
-    found = (limit_of(part) for part in get_args(annotation))
+def limit_of(annotation: Any, kind: type = Range) -> Any:
+    """Return the limit of this kind that an annotation names, in a union or a list too, or None."""
+    if isinstance(annotation, kind):
+        return annotation
+    found = (limit_of(part, kind) for part in get_args(annotation))
     return next((limit for limit in found if limit is not None), None)
 
 
@@ -116,6 +133,8 @@ def _check(owner: type, hints: Mapping[str, Any], values: Mapping[str, object]) 
         limit = limit_of(hints[name])
         wrong = complaint_of(limit, value) if limit else None
         wrong = wrong or (_OTHERS[name](value) if name == "reward_range" else None)
+        most = limit_of(hints[name], AtMost)
+        wrong = wrong or (most.complaint(value, values) if most else None)
         choices = [part for part in _literals(hints[name]) if isinstance(part, str)]
         if isinstance(value, str) and choices and value not in choices:
             wrong = f"must be {' or '.join(choices)}"
@@ -194,6 +213,13 @@ def return_complaint(reward_range: Sequence[float], gamma: float) -> str | None:
         f"pays up to {most:g} at gamma={gamma:g}; returns must be at most {_LARGEST_RETURN:g} (they are "
         "squared as float32): scale the rewards down"
     )
+
+
+def rows_complaint(capacity: float | None, num_envs: float | None, other: str) -> str | None:
+    """Say so if a buffer has too few rows for its lanes, whose number `other` names."""
+    if capacity is None or num_envs is None or capacity >= 2 * num_envs:
+        return None
+    return f"must be at least 2 * {other} = {2 * num_envs}"
 
 
 def _is_number(value: object) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +182,52 @@ def test_a_class_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     validate(compose([mine, "+agent.flux=1", "agent.gamma=0.5"]))
 
 
+PAIRED = """
+from dataclasses import dataclass
+from typing import Annotated
+from her_exp.agents.ddpg import DDPG
+from her_exp.limits import AtMost, NotNegative
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Paired(DDPG):
+    near: Annotated[NotNegative | None, AtMost("far", less=True)] = 0.1
+    far: float = 0.5
+"""
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "wrong"),
+    [
+        (0.1, 0.5, None),
+        (None, 0.5, None),
+        (0.5, 0.5, "must be less than {}far=0.5"),
+        (0.1, 0.01, "must be less than {}far=0.01"),
+        (-1, 0.5, "must be >= 0"),
+    ],
+)
+def test_a_setting_bounded_by_another(
+    near: Any, far: Any, wrong: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written once, in a class of one's own too: constructor and config check say the same."""
+    (tmp_path / "paired_package.py").write_text(PAIRED)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "paired_package", raising=False)
+    cls = importlib.import_module("paired_package").Paired
+    words = [
+        "agent._target_=paired_package.Paired",
+        f"+agent.near={written(near)}",
+        f"+agent.far={far}",
+    ]
+    spaces = ddpg().spaces
+    if wrong is None:
+        validate(compose(words))
+        cls(spaces=spaces, near=near, far=far)
+        return
+    assert refusal(*words) == f"agent.near={near}: {wrong.format('agent.')}"
+    with pytest.raises(ValueError, match=re.escape(f"Paired: near={near} {wrong.format('')}")):
+        cls(spaces=spaces, near=near, far=far)
+
+
 # --- limits ------------------------------------------------------------------------------------
 
 
@@ -241,6 +289,13 @@ def test_constructors_refuse_as_well(cls: type, name: str, bad: Any) -> None:
     rest = dict.fromkeys(arguments(cls).required, None) | given.get(cls, {})
     with pytest.raises(ValueError, match=f"^{cls.__name__}: {name}={re.escape(repr(bad))} "):
         cls(**rest | {"num_envs": 1} | {name: bad} if cls is not Trainer else rest | {name: bad})
+
+
+@pytest.mark.parametrize("cls", [HindsightReplayBuffer, WeightedHindsightBuffer])
+def test_a_buffer_holds_two_rows_a_lane(cls: type) -> None:
+    rest = dict.fromkeys(arguments(HindsightReplayBuffer).required, None)
+    with pytest.raises(ValueError, match=r"capacity=15 must be at least 2 \* num_envs = 16$"):
+        cls(**rest | {"num_envs": 8, "capacity": 15})
 
 
 def test_every_range_has_words() -> None:

@@ -10,14 +10,6 @@ import torch
 from torch import Tensor
 
 
-def check_critics(owner: str, n_critics: int, target_critics: int | None) -> None:
-    """Raise ValueError, naming `owner`, unless `target_critics` of `n_critics` can be drawn."""
-    if target_critics is not None and target_critics > n_critics:
-        raise ValueError(
-            f"{owner}: target_critics={target_critics} must be at most n_critics={n_critics}"
-        )
-
-
 class UpdateNoise:
     """The stream of an agent's updates.
 

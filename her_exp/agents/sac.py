@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -17,9 +17,9 @@ from her_exp.agents.ddpg import joined
 from her_exp.agents.engine import Move
 from her_exp.agents.gaussian import squash
 from her_exp.agents.networks import Several, Temperature
-from her_exp.agents.noise import UpdateNoise, check_critics
+from her_exp.agents.noise import UpdateNoise
 from her_exp.agents.td3 import chosen
-from her_exp.limits import Aim, Count, NotNegative, Positive
+from her_exp.limits import Aim, AtMost, Count, NotNegative, Positive
 from her_exp.types import Array, Metrics
 
 
@@ -36,7 +36,7 @@ class SAC(BoxAgent):
     tunable = ("gamma", "tau", "action_l2", "fixed_entropy", "target_entropy")
 
     n_critics: Count = 2
-    target_critics: Count | None = None
+    target_critics: Annotated[Count | None, AtMost("n_critics")] = None
     policy_every: Count = 1
     actor_lr: Positive = 2e-3
     critic_lr: Positive = 2e-3
@@ -50,7 +50,6 @@ class SAC(BoxAgent):
     def prepare(self) -> None:
         """Say what moves, and what entropy is worth and aimed at."""
         super().prepare()
-        check_critics(type(self).__name__, self.n_critics, self.target_critics)
         self.parts["noise"] = self.noise = UpdateNoise(self._update_seed, torch.device(self.device))
         self.learns = isinstance(self.entropy, str)
         self.fixed_entropy = 0.0 if isinstance(self.entropy, str) else self.entropy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from her_exp.agents.base import Learned
 from her_exp.agents.ddpg import DDPG, joined
 from her_exp.agents.networks import Several
-from her_exp.agents.noise import UpdateNoise, check_critics
-from her_exp.limits import Count, NotNegative
+from her_exp.agents.noise import UpdateNoise
+from her_exp.limits import AtMost, Count, NotNegative
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -26,7 +26,7 @@ class TD3(DDPG):
     tunable = (*DDPG.tunable, "target_noise_std", "target_noise_clip")
 
     n_critics: Count = 2
-    target_critics: Count | None = None
+    target_critics: Annotated[Count | None, AtMost("n_critics")] = None
     target_noise_std: NotNegative = 0.2
     target_noise_clip: NotNegative = 0.5
     policy_every: Count = 2
@@ -35,7 +35,6 @@ class TD3(DDPG):
     def prepare(self) -> None:
         """Make the stream of the target's noise."""
         super().prepare()
-        check_critics(type(self).__name__, self.n_critics, self.target_critics)
         self.parts["noise"] = self.noise = UpdateNoise(self._update_seed, torch.device(self.device))
 
     def make_critic(self) -> nn.Module:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor
 
 from her_exp.agents.quantiles import quantile_huber
 from her_exp.agents.sac import SAC
-from her_exp.limits import Count, NotNegativeCount
+from her_exp.limits import AtMost, Count, NotNegativeCount
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -20,15 +21,7 @@ class TQC(SAC):
     """
 
     n_quantiles: Count = 25
-    drop_quantiles: NotNegativeCount = 2
-
-    def prepare(self) -> None:
-        """See that quantiles are left."""
-        super().prepare()
-        if self.drop_quantiles >= self.n_quantiles:
-            raise ValueError(
-                f"TQC: drop_quantiles={self.drop_quantiles} must be less than n_quantiles={self.n_quantiles}"
-            )
+    drop_quantiles: Annotated[NotNegativeCount, AtMost("n_quantiles", less=True)] = 2
 
     @property
     def critic_outputs(self) -> int:

@@ -18,7 +18,7 @@ from her_exp.buffers.batches import Workspace, first_of_each
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, LastDraw, MixedGoals, as_mixed
 from her_exp.buffers.recorder import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps, stored_fields
 from her_exp.buffers.ring import StepRing
-from her_exp.limits import Count, NotNegative, Range, check_arguments
+from her_exp.limits import Count, NotNegative, Range, check_arguments, rows_complaint
 from her_exp.types import Batch, Buffer, GoalFunctions, GoalSpaces, Observation, Step, UserError
 
 
@@ -58,11 +58,8 @@ class HindsightReplayBuffer(Buffer):
         device: str | torch.device = "cpu",
     ):
         check_arguments(HindsightReplayBuffer, locals())
-        if capacity < 2 * num_envs:
-            raise ValueError(
-                f"HindsightReplayBuffer: capacity={capacity} is too small for num_envs={num_envs}; "
-                f"give at least {2 * num_envs}"
-            )
+        if few := rows_complaint(capacity, num_envs, "num_envs"):
+            raise ValueError(f"HindsightReplayBuffer: capacity={capacity} {few}")
         if isinstance(strategy, str) and strategy not in STRATEGIES:
             raise ValueError(
                 f"HindsightReplayBuffer: strategy={strategy!r} is none of {', '.join(STRATEGIES)}"

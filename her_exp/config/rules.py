@@ -9,7 +9,7 @@ from typing import Any
 
 from her_exp.config.parts import ready
 from her_exp.config.signatures import find_class
-from her_exp.limits import complaint, return_complaint
+from her_exp.limits import complaint, return_complaint, rows_complaint
 from her_exp.system.foreign import foreign_code, reason_of
 from her_exp.system.machine import machine_bytes
 from her_exp.text import one_line, shortened
@@ -31,30 +31,20 @@ def value_line(key: str, value: Any, wrong: str) -> tuple[str, str]:
 
 
 def between(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Check fields that contradict each other."""
+    """Check fields of different parts that contradict each other."""
 
     def number(group: str, name: str) -> float | None:
         value = (values.get(group) or {}).get(name)
         good = isinstance(value, int | float) and not isinstance(value, bool)
         return value if good else None
 
-    critics, chosen = number("agent", "n_critics"), number("agent", "target_critics")
-    if critics is not None and chosen is not None and chosen > critics:
-        yield value_line(
-            "agent.target_critics", chosen, f"must be at most agent.n_critics={critics}"
-        )
-    outputs, dropped = number("agent", "n_quantiles"), number("agent", "drop_quantiles")
-    if outputs is not None and dropped is not None and dropped >= outputs:
-        wrong = f"must be less than agent.n_quantiles={outputs}"
-        yield value_line("agent.drop_quantiles", dropped, wrong)
     capacity, batch = number("buffer", "capacity"), number("trainer", "batch_size")
     if capacity is not None and batch is not None and batch > capacity:
         wrong = f"must be at most buffer.capacity={capacity}; enlarge the one or reduce the other"
         yield value_line("trainer.batch_size", batch, wrong)
     lanes = number("env", "num_envs")
-    if capacity is not None and lanes is not None and capacity < 2 * lanes:
-        wrong = f"must be at least 2 * env.num_envs = {2 * lanes}"
-        yield value_line("buffer.capacity", capacity, wrong)
+    if few := rows_complaint(capacity, lanes, "env.num_envs"):
+        yield value_line("buffer.capacity", capacity, few)
     rewards, gamma = (values.get("env") or {}).get("reward_range"), number("agent", "gamma")
     if rewards is not None and gamma is not None and 0 <= gamma < 1:
         sane = complaint("reward_range", rewards) is None

@@ -14,7 +14,7 @@ from her_exp.config.hydra_api import path_safe, plain
 from her_exp.config.parts import NESTED, PARTS
 from her_exp.config.rules import between, env_and_agent, schedule, value_line
 from her_exp.config.signatures import Arguments, arguments, find_class, mismatch
-from her_exp.limits import complaint, complaint_of, limit_of
+from her_exp.limits import AtMost, complaint, complaint_of, limit_of
 from her_exp.text import did_you_mean, one_line, unknown_key
 from her_exp.types import UserError
 
@@ -163,6 +163,9 @@ def _node(
             yield from _hydras(f"{key}.{name}", value, nested=key not in PARTS)
             continue
         yield from _argument(f"{key}.{name}", value, takes, runtime, ours)
+        most = limit_of(takes.types.get(name), AtMost)
+        if above := most.complaint(value, node, f"{key}.") if most else None:
+            yield value_line(f"{key}.{name}", value, above)
     for name in sorted(takes.required - set(runtime) - set(node)):
         yield (
             f"{key}.{name}",
