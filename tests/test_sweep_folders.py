@@ -246,6 +246,25 @@ def test_a_run_whose_place_another_takes(nursery: Nursery, cwd: Path) -> None:
     assert {path for path in before if now[path] != before[path]} == set()
 
 
+MOVED = """
+import os, torch
+own = torch.save
+def save(*given):
+    own(*given)
+    if os.path.exists("run"):
+        os.rename("run", "moved")
+torch.save = save
+"""
+
+
+def test_a_run_that_is_moved_in_the_midst_of_a_checkpoint(nursery: Nursery, cwd: Path) -> None:
+    """Between the writing of the file and its renaming."""
+    argv = ["resume=auto", "run_dir=run", *TINY[1:], "trainer.total_steps=100000"]
+    assert nursery.run(argv, cwd, MOVED) == 1
+    last = words(cwd).splitlines()[-1]
+    assert "the run folder is gone: moved, deleted or replaced" in last
+
+
 def test_metrics_that_are_taken_away(nursery: Nursery, cwd: Path) -> None:
     """All rows would be lost, and the run be done."""
     child = nursery.start(

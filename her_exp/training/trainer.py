@@ -12,6 +12,7 @@ from gymnasium.vector import VectorEnv
 
 from her_exp.limits import Count, Level, NotNegative, NotNegativeCount, check_arguments
 from her_exp.store.checkpoint import Checkpoints
+from her_exp.store.folder import check_ours
 from her_exp.system.signals import SignalWatch, Stopped, stop_if_asked
 from her_exp.training import evaluation, pictures
 from her_exp.training.barrier import Barrier
@@ -105,6 +106,8 @@ class Trainer:
                 OSError, UserError
             ):  # of a full disk, a folder that is gone, it tells more
                 self._write_result(*verdict(error, self.record.env_steps))
+            if isinstance(error.__cause__ or error, OSError):  # its folder went during a write?
+                check_ours(self.logger.folder)
             raise
         finally:
             close_all(self.env, self.eval_env, self.functions)
