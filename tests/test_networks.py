@@ -160,6 +160,16 @@ class Idle(nn.Linear):
         self.spare = nn.Linear(2, 2)
 
 
+def settled() -> nn.Module:
+    """Spectral norm that has come to rest: a pass writes what stands there; after an update it would not."""
+    part = nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4))
+    with torch.no_grad():
+        part.parametrizations.weight.original.copy_(torch.diag(torch.arange(1.0, 5.0)))
+        for _ in range(500):
+            part(torch.zeros(1, 4))
+    return part
+
+
 @pytest.mark.parametrize(
     ("part", "words"),
     [
@@ -168,6 +178,7 @@ class Idle(nn.Linear):
         (Drawing(4, 4), "draws random numbers"),
         (nn.BatchNorm1d(4), "a pass changes it"),
         (nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4)), "a pass changes it"),
+        (settled(), "a pass changes it"),
         (Idle(4, 4), r"1\.spare\.weight, 1\.spare\.bias have no part"),
         (nn.Linear(4, 3), r"gives \(8, 3\) for 8 inputs; it must give \(8, 4\)"),
     ],
