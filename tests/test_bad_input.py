@@ -240,13 +240,6 @@ class Broken(DDPG):
         if self.crash:
             raise RuntimeError("the flux\\ndried up")
         raise UserError("no flux; fill it")
-
-
-class Unmade(DDPG):
-    def __init__(self, flux: int, **kwargs):
-        super().__init__(**kwargs)
-        if flux == 2:
-            raise RuntimeError("no such\\nflux")
 '''
 
 
@@ -264,16 +257,6 @@ def test_a_user_error_within_a_run_is_one_line(tmp_path: Path, broken: Path) -> 
     assert outcome.status == 1
     assert outcome.err.splitlines()[-1] == "her_exp: error: no flux; fill it"
     assert "Traceback" not in outcome.err
-
-
-def test_a_job_whose_agent_cannot_be_made_is_known_before_the_first(
-    tmp_path: Path, broken: Path
-) -> None:
-    words = ["-m", *SHORT, "agent._target_=mine.Unmade", "+agent.flux=1,2"]
-    outcome = run(words, tmp_path, broken)
-    assert (outcome.status, outcome.left) == (2, [])
-    wrong = "agent: cannot be made: RuntimeError: no such flux"
-    assert outcome.err == f"her_exp: error: job 1 (+agent.flux=2): {wrong}\n"
 
 
 def test_a_failed_job_does_not_stop_the_sweep(tmp_path: Path, broken: Path) -> None:
