@@ -35,7 +35,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from her_exp.agents.base import GoalAgent
 from her_exp.agents.ddpg import DDPG
-from her_exp.agents.precision import Precision
+from her_exp.agents.products import Precision
 from her_exp.agents.sac import SAC
 from her_exp.agents.td3 import TD3
 from her_exp.agents.tqc import TQC

@@ -15,7 +15,7 @@ from conf_files import CHOICES, COMPANY, GROUPS, words
 from omegaconf import OmegaConf
 
 from her_exp import CONF_DIR
-from her_exp.agents import precision
+from her_exp.agents import products as agents_products
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps
 from her_exp.config.compose import compose
 from her_exp.config.validate import validate
@@ -88,7 +88,7 @@ def test_every_backend_trains(backend: str, short: list[str], tmp_path: Path) ->
 def test_the_precision_that_auto_stands_for_is_written(
     able: bool, short: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "products", lambda: Products("torch", able))
+    monkeypatch.setattr(agents_products, "products", lambda: Products("torch", able))
     words = [*POINT, *short, "agent.hidden_sizes=[128]", "agent.precision=auto"]
     run(tmp_path / "run", words)
     written = OmegaConf.load(tmp_path / "run" / "config.yaml")

@@ -10,10 +10,10 @@ import torch
 from gymnasium import spaces
 from omegaconf import OmegaConf
 
-from her_exp.agents import precision
+from her_exp.agents import products as agents_products
 from her_exp.agents.ddpg import DDPG
 from her_exp.agents.dqn import DQN
-from her_exp.agents.precision import resolve_precision
+from her_exp.agents.products import resolve_precision
 from her_exp.config.compose import compose
 from her_exp.config.validate import validate
 from her_exp.evaluate import evaluate_run
@@ -85,7 +85,7 @@ def test_a_choice_holds_until_the_next() -> None:
 def test_auto_is_bfloat16_where_the_cpu_multiplies_it(
     able: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "products", lambda: Products("torch", able))
+    monkeypatch.setattr(agents_products, "products", lambda: Products("torch", able))
     assert resolve_precision("auto", CPU, [256, 256]) == ("bfloat16" if able else "float32")
     assert resolve_precision("auto", CPU, [64, 64]) == "float32"
     assert resolve_precision("auto", CPU, [256, 32]) == "float32"
@@ -105,7 +105,7 @@ def test_bfloat16_on_cuda_is_taken_only_where_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for able in (True, False):  # the CPU's products are nothing to a GPU
-        monkeypatch.setattr(precision, "products", lambda able=able: Products("torch", able))
+        monkeypatch.setattr(agents_products, "products", lambda able=able: Products("torch", able))
         cuda = torch.device("cuda")
         caplog.clear()
         assert resolve_precision("auto", cuda, [256, 256]) == "float32"
@@ -121,7 +121,7 @@ ONE = spaces.Box(-1.0, 1.0, (2,), np.float32)
 def test_constructors_refuse_it_too(
     agent: type, action: spaces.Space[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "products", lambda: Products("torch", False))
+    monkeypatch.setattr(agents_products, "products", lambda: Products("torch", False))
     with pytest.raises(ValueError, match="take precision=auto"):
         agent(
             precision="bfloat16",
@@ -131,7 +131,7 @@ def test_constructors_refuse_it_too(
 
 
 def test_it_is_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "products", lambda: Products("torch", False))
+    monkeypatch.setattr(agents_products, "products", lambda: Products("torch", False))
     cfg = compose(["agent.precision=bfloat16"])
     with pytest.raises(UserError) as refused:
         validate(cfg)
@@ -153,7 +153,7 @@ def test_a_run_of_another_machine(
     cfg = OmegaConf.load(folder / "config.yaml")
     cfg.agent.precision = "bfloat16"
     OmegaConf.save(cfg, folder / "config.yaml")
-    for module in (precision, "her_exp.evaluate"):
+    for module in (agents_products, "her_exp.evaluate"):
         name = module if isinstance(module, str) else module.__name__
         monkeypatch.setattr(f"{name}.products", lambda: Products("torch", False))
     assert evaluate_run(folder, episodes=4)["episodes"] == 4

@@ -11,10 +11,11 @@ from agents_kit import batches, ddpg, plain_copy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from her_exp.agents import networks
+from her_exp.agents import products
 from her_exp.agents.ddpg import DDPG
 from her_exp.agents.engine import Learner
-from her_exp.agents.networks import MLP, check_network, product
+from her_exp.agents.networks import MLP, check_network
+from her_exp.agents.products import product
 from her_exp.config.compose import compose
 from her_exp.config.validate import validate
 from her_exp.system.machine import Library, choose_library
@@ -80,6 +81,20 @@ def test_outputs_and_gradients_are_torchs_own(
         assert relative(mine, theirs) < 1e-4
 
 
+def test_a_second_gradient_is_right_or_refused() -> None:
+    """A penalty on gradients: oneDNN's products have no second one."""
+    network, x = mlp((30, 256, 256, 4)), torch.randn(256, 30, requires_grad=True)
+    expected = torch.autograd.grad(plain(network)(x).sum(), x, create_graph=True)[0]
+    choose_library("torch")
+    (slope,) = torch.autograd.grad(network(x).sum(), x, create_graph=True)
+    (weight,) = torch.autograd.grad(slope.square().sum(), network.layers[0].weight)
+    assert relative(slope.detach(), expected.detach()) < 1e-5
+    assert weight.abs().max() > 0
+    choose_library("onednn")
+    with pytest.raises(UserError, match=r"take products=torch agent\.precision=float32"):
+        torch.autograd.grad(network(x).sum(), x, create_graph=True)
+
+
 def plain_order(network: MLP) -> list[Tensor]:
     """Its parameters in the order in which `plain` has them: each layer's, then its norm's."""
     found: list[Tensor] = []
@@ -97,7 +112,7 @@ def test_bfloat16_is_near_float32(
 ) -> None:
     """As near as torch's own autocast comes: some ReLUs go the other way."""
     if not onednn:
-        monkeypatch.setattr(networks, "_ONEDNN", None)
+        monkeypatch.setattr(products, "_ONEDNN", None)
     torch.manual_seed(1)
     network = mlp(sizes, layer_norm=layer_norm, precision="bfloat16")
     exact = mlp(sizes, layer_norm=layer_norm)

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from her_exp.agents.engine import Engine, Learner, Move
 from her_exp.agents.networks import MLP, check_network
 from her_exp.agents.normalizer import InputNormalizer
-from her_exp.agents.precision import Precision, resolve_precision
+from her_exp.agents.products import Precision, resolve_precision
 from her_exp.limits import Count, Gamma, Positive, Tau, check_settings, return_complaint
 from her_exp.types import Agent, Array, Batch, GoalSpaces, Metrics
 

@@ -1,96 +1,19 @@
-"""The networks of our agents: multilayer perceptrons, alone or side by side, and their matrix product."""
+"""The networks of our agents: multilayer perceptrons, alone or side by side."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from her_exp.system.machine import library, products
+from her_exp.agents.products import Layers, is_lifted, pays, product
 from her_exp.types import UserError
 
-#: oneDNN's matrix product, private to torch; where it pays says `system.machine`.
-_ONEDNN: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-#: Multiplications in a float32 product from which on that is worth its 10 us a call.
-_LARGE = 2**21
-
 _FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-_lifted = False  # torch's own products alone: what is private has no rule for many at once
-
-
-@contextmanager
-def lifted() -> Iterator[None]:
-    """Take torch's own products in this block, which `torch.func` can lift."""
-    global _lifted
-    before, _lifted = _lifted, True
-    try:
-        yield
-    finally:
-        _lifted = before
-
-
-def pays(x: Tensor, weight: Tensor) -> bool:
-    """Say whether the product of x (b, i) and weight (o, i) is faster by oneDNN's private one."""
-    if x.dtype == torch.float32 and x.shape[0] * weight.numel() < _LARGE:
-        return False
-    if _lifted or _ONEDNN is None or x.device.type != "cpu":
-        return False
-    return library() == "onednn" if x.dtype == torch.float32 else products().bfloat16
-
-
-def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool = False) -> Tensor:
-    """Return x @ weight.T + bias (b, o), for x (b, i) and weight (o, i); with `relu`, its ReLU.
-
-    In float32 or, with sums in float32, in bfloat16, as x and weight are; the bias is float32. No
-    gradient comes back through it where it is oneDNN's: `linear` has that.
-    """
-    # Without a bias torch's own product of bfloat16 is oneDNN's as well.
-    if pays(x, weight) and (bias is not None or x.dtype == torch.float32):
-        return _ONEDNN(x, weight, bias, "relu" if relu else "none", [], "")  # type: ignore[no-any-return]
-    y = F.linear(x, weight, bias if bias is None else bias.to(x.dtype))
-    return y.relu_() if relu else y
-
-
-class _Linear(torch.autograd.Function):
-    """`product` and its way back."""
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
-        return product(x, weight.to(x.dtype), bias, relu=relu)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, weight, _, ctx.relu = inputs
-        ctx.save_for_backward(x, weight, *([output] if ctx.relu else []))
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Any) -> Any:
-        x, weight, *y = ctx.saved_tensors
-        slope = torch.ops.aten.threshold_backward(slopes[0], y[0], 0) if y else slopes[0]
-        by_x, by_weight, by_bias, _ = ctx.needs_input_grad
-        return (
-            product(slope, weight.to(x.dtype).t()) if by_x else None,
-            product(slope.t(), x.t()) if by_weight else None,
-            slope.sum(0, dtype=torch.float32) if by_bias else None,
-            None,
-        )
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool = False) -> Tensor:
-    """Return x @ weight.T + bias (b, o) by the faster of a CPU's libraries; with `relu`, its ReLU."""
-    if not pays(x, weight):
-        if x.dtype != torch.float32:
-            weight, bias = weight.to(x.dtype), bias.to(x.dtype)
-        y = F.linear(x, weight, bias)
-        return y.relu_() if relu else y
-    if (weight.requires_grad or x.requires_grad) and torch.is_grad_enabled():
-        return _Linear.apply(x, weight, bias, relu)  # type: ignore[no-any-return, no-untyped-call]
-    return product(x, weight.to(x.dtype), bias, relu=relu)
 
 
 class MLP(nn.Module):
@@ -120,7 +43,9 @@ class MLP(nn.Module):
         pairs = list(itertools.pairwise([inputs, *hidden_sizes, outputs]))
         self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairs)
         self.norms = nn.ModuleList(nn.LayerNorm(o) for _, o in pairs[:-1] if layer_norm)
-        self._format, self._last = _FORMATS[precision], len(pairs) - 1
+        self._format = _FORMATS[precision]
+        self._last = str(len(pairs) - 1)
+        self._widest = str(max(range(len(pairs)), key=lambda i: math.prod(pairs[i])))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the last layer's output, without an activation."""
@@ -134,17 +59,24 @@ class MLP(nn.Module):
         # Looked up past nn.Module's own way, which costs more than a small product.
         modules: Any = self._modules
         layers, norms = modules["layers"]._modules, modules["norms"]._modules
-        for i, layer in enumerate(layers.values()):
+        wide = layers[self._widest]._parameters["weight"]
+        learns = (wide.requires_grad or x.requires_grad) and torch.is_grad_enabled()
+        if learns and pays(x.shape[0], wide, format):
+            own: list[Tensor] = []
+            for name, layer in layers.items():
+                own += layer._parameters.values()
+                own += norms[name]._parameters.values() if name in norms else ()
+            return Layers.apply(x, format, bool(norms), *own)  # type: ignore[no-any-return, no-untyped-call]
+        for name, layer in layers.items():
             weight, bias = layer._parameters["weight"], layer._parameters["bias"]
-            if i == self._last:
-                return linear(x if x.dtype == torch.float32 else x.float(), weight, bias)
+            if name == self._last:
+                return product(x if x.dtype == torch.float32 else x.float(), weight, bias)
             if format != torch.float32:
-                x = x.to(format)
-            x = linear(x, weight, bias, relu=not norms)
+                x, weight = x.to(format), weight.to(format)
+            x = product(x, weight, bias, relu=not norms)
             if norms:
-                norm = norms[str(i)]
-                scale, shift = norm._parameters["weight"], norm._parameters["bias"]
-                x = torch.layer_norm(x, scale.shape, scale, shift, norm.eps).relu_()
+                norm = norms[name]._parameters
+                x = torch.layer_norm(x, bias.shape, norm["weight"], norm["bias"]).relu_()
         return x
 
 
@@ -162,7 +94,7 @@ class Several(nn.Module):
     def forward(self, x: Tensor, which: Tensor | None = None) -> Tensor:
         """Return the outputs of all networks, or of those numbered in `which` (k,) int64."""
         chosen = list(self.networks)
-        if which is not None and not _lifted and which.device.type == "cpu":
+        if which is not None and not is_lifted() and which.device.type == "cpu":
             return torch.stack([chosen[i](x) for i in which.tolist()])
         outputs = torch.stack([network(x) for network in chosen])
         return outputs if which is None else outputs.index_select(0, which)

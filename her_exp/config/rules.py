@@ -102,7 +102,7 @@ def slow_precision(values: dict[str, Any], agent: type) -> str | None:
     import torch
 
     from her_exp.agents.base import GoalAgent
-    from her_exp.agents.precision import refusal
+    from her_exp.agents.products import refusal
     from her_exp.system.machine import resolve_device
 
     asked, device = values["agent"].get("precision"), values["device"]
