@@ -8,6 +8,7 @@ that a changed setting never finds the runs of the old one.
 from __future__ import annotations
 
 import argparse
+import csv
 import itertools
 import json
 import math
@@ -278,6 +279,13 @@ def write_page(docs: Path, name: str, text: str, figure: Any) -> None:
     _, _, tail = rest.partition(end)
     page.write_text(f"{head}{begin}\n{text}\n\n{end}{tail}")
     print(f"{text}\n\n{page}\n{docs / name}.png")
+
+
+def write_csv(docs: Path, name: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table that is too long for the page beside it, as `name`.csv."""
+    docs.mkdir(parents=True, exist_ok=True)
+    with (docs / f"{name}.csv").open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([head, *rows])
 
 
 def tidy(axes: Any) -> Any:
