@@ -1,6 +1,7 @@
 """Going on with a run, or running it again, from its own folder.
 
 python -m her_exp.train resume=FOLDER trainer.total_steps=20000      # go on in the same folder
+python -m her_exp.train resume=latest                                # the newest under outputs/
 python -m her_exp.train resume=auto run_dir=FOLDER buffer.k=8        # start or go on: for schedulers
 python -m her_exp.train rerun=FOLDER seed=7                         # its config again, elsewhere
 
@@ -52,7 +53,7 @@ class Request:
     """What the command line asks for.
 
     Attributes:
-        resume, rerun: a run folder, or None; `resume` may be 'auto'.
+        resume, rerun: a run folder, 'latest', or None; `resume` may be 'auto'.
         run_dir: where an 'auto' or a rerun writes.
         trust: packages whose classes a run's config may name: what the command itself names, or trusts.
         overrides: the rest of the command line.

@@ -30,7 +30,7 @@ from her_exp.config.slips import flags, refuse_slips
 from her_exp.config.validate import NAMES
 from her_exp.run import WORDS, Request, log_to, request, rerun, resume, train
 from her_exp.store.files import load_json
-from her_exp.store.find import check_run, without_key
+from her_exp.store.find import check_run, named, without_key
 from her_exp.store.folder import STORY, has_checkpoint, overrides_of, start_over, status_of
 from her_exp.store.trust import packages_of
 from her_exp.sweeps import jobs as sweep
@@ -137,14 +137,16 @@ def _report(plan: Plan, folder: Path, seen: int, status: str | int | None) -> No
 def _continue(asked: Request) -> list[str] | None:
     """Go on with a run or run one again; where `resume=auto` has to start it, return the words for that."""
     if asked.rerun is not None:
-        cfg, folder = rerun(Path(asked.rerun), asked.overrides, asked.trust, asked.run_dir)
+        cfg, folder = rerun(
+            named("rerun", asked.rerun), asked.overrides, asked.trust, asked.run_dir
+        )
         try:
             log_to(folder)
         except UserError as error:
             raise UserError(f"{error}; give another run_dir=FOLDER") from error
         _end(folder, lambda: train(cfg, folder, asked.overrides))
         return None
-    folder = Path(asked.run_dir or asked.resume or "")
+    folder = Path(asked.run_dir) if asked.run_dir else named("resume", asked.resume or "")
     if os.path.exists(folder) and not folder.is_dir():
         raise UserError(
             f"{'run_dir' if asked.run_dir else 'resume'}={folder}: a file, no run folder"
