@@ -108,7 +108,7 @@ class Reader:
         """Do what a command says, or see that it could be done."""
         words = command.through_a_shell(self.cwd)
         assert words == command.words, f"{name_of(self.page)}: {command.pasted}"
-        own = (*BEFORE, "tensorboard", "my_")  # what these say depends on the page
+        own = (*BEFORE, "latest", "tensorboard", "my_")  # what these say depends on the page
         alone = not any(mark in command.text for mark in own)
         if command.text in EXEMPT or (alone and command.text in TRIED):
             return
