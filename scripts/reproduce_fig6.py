@@ -31,8 +31,6 @@ STRATEGIES = {
 }  # fmt: skip
 K = [1, 2, 4, 8, 16]
 NONE = "no hindsight"
-HEAD = ["task", "strategy", "k", "success after training (95 %)", "each seed, %",
-        "steps to 95 %: median (95 %; seeds)", "mean over training"]  # fmt: skip
 
 Cells = dict[tuple[str, int], list[Run]]  # by strategy and k, of one task
 
@@ -90,13 +88,16 @@ def _bars(axes: Any, x: Any, points: Any, color: str, style: str, label: str) ->
     axes.vlines(x, low, high, color=color, alpha=0.5, linewidth=2)
 
 
-def rows(tasks: dict[str, Cells]) -> list[list[Any]]:
-    """Return the table: a row a cell."""
-    return [
+def tell(tasks: dict[str, Cells]) -> list[list[Any]]:
+    """Return the table: its head, and a row a cell."""
+    head = ["task", "strategy", "k", "success after training (95 %)", "each seed, %",
+            "steps to 95 %: median (95 %; seeds)", "mean over training"]  # fmt: skip
+    rows = [
         [TITLES[task], strategy, k, success_text(runs), each_text(runs), steps_text(runs),
          f"{np.mean([run.mean_success for run in runs]):.1%}"]
         for task, cells in tasks.items() for (strategy, k), runs in cells.items()
     ]  # fmt: skip
+    return [head, *rows]
 
 
 def main() -> list[str]:
@@ -110,9 +111,7 @@ def main() -> list[str]:
         tasks.setdefault(task, {})[strategy, k] = runs
     about = grid.about(run for cells in tasks.values() for runs in cells.values() for run in runs)
     picture = f"![Final success and steps to 95 % over k, for each strategy]({NAME}.png)"
-    link = f"Every cell, with each seed: [{NAME}.csv]({NAME}.csv)."
-    grids.write_csv(args.docs, NAME, HEAD, rows(tasks))
-    grids.write_page(args.docs, NAME, f"{about}\n\n{picture}\n\n{link}", draw(tasks))
+    grids.write_page(args.docs, NAME, f"{about}\n\n{picture}", tell(tasks), draw(tasks))
     return grid.missing
 
 
