@@ -104,16 +104,19 @@ def request(argv: Sequence[str]) -> Request | None:
     return Request(resume, rerun, run_dir, sorted(trust), rest)
 
 
-def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> float:
+def train(
+    cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), swept: Sequence[str] = ()
+) -> float:
     """Run one experiment and return its final success rate.
 
     Args:
         cfg: a composed and validated configuration; `auto` values are written back resolved.
         folder: the run's folder, made if it does not exist.
         overrides: what was asked on the command line, for the folder's own record.
+        swept: those of them that differ between the jobs of a sweep.
     """
     with RunFolder(folder) as run:
-        run.write_story(cfg, list(overrides))
+        run.write_story(cfg, list(overrides), swept)
         return run_trainer(cfg, run)
 
 

@@ -226,8 +226,13 @@ def job(cfg: DictConfig) -> float:
     overrides = texts(settings.overrides.task)
     if settings.mode == RunMode.MULTIRUN:
         _join_others(cfg, settings)
+        same = settings.job.config.override_dirname.exclude_keys
+        swept = [word for word in overrides if word.partition("=")[0].lstrip("+~") not in same]
+        tells = settings.job.num == 0 or any(word.startswith("env") for word in swept)
+        beside = not launcher_of(plain(settings.launcher)).in_turn
+        sweep.label_lines(folder.name, tells, beside)
         trust = packages_of(plain(without_hydra(cfg)))
-        return sweep.run_job(folder, cfg, lambda: train(cfg, folder, overrides), trust)
+        return sweep.run_job(folder, cfg, lambda: train(cfg, folder, overrides, swept), trust)
     _end(folder, lambda: train(cfg, folder, overrides))
     return 0.0
 

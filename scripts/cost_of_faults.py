@@ -3,8 +3,8 @@
     python scripts/cost_of_faults.py --jobs 2          # all; again: goes on, or only draws anew
     python scripts/cost_of_faults.py --only nav2d      # one task
 
-The doubles are in `faulty.py`; `tests/test_reproduction_doubles.py` proves that each has its fault and
-no other. Writes its part of docs/reproductions.md, and picture and table beside it. Needs matplotlib
+The doubles are in `faulty.py`; `tests/scripts/test_reproduction_doubles.py` proves that each has its fault
+and no other. Writes its part of docs/reproductions.md, and picture and table beside it. Needs matplotlib
 ('.[bench]'), and '.[sweep]' for more than one job.
 """
 

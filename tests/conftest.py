@@ -16,13 +16,15 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from hypothesis import settings
-from nursery import Nursery
 
 from her_exp.system.machine import choose_library
 from her_exp.types import GoalFunctions
+from tests.commands.forked_commands import Nursery
 
 # Fixtures of several files lie in their kit; as plugins, kits have their asserts tell what was compared.
-pytest_plugins = [path.stem for path in Path(__file__).parent.glob("*_kit.py")]
+pytest_plugins = [
+    f"tests.{path.parent.name}.{path.stem}" for path in Path(__file__).parent.glob("*/*_kit.py")
+]
 
 settings.register_profile("any machine", deadline=None)  # a busy one is slow
 settings.load_profile("any machine")

@@ -1,0 +1,1 @@
+"""The tests: a folder for each room of her_exp, and some for what is about several."""

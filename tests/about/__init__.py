@@ -1,0 +1,1 @@
+"""About the code and the tests themselves: imports of rooms, and whether the oracle notices."""

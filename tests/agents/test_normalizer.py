@@ -1,0 +1,108 @@
+"""The normaliser of inputs: moments of all that was observed, and of nothing else."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from her_exp.agents.normalizer import InputNormalizer, RunningMoments
+from her_exp.types import GoalSpaces
+from tests.agents.kit import ACTIONS, ALL, batches, dqn, equal, inputs, see
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_moments_equal_numpys_of_all_values_seen() -> None:
+    rng = np.random.default_rng(0)
+    values, weights = rng.normal([5.0, -300.0, 1e6], [2.0, 40.0, 3.0], (500, 3)), rng.random(500)
+    weights[::7] = 0.0
+    plain, weighted = RunningMoments(3), RunningMoments(3)
+    for part in np.array_split(np.arange(500), 37):
+        plain.update(values[part])
+        weighted.update(values[part], weights[part])
+    np.testing.assert_allclose(plain.mean, values.mean(0))
+    np.testing.assert_allclose(plain.std, values.std(0))
+    mean = np.average(values, axis=0, weights=weights)
+    np.testing.assert_allclose(weighted.mean, mean)
+    deviation = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
+    np.testing.assert_allclose(weighted.std, deviation)
+
+
+def test_moments_before_anything_and_of_nothing() -> None:
+    moments = RunningMoments(2)
+    np.testing.assert_array_equal(moments.std, [1.0, 1.0])
+    moments.update(np.zeros((0, 2)))
+    moments.update(np.full((3, 2), 7.0), np.zeros(3))
+    assert moments.weight == 0.0
+    np.testing.assert_array_equal(moments.mean, [0.0, 0.0])
+    moments.update(np.full((3, 2), 7.0))
+    np.testing.assert_array_equal(moments.std, [0.01, 0.01])  # not blown up
+
+
+def test_integers_are_counted_as_numbers() -> None:
+    moments = RunningMoments(2)
+    moments.update(np.full((300, 2), 127, np.int8))
+    moments.update(np.full((100, 2), -127, np.int8))
+    np.testing.assert_allclose(moments.mean, 63.5)
+
+
+def test_inputs_are_normalised_and_clipped() -> None:
+    normalizer = InputNormalizer(1, 1, clip=2.0)
+    normalizer.observe(np.array([[1.0], [3.0]]), np.array([[0.0], [10.0]]), np.array([0.75, 0.25]))
+    observation = torch.tensor([[2.0], [3.5], [100.0], [-100.0]])
+    goal = torch.tensor([[2.5], [0.0], [-100.0], [100.0]])
+    kept = observation.clone(), goal.clone()
+    deviation = np.sqrt(0.75 * 2.5**2 + 0.25 * 7.5**2)
+    expected = [[0.0, 0.0], [1.5, -2.5 / deviation], [2.0, -2.0], [-2.0, 2.0]]
+    torch.testing.assert_close(normalizer(observation, goal), torch.tensor(expected).float())
+    assert torch.equal(observation, kept[0])
+    assert torch.equal(goal, kept[1])
+
+
+def test_switched_off_the_inputs_pass_as_they_are() -> None:
+    normalizer = InputNormalizer(2, 1, enabled=False)
+    normalizer.observe(np.ones((9, 2)), np.ones((9, 1)), np.ones(9))
+    observation, goal = torch.tensor([[100.0, -3.0]]), torch.tensor([[7.0]])
+    assert normalizer(observation, goal).tolist() == [[100.0, -3.0, 7.0]]
+
+
+@ALL
+def test_only_what_is_observed_moves_the_normaliser(make: Any) -> None:
+    agent = make()
+    see(agent)
+    before = copy.deepcopy(agent.inputs.state_dict())
+    for explore in (True, False):
+        agent.act(*inputs(30), explore=explore)
+    for batch in batches(make, 2):
+        agent.update(batch)
+    assert equal(before, agent.inputs.state_dict())
+    see(agent, seed=4)
+    assert not equal(before, agent.inputs.state_dict())
+
+
+@ALL
+def test_what_was_observed_counts_at_once(make: Any) -> None:
+    agent = make(normalize_clip=1e9)
+    observation, goal = inputs(5)
+    first = agent.input_of(observation, goal)
+    torch.testing.assert_close(first, torch.from_numpy(np.hstack([observation, goal])).float())
+    see(agent)
+    moments = agent.inputs
+    mean = np.concatenate([moments.observation.mean, moments.goal.mean])
+    std = np.concatenate([moments.observation.std, moments.goal.std])
+    expected = (np.hstack([observation, goal]) - mean) / std
+    np.testing.assert_allclose(agent.input_of(observation, goal).numpy(), expected, atol=1e-5)
+
+
+def test_images_and_bits_are_flattened() -> None:
+    space = spaces.MultiBinary((2, 3))
+    agent = dqn(spaces=GoalSpaces(space, space, spaces.Discrete(ACTIONS)))
+    bits = np.random.default_rng(0).integers(0, 2, (5, 2, 3), np.int8)
+    agent.observe(bits, bits, np.ones(5), 5)
+    assert agent.act(bits, bits, explore=False).shape == (5,)
+    assert agent.input_of(bits, bits).shape == (5, 12)

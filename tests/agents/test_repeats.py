@@ -1,0 +1,125 @@
+"""An agent's own streams decide all that it draws; saved and restored it goes on bit for bit."""
+
+from __future__ import annotations
+
+import copy
+import io
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from tests.agents.kit import ALL, batches, ddpg, equal, inputs, make_spaces, see
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+# --- randomness --------------------------------------------------------------------------------
+
+
+@ALL
+def test_without_exploration_nothing_is_drawn_and_nothing_changes(make: Any) -> None:
+    agent = make()
+    see(agent, steps=5000)
+    before = copy.deepcopy(agent.state_dict())
+    observation, goal = inputs(6)
+    first = agent.act(observation, goal, explore=False)
+    np.testing.assert_array_equal(first, agent.act(observation, goal, explore=False))
+    # Lanes do not depend on one another.
+    alone = [agent.act(observation[i : i + 1], goal[i : i + 1], explore=False) for i in range(6)]
+    np.testing.assert_allclose(np.concatenate(alone), first, rtol=1e-5)
+    assert equal(before, agent.state_dict())
+    assert not np.array_equal(
+        agent.act(*inputs(50), explore=True), agent.act(*inputs(50), explore=True)
+    )
+    assert not equal(before, agent.state_dict())
+
+
+@ALL
+def test_the_global_streams_are_left_alone(make: Any) -> None:
+    def streams() -> Any:
+        return torch.get_rng_state(), np.random.get_state()[1:], random.getstate()  # noqa: NPY002
+
+    before = streams()
+    agent = make()
+    see(agent)
+    for explore in (True, False):
+        agent.act(*inputs(4), explore=explore)
+    for batch in batches(make, 2):
+        agent.update(batch)
+    assert equal(before, streams())
+
+
+@ALL
+def test_the_seed_decides_everything(make: Any) -> None:
+    def play(seed: int, shift: int) -> Any:
+        torch.manual_seed(shift)  # of no consequence
+        agent = make(seed=seed)
+        see(agent, steps=1000)
+        actions = [agent.act(*inputs(4), explore=True) for _ in range(3)]
+        for batch in batches(make, 3):
+            agent.update(batch)
+        return actions, agent.state_dict()
+
+    state = torch.get_rng_state()
+    assert equal(play(1, 0), play(1, 1))
+    one, other = play(1, 0), play(2, 0)
+    assert not equal(one[0], other[0])
+    assert not equal(one[1]["learners"], other[1]["learners"])
+    torch.set_rng_state(state)
+
+
+def test_actor_and_critic_are_initialised_apart() -> None:
+    square = make_spaces(spaces.Box(-1.0, 1.0, (1,)))
+    agent = ddpg(spaces=square)
+    actor, critic = agent.nets.actor.layers[0].weight, agent.nets.critic.layers[0].weight
+    assert not torch.equal(actor, critic[:, : actor.shape[1]])
+    assert not torch.equal(agent.nets.actor.layers[1].weight, agent.nets.critic.layers[1].weight)
+
+
+# --- saving ------------------------------------------------------------------------------------
+
+
+@ALL
+@pytest.mark.parametrize("settings", [{}, {"target_every": 4, "layer_norm": True}])
+def test_saved_and_restored_goes_on_bit_for_bit(make: Any, settings: dict[str, Any]) -> None:
+    def go_on(agent: Any, part: int) -> list[Any]:
+        actions = []
+        for number, batch in enumerate(batches(make, 5, seed=part)):
+            see(agent, 20, steps=300, seed=10 * part + number)
+            actions.append(agent.act(*inputs(4, seed=number), explore=True))
+            agent.update(batch)
+        return actions
+
+    agent = make(**settings)
+    go_on(agent, 0)
+    file = io.BytesIO()
+    torch.save(agent.state_dict(), file)
+    file.seek(0)
+    other = make(seed=9, **settings)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    assert equal(agent.state_dict(), other.state_dict())
+    assert equal(go_on(agent, 1), go_on(other, 1))
+    assert equal(agent.state_dict(), other.state_dict())
+
+
+@ALL
+def test_a_state_holds_plain_things_only(make: Any) -> None:
+    def plain(value: Any) -> bool:
+        if isinstance(value, dict):
+            return all(type(k) in (str, int) and plain(v) for k, v in value.items())
+        if type(value) is list or type(value) is tuple:
+            return all(map(plain, value))
+        return value is None or type(value) in (torch.Tensor, str, int, float, bool)
+
+    agent = make()
+    see(agent, steps=10)
+    for batch in batches(make, 2):
+        agent.update(batch)
+    state = agent.state_dict()
+    for learner in state["learners"].values():
+        for name in {"network", "target"} & learner.keys():
+            learner[name] = dict(learner[name])  # torch gives an OrderedDict
+    assert plain(state)

@@ -1,0 +1,163 @@
+"""Draws of a buffer beside those that the oracle allows: each one, and how often it comes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+
+from her_exp.types import Batch
+from tests.buffers.oracle import Goal, Key, Oracle, State
+
+
+def compare(buffer: Any, oracle: Oracle, batches: Sequence[Batch]) -> list[tuple[State, Any]]:
+    """Raise AssertionError unless `batches`, the buffer's last draw, are what the oracle allows.
+
+    Returns the (state, goal state or None) of every element, batch after batch.
+    """
+    names = ("lane", "row", "goal_lane", "goal_row", "relabelled", "asked")
+    told = buffer.last
+    last = {name: getattr(told, name) for name in names}
+    shape = (len(batches), len(batches[0].reward))
+    for name, array in last.items():
+        assert array.shape == shape, f"shape of last.{name}: {array.shape}, not {shape}"
+    assert last["relabelled"].dtype == bool, "last.relabelled is not of bools"
+
+    states, drawable, allowed = oracle.tables()
+    draws: list[tuple[State, Any]] = []
+    for lane, row, goal_lane, goal_row, relabelled, asked in zip(
+        *(array.ravel().tolist() for array in last.values()), strict=True
+    ):
+        key, goal = (lane, row), None
+        assert key in drawable, f"step {key} is not drawable"
+        assert relabelled == (goal_row >= 0), f"relabelled, yet no goal (or so): {key}"
+        if relabelled:
+            assert ((goal_lane, goal_row), asked) in allowed[key], (
+                f"goal {(goal_lane, goal_row)} of step {key} is not among `{oracle.strategy}`"
+            )
+            goal = states[goal_lane, goal_row], asked
+        draws.append((states[key], goal))
+
+    expected = [oracle.expected(*draw) for draw in draws]
+    for name in Batch._fields:
+        _same(name, [getattr(batch, name) for batch in batches], expected, last["relabelled"])
+    exact = oracle.share * shape[1]
+    for count in last["relabelled"].sum(axis=1).tolist():
+        assert math.floor(exact) <= count <= math.ceil(exact), (
+            f"share: {count} of {shape[1]} relabelled, k={oracle.k}"
+        )
+    return draws
+
+
+def _same(
+    name: str, tensors: list[torch.Tensor], expected: list[dict[str, Any]], relabelled: np.ndarray
+) -> None:
+    wanted = np.array([row[name] for row in expected])
+    wanted = wanted.reshape(*relabelled.shape, *wanted.shape[1:])
+    for tensor in tensors:
+        assert isinstance(tensor, torch.Tensor), f"{name} is no tensor"
+        assert tensor.shape == wanted.shape[1:], f"shape of {name}: {tuple(tensor.shape)}"
+    seen = torch.stack(tensors).cpu().numpy()
+    assert seen.dtype == wanted.dtype, f"dtype of {name}: {seen.dtype}, not {wanted.dtype}"
+    if not np.array_equal(seen, wanted):
+        wrong = tuple(np.argwhere((seen != wanted).reshape(*relabelled.shape, -1).any(-1))[0])
+        kind = "relabelled" if relabelled[wrong] else "own goal"
+        raise AssertionError(f"{name} ({kind}): {seen[wrong]}, not {wanted[wrong]}")
+
+
+def p_value(chi2: float, freedom: int) -> float:
+    """Return how probable a chi-square above this one is."""
+    half = torch.tensor([freedom / 2, chi2 / 2], dtype=torch.float64)
+    return float(torch.special.gammaincc(half[0], half[1]))
+
+
+def assert_uniform(what: str, tables: Sequence[Mapping[Any, int]]) -> None:
+    """Raise AssertionError unless each table of counts is complete and looks uniform."""
+    chi2, freedom = 0.0, 0
+    for counts in tables:
+        missing = [key for key, count in counts.items() if count == 0]
+        assert not missing, f"coverage of {what}: never drawn: {missing[:5]} of {len(counts)}"
+        mean = sum(counts.values()) / len(counts)
+        chi2 += sum((count - mean) ** 2 for count in counts.values()) / mean
+        freedom += len(counts) - 1
+    if freedom:
+        p = p_value(chi2, freedom)
+        assert p > 1e-4, f"uniform {what}: chi-square {chi2:.1f} at {freedom} degrees, p={p:.1e}"
+        # With few cells, equal counts are a common chance.
+        assert freedom < 5 or p < 1 - 1e-6, (
+            f"too even {what}: not drawn independently, p=1-{1 - p:.1e}"
+        )
+
+
+def audit(
+    buffer: Any,
+    oracle: Oracle,
+    *,
+    per_cell: int = 20,
+    batch_size: int = 61,
+    n_batches: int = 7,
+    at_least: int = 1500,
+) -> int:
+    """Draw from a buffer at rest until every step and goal must have come up; compare, and count.
+
+    Raises AssertionError where a draw is wrong, a step or goal never comes, or a histogram (of
+    steps, of steps relabelled, of goals given the step) or the mean share is off. Returns how
+    many were drawn.
+    """
+    drawable = oracle.drawable()
+    goals = {state: oracle.allowed_goals(state) for state in drawable}
+    most = max(len(allowed) for allowed in goals.values())
+    wanted = max(at_least, int(len(drawable) * most * per_cell / max(oracle.share, Fraction(1, 2))))
+    calls = -(-wanted // (batch_size * n_batches))
+    steps, relabelled = Counter(dict.fromkeys(drawable, 0)), Counter(dict.fromkeys(drawable, 0))
+    chosen = {state: Counter(dict.fromkeys(allowed, 0)) for state, allowed in goals.items()}
+    for _ in range(calls):
+        for state, goal in compare(buffer, oracle, buffer.sample(batch_size, n_batches)):
+            steps[state] += 1
+            if goal is not None:
+                relabelled[state] += 1
+                chosen[state][goal] += 1
+    assert_uniform("steps", [_by_key(steps)])
+    if oracle.k:
+        assert_uniform("relabelled steps", [_by_key(relabelled)])
+        for kind in (False, True):  # uniform among the achieved ones, and among the desired ones
+            tables = [
+                {goal.key: n for (goal, asked), n in counts.items() if asked == kind}
+                for counts in chosen.values()
+            ]
+            assert_uniform("goals", [table for table in tables if table])
+    _assert_asked_share(oracle, chosen)
+    draws = calls * batch_size * n_batches
+    _assert_mean_share(oracle, sum(relabelled.values()), batch_size, n_batches, calls)
+    return draws
+
+
+def _assert_asked_share(oracle: Oracle, chosen: Mapping[State, Mapping[Goal, int]]) -> None:
+    """Half of the goals that `future_actual` gives were asked for, none of the others'."""
+    drawn = sum(sum(counts.values()) for counts in chosen.values())
+    asked = sum(n for counts in chosen.values() for (_, kind), n in counts.items() if kind)
+    share = 0.5 if oracle.strategy == "future_actual" else 0.0
+    assert abs(asked - share * drawn) <= 5 * math.sqrt(share * (1 - share) * drawn), (
+        f"share of desired goals: {asked} of {drawn}"
+    )
+
+
+def _by_key(counts: Mapping[State, int]) -> dict[Key, int]:
+    return {state.key: count for state, count in counts.items()}
+
+
+def _assert_mean_share(
+    oracle: Oracle, relabelled: int, batch_size: int, n_batches: int, calls: int
+) -> None:
+    """Batches of one call may be rounded together, so the calls are what is counted."""
+    rest = float(oracle.share * batch_size % 1)
+    expected = float(oracle.share * batch_size) * calls * n_batches
+    allowed = 5 * n_batches * math.sqrt(calls * rest * (1 - rest))
+    assert abs(relabelled - expected) <= allowed + 1e-6, (
+        f"mean share: {relabelled} relabelled, {expected:.1f} +- {allowed:.1f} expected"
+    )

@@ -1,0 +1,109 @@
+"""The buffer and the oracle side by side, fed by one world."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from her_exp.buffers.weighted import WeightedHindsightBuffer
+from her_exp.types import Step
+from tests.buffers.audit import audit, compare
+from tests.buffers.oracle import Oracle, State
+from tests.buffers.world import World
+
+
+class Rig:
+    """A buffer and the oracle, fed by one world."""
+
+    def __init__(
+        self,
+        capacity: int = 24,
+        *,
+        lanes: int = 1,
+        k: int = 4,
+        strategy: str = "future",
+        kind: str = "float",
+        seed: int = 0,
+        buffer_changes: Mapping[str, Any] | None = None,
+        **world: Any,
+    ) -> None:
+        self.world = World(kind, lanes, seed, **world)
+        functions = self.world.functions
+        self.oracle = Oracle(capacity, k, strategy, functions, lanes, functions.info_keys)
+        self.arguments = {
+            "capacity": capacity,
+            "k": k,
+            "strategy": strategy,
+            "info_keys": functions.info_keys,
+            "spaces": self.world.spaces,
+            "goal_functions": functions,
+            "num_envs": lanes,
+        } | dict(buffer_changes or {})
+        self.buffer = self.new_buffer(seed + 1)
+        self.change_step: Callable[[Step], Step] = lambda step: step
+        self.draws = 0
+
+    def new_buffer(self, seed: int) -> Any:
+        return WeightedHindsightBuffer(**self.arguments, generator=np.random.default_rng(seed))
+
+    def begin(self) -> Rig:
+        observation = self.world.reset()
+        self.oracle.begin(observation)
+        lent = {name: value.copy() for name, value in observation.items()}
+        self.buffer.begin(lent)
+        _spoil(lent)
+        return self
+
+    def add(self, steps: int = 1) -> Rig:
+        for _ in range(steps):
+            step = self.world.step()
+            self.oracle.add(step)
+            self.give(self.buffer, self.change_step(step))
+        return self
+
+    @staticmethod
+    def give(buffer: Any, step: Step) -> None:
+        """Add a copy of `step`, then overwrite its arrays, as an env that reuses them would."""
+        lent = step._replace(
+            **{
+                name: {key: np.array(array) for key, array in value.items()}
+                if isinstance(value, Mapping)
+                else np.array(value)
+                for name, value in step._asdict().items()
+            }
+        )
+        buffer.add(lent)
+        _spoil(lent._asdict())
+
+    def check(self, batch_size: int = 16, n_batches: int = 1) -> list[tuple[State, Any]]:
+        assert self.buffer.size == self.oracle.size
+        draws = compare(self.buffer, self.oracle, self.buffer.sample(batch_size, n_batches))
+        assert len(draws) == batch_size * n_batches
+        self.draws += len(draws)
+        return draws
+
+    def audit(self, **settings: Any) -> int:
+        assert self.buffer.size == self.oracle.size
+        draws = audit(self.buffer, self.oracle, **settings)
+        self.draws += draws
+        return draws
+
+
+def unlike_lanes(strategy: str = "future") -> Rig:
+    """Return lanes of long and of shortest episodes: some hold twice the steps of others."""
+    rig = Rig(48, lanes=3, strategy=strategy, seed=7, lengths=(1,) * 6 + (30,))
+    rig.begin().add(25)
+    steps = Counter(state.lane for state in rig.oracle.drawable())
+    assert max(steps.values()) > 1.5 * min(steps.values())
+    return rig
+
+
+def _spoil(arrays: Mapping[str, Any]) -> None:
+    for array in arrays.values():
+        if isinstance(array, Mapping):
+            _spoil(array)
+        else:
+            array[...] = 113

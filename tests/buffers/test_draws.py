@@ -1,0 +1,91 @@
+"""Draws of the hindsight buffer: of their own, with replacement, from its own generator."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.buffers.audit import compare
+from tests.buffers.oracle import STRATEGIES
+from tests.buffers.side_by_side import Rig, unlike_lanes
+
+
+def test_batches_of_one_call_are_draws_of_their_own() -> None:
+    rig = Rig(200, lanes=4, seed=2).begin().add(60)
+    batches = rig.buffer.sample(50, 9)
+    compare(rig.buffer, rig.oracle, batches)
+    last = rig.buffer.last
+    assert last.row.shape == last.relabelled.shape == (9, 50)
+    drawn = {tuple(zip(last.lane[i], last.row[i], strict=True)) for i in range(9)}
+    assert len(drawn) == 9
+    before = [batch.observation.clone() for batch in batches]
+    assert len({batch.observation.data_ptr() for batch in batches}) == 9
+    again = [batch.observation.clone() for batch in rig.buffer.sample(50, 9)]
+    assert not any(torch.equal(a, b) for a in before for b in again)
+
+
+@pytest.mark.parametrize("sizes", [(3, 1), (1, 5), (40, 2), (2, 40), (7, 7)])
+def test_batch_sizes_may_change_from_call_to_call(sizes: tuple[int, int]) -> None:
+    rig = Rig(40, lanes=2).begin().add(12)
+    for _ in range(3):
+        rig.check(*sizes)
+        rig.check(5, 3)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_steps_count_alike_in_lanes_with_few_and_with_many(strategy: str) -> None:
+    unlike_lanes(strategy).audit()
+
+
+def test_draws_are_with_replacement() -> None:
+    rig = Rig(40).begin().add(2)
+    assert len(rig.check(500)) == 500
+
+
+@pytest.mark.parametrize(("capacity", "lanes"), [(23, 3), (11, 5), (9, 4), (2, 1), (7, 2)])
+def test_a_capacity_that_the_lanes_do_not_divide(capacity: int, lanes: int) -> None:
+    rig = Rig(capacity, lanes=lanes, seed=capacity).begin()
+    for _ in range(60):
+        rig.add()
+        assert rig.buffer.size == rig.oracle.size <= capacity
+        if rig.oracle.drawable():
+            rig.check()
+    rig.add(3)
+    assert rig.buffer.size == capacity // lanes * lanes
+    if not rig.oracle.drawable():
+        rig.add()
+    rig.audit()
+
+
+def test_nothing_to_draw_is_said_in_words() -> None:
+    rig = Rig(20, lanes=2)
+    assert rig.buffer.size == 0
+    with pytest.raises(ValueError, match=r"\w+ \w+"):
+        rig.buffer.sample(4)
+    rig.begin()
+    assert rig.buffer.size == 2
+    with pytest.raises(ValueError, match=r"\w+ \w+"):
+        rig.buffer.sample(4)
+    rig.add().check()
+
+
+def test_only_its_own_generator_is_asked() -> None:
+    def draws(noise: int) -> list[int]:
+        rig = Rig(60, lanes=3, seed=1).begin().add(40)
+        np.random.seed(noise)  # noqa: NPY002
+        torch.manual_seed(noise)
+        before = np.random.get_state()[1].copy()  # noqa: NPY002
+        rig.buffer.sample(64, 2)
+        assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
+        return rig.buffer.last.goal_row.tolist()
+
+    assert draws(1) == draws(2)
+
+
+def test_sampling_changes_nothing_that_is_stored() -> None:
+    rig = Rig(30, lanes=2).begin().add(30)
+    for batch in rig.buffer.sample(32, 3):
+        for tensor in batch:
+            tensor.fill_(7)  # a user's own transformation, in place
+    rig.audit()

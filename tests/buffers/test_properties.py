@@ -1,0 +1,112 @@
+"""Any order of begin, add and sample, at any size: the hindsight buffer agrees with its model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.buffers.audit import compare
+from tests.buffers.oracle import STRATEGIES
+from tests.buffers.side_by_side import Rig
+
+# The same examples in each run; take `derandomize` out to look for more.
+SETTINGS = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+
+CALLS = st.lists(
+    st.one_of(
+        st.tuples(st.just("begin")),
+        st.tuples(st.just("add"), st.integers(1, 12)),
+        st.tuples(st.just("add"), st.integers(1, 90)),
+        st.tuples(st.just("sample"), st.integers(1, 30), st.integers(1, 3)),
+        st.tuples(st.just("reload")),
+    ),
+    max_size=14,
+)
+WORLDS = {
+    "rows": st.integers(2, 40),
+    "spare": st.integers(0, 3),
+    "lanes": st.integers(1, 4),
+    "k": st.sampled_from([0, 1, 4, 8]),
+    "kind": st.sampled_from(["float", "int", "bytes"]),
+    "lengths": st.lists(st.integers(1, 50), min_size=1, max_size=4),
+    "seed": st.integers(0, 2**32 - 2),
+}
+
+
+def sample(rig: Rig, batch_size: int, n_batches: int) -> None:
+    """Draw and compare, or see it refused where there is nothing to draw."""
+    if rig.oracle.drawable():
+        rig.check(batch_size, n_batches)
+    else:
+        with pytest.raises(ValueError, match=r"\w+ \w+"):
+            rig.buffer.sample(batch_size, n_batches)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@SETTINGS
+@given(calls=CALLS, **WORLDS)
+def test_any_interleaving(strategy, calls, rows, spare, lanes, k, kind, lengths, seed):
+    capacity = rows * lanes + min(spare, lanes - 1)
+    rig = Rig(
+        capacity, lanes=lanes, k=k, strategy=strategy, kind=kind, lengths=lengths, seed=seed
+    ).begin()
+    for name, *numbers in calls:
+        if name == "begin":
+            rig.begin()
+        elif name == "sample":
+            sample(rig, *numbers)
+        elif name == "reload":
+            state = rig.buffer.state_dict()
+            rig.buffer = rig.new_buffer(seed=0)
+            rig.buffer.load_state_dict(state)
+        else:
+            rig.add(*numbers)
+        assert rig.buffer.size == rig.oracle.size
+    sample(rig, 40, 2)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@settings(SETTINGS, max_examples=40)
+@given(
+    rows=st.integers(3, 9),
+    lanes=st.integers(1, 3),
+    steps=st.integers(1, 40),
+    barrier=st.booleans(),
+    lengths=st.lists(st.integers(1, 12), min_size=1, max_size=3),
+    seed=st.integers(0, 2**32 - 2),
+)
+def test_all_that_is_allowed_comes_equally_often(
+    strategy, rows, lanes, steps, barrier, lengths, seed
+):
+    rig = Rig(rows * lanes, lanes=lanes, strategy=strategy, lengths=lengths, seed=seed).begin()
+    rig.add(steps)
+    if barrier:
+        rig.begin().add(1)
+    if rig.oracle.drawable():
+        rig.audit(at_least=400)
+
+
+@settings(SETTINGS, max_examples=60)
+@given(
+    steps=st.integers(1, 60),
+    later=st.integers(0, 20),
+    strategy=st.sampled_from(STRATEGIES),
+    lanes=st.integers(1, 4),
+    seed=st.integers(0, 2**32 - 2),
+)
+def test_a_loaded_state_goes_on_as_the_first(steps, later, strategy, lanes, seed):
+    rig = Rig(15 * lanes, lanes=lanes, strategy=strategy, seed=seed).begin().add(steps)
+    copy = rig.new_buffer(seed=1)
+    copy.load_state_dict(rig.buffer.state_dict())
+    for _ in range(later):
+        step = rig.world.step()
+        rig.oracle.add(step)
+        rig.give(rig.buffer, step)
+        rig.give(copy, step)
+    (one,), (other,) = rig.buffer.sample(20), copy.sample(20)
+    compare(copy, rig.oracle, [other])
+    assert all(torch.equal(left, right) for left, right in zip(one, other, strict=True))
+    assert np.array_equal(rig.buffer.last.goal_row, copy.last.goal_row)

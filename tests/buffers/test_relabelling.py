@@ -1,0 +1,170 @@
+"""What the hindsight buffer relabels, and what a new goal makes of rewards and ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.buffers.oracle import STRATEGIES
+from tests.buffers.side_by_side import Rig
+from tests.buffers.world import KINDS
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("end", ["success", "crash", "timeout", "both"])
+def test_each_end_alone(end: str, strategy: str) -> None:
+    """Terminate on success, on a crash; be cut by time; succeed on the last step in time."""
+    rig = Rig(40, lanes=2, strategy=strategy, ends=(end,), lengths=(2, 3), seed=9).begin()
+    rig.add(50)
+    draws = rig.check(600, 2)
+    ends = [(s, goal) for s, goal in draws if s.taken.terminated or s.taken.truncated]
+    assert ends
+    under_new = [rig.oracle.expected(s, goal)["terminated"] for s, goal in ends if goal is not None]
+    under_own = [rig.oracle.expected(s, None)["terminated"] for s, goal in ends if goal is None]
+    assert all(value == (end != "timeout") for value in under_own)
+    if end == "crash":
+        assert all(under_new)
+    if end == "timeout" and strategy == "random":
+        assert len(set(under_new)) == 2  # what the new goal says, not what the clock says
+    rig.audit()
+
+
+def test_terminated_follows_the_new_goal_both_ways() -> None:
+    """The world gives both: open steps that end under a new goal, ends that do not any more."""
+    rig = Rig(60, strategy="random", ends=("success", "timeout"), seed=1).begin().add(90)
+    seen = {
+        (s.taken.terminated, bool(rig.oracle.expected(s, goal)["terminated"]))
+        for s, goal in rig.check(800)
+        if goal is not None
+    }
+    assert {(False, True), (False, False), (True, True)} <= seen
+    # Successes end with the highest achieved goals: only another one can stay out of reach.
+    assert (True, False) in seen
+
+
+def test_rewards_are_not_symmetric_in_this_world() -> None:
+    """So that swapped arguments show: the world is checked, not the buffer."""
+    for kind in KINDS:
+        rig = Rig(30, kind=kind, seed=6).begin().add(20)
+        functions, states = rig.world.functions, rig.oracle.live()
+        a, d = states[3].achieved[None], states[7].achieved[None]
+        info = {"wind": np.array([0.5]), "load": np.array([[0.5, 0.25]])}
+        assert functions.reward(a, d, info) != functions.reward(d, a, info)
+        assert functions.terminated(a, a, info).all()
+
+
+def test_the_goal_free_part_of_the_reward_stays() -> None:
+    rig = Rig(60, seed=3).begin().add(60)
+    parts = set()
+    for s, goal in rig.check(300):
+        if goal is not None:
+            part = s.taken.reward - rig.oracle.reward(s, s.desired)
+            paid = rig.oracle.expected(s, goal)["reward"]
+            assert paid == rig.oracle.reward(s, goal[0].achieved) + part
+            parts.add(part)
+    assert len(parts) > 4
+    assert 0.0 in parts
+    assert min(parts) < 0
+
+
+@pytest.mark.parametrize("k", [0, 1, 4, 8])
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 64])
+def test_share_of_relabelled_steps(k: int, batch_size: int) -> None:
+    rig = Rig(12, lanes=2, k=k, seed=k).begin().add(25)
+    assert rig.buffer.relabel_share == pytest.approx(k / (k + 1), abs=1e-12)
+    assert rig.buffer.achieved_share == rig.buffer.relabel_share
+    rig.audit(batch_size=batch_size, n_batches=2, at_least=800 * batch_size)
+
+
+def test_the_normaliser_is_told_how_many_goals_are_achieved_ones() -> None:
+    """Of five drawn goals two were achieved: the others were asked for, one of them by the step itself."""
+    rig = Rig(40, k=4, strategy="future_actual", seed=3).begin().add(60)
+    assert rig.buffer.achieved_share == pytest.approx(0.4)
+    last = [rig.buffer.sample(50, 20) and rig.buffer.last for _ in range(40)]
+    achieved = np.mean([one.relabelled & ~one.asked for one in last])
+    assert achieved == pytest.approx(0.4, abs=0.01)
+
+
+@pytest.mark.parametrize(("k", "batch_size"), [(1, 64), (4, 10), (4, 255), (8, 9), (8, 18), (2, 3)])
+def test_a_whole_share_is_the_same_in_every_batch(k: int, batch_size: int) -> None:
+    rig = Rig(30, k=k).begin().add(25)
+    for _ in range(20):
+        rig.check(batch_size, 10)
+        assert (rig.buffer.last.relabelled.sum(axis=1) * (k + 1) == k * batch_size).all()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_k_of_zero_is_plain_replay(strategy: str) -> None:
+    rig = Rig(30, lanes=3, k=0, strategy=strategy, seed=7).begin()
+    for _ in range(50):
+        rig.add()
+        assert all(goal is None for _, goal in rig.check(40))
+        assert (rig.buffer.last.goal_row == -1).all()
+    rig.audit()
+
+
+def test_info_is_that_of_the_step_and_only_what_was_named() -> None:
+    rig = Rig(30, lanes=2, seed=5).begin().add(30)
+    seen: list[dict[str, Any]] = []
+    functions, ask = rig.world.functions, type(rig.world.functions).reward
+
+    def spy(achieved: Any, desired: Any, info: Any) -> Any:
+        seen.append({name: np.shape(value) for name, value in info.items()})
+        assert all(len(value) == len(achieved) for value in info.values())
+        return ask(functions, achieved, desired, info)
+
+    functions.reward = spy
+    rig.buffer.sample(32)
+    assert seen
+    for shapes in seen:
+        assert set(shapes) == {"wind", "load"}
+        assert len(shapes["wind"]) == 1
+        assert len(shapes["load"]) == 2
+        assert shapes["load"][1] == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_goals_reach_the_functions_as_they_were_stored(kind: str) -> None:
+    rig = Rig(30, lanes=2, kind=kind).begin().add(30)
+    wanted = np.dtype(np.int64 if kind == "int" else np.float32)
+    seen: list[Any] = []
+    functions = rig.world.functions
+    for name in ("reward", "terminated"):
+        ask = getattr(type(functions), name)
+
+        def spy(achieved: Any, desired: Any, info: Any, ask: Any = ask) -> Any:
+            seen.extend([achieved, desired])
+            return ask(functions, achieved, desired, info)
+
+        setattr(functions, name, spy)
+    rig.buffer.sample(32)
+    assert seen
+    assert {array.dtype for array in seen} == {wanted}
+    assert {array.shape[1:] for array in seen} == {(2,)}
+
+
+def test_int_goals_and_discrete_actions() -> None:
+    rig = Rig(40, lanes=2, kind="int").begin().add(60)
+    (batch,) = rig.buffer.sample(32)
+    assert batch.action.dtype == torch.int64
+    assert batch.action.shape == (32,)
+    assert batch.goal.dtype == batch.observation.dtype == torch.float32
+    assert set(batch.action.tolist()) <= {0, 1, 2, 3}
+    rig.audit()
+
+
+class Last:
+    """A strategy of the user's own, which happens to be `final`."""
+
+    def __call__(self, draw: Any, generator: np.random.Generator) -> Any:
+        return draw.at(draw.left)
+
+
+def test_a_strategy_of_ones_own() -> None:
+    rig = Rig(40, lanes=2, strategy="final", buffer_changes={"strategy": Last()}).begin()
+    for _ in range(30):
+        rig.add(3).check()
+    rig.audit()

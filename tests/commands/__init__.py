@@ -1,0 +1,1 @@
+"""The real commands, each in a process of its own."""

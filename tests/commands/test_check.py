@@ -1,0 +1,102 @@
+"""her-check prints a table, fails for an env that is none, and refuses wrong words in one line."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import gymnasium as gym
+import pytest
+
+import her_exp.check
+from her_exp.check import check
+from her_exp.types import UserError
+from tests.envs import strange_envs  # noqa: F401  (registers)
+from tests.envs.faulty_walks import SaysNothing
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "her_exp.check", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_the_command_prints_a_table() -> None:
+    result = run("env=nav2d", "env.max_steps=30")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[-1] == "14 ok, 0 to know, 0 wrong"
+    column = lines[0].index("observation (2,) float32")
+    assert all(line[column - 1] == " " for line in lines[:-2])
+    assert "of [30, 30, 30] steps" in result.stdout
+
+
+def test_the_command_fails_for_an_env_that_is_none() -> None:
+    result = run("env=gym", "env.id=CartPole-v1")
+    assert result.returncode == 1
+    assert "ERROR  spaces" in result.stdout
+    assert "0 ok, 0 to know, 1 wrong" in result.stdout
+
+
+def test_help_names_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    her_exp.check.main(["env=nav2d", "--help"])
+    assert "usage: her-check" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["env=nav"], "env=nav"),
+        (["env=gym"], "env.id"),
+        (["env=gym", "env.id=CartPol-v1"], "CartPole-v1"),
+        (["env=nav2d", "env.goal_low=9"], "goal_low=9: must be >= 0 and < goal_high=4.5"),
+        (["env=gym", "env.id=X-v0", "env.imports=[no_such_module]"], "no_such_module"),
+    ],
+)
+def test_a_wrong_command_is_one_line(
+    overrides: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match=re.escape(words)):
+        her_exp.check.check(overrides)
+    with pytest.raises(SystemExit) as stop:
+        her_exp.check.main(overrides)
+    assert stop.value.code == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    assert output.err.startswith("her_exp: error: ")
+    assert words in output.err
+
+
+def test_how_relabelled_rewards_are_computed_is_shown() -> None:
+    """On how many goals the shortcut was proven, or why there is none."""
+    (said,) = [finding for finding in check(["env=point_reach"]) if finding.what == "relabelling"]
+    assert re.search(r"distance within 0.05.*own on \d{3,} goals .* met and \d{3,} ", said.says)
+    odd = ["env=gym", "env.id=strange/Side-v0", "env.reward_range=[-1,0]"]
+    (said,) = [finding for finding in check(odd) if finding.what == "relabelling"]
+    assert "the env's own; no distance within 0.2: rewards differ on" in said.says
+
+
+@pytest.mark.parametrize(("late", "level"), [(False, "ok"), (True, "warning")])
+def test_a_goal_that_changes_within_an_episode_is_said(late: bool, level: str) -> None:
+    found = check(["env=gym", "env.id=strange/Chase-v0", f"+env.late={late}".lower()])
+    (goal,) = [finding for finding in found if finding.what == "goal"]
+    assert "is judged by the goal that its action was chosen for" in goal.says
+    (reward,) = [finding for finding in found if finding.what == "reward of step"]
+    assert reward.level == level
+    assert ("is that of the next goal" in reward.says) == late
+    assert not [finding for finding in found if finding.level == "error"]
+
+
+def test_what_a_run_would_refuse_is_an_error() -> None:
+    """The very functions that a run has are asked, with all that is declared."""
+    gym.register("quiet/Walk-v0", SaysNothing, disable_env_checker=True)
+    env = ["env=gym", "env.id=quiet/Walk-v0"]
+    assert [f.what for f in check(env) if f.level == "error"] == ["in a run"]
+    assert not [f for f in check([*env, "env.reward_range=[-1,0]"]) if f.level == "error"]
+    (said,) = [f for f in check([*env, "+env.success_reward=-0.5"]) if f.what == "success"]
+    assert said.says.startswith("from reward -0.5; ")
+    gym.registry.pop("quiet/Walk-v0")
+    ours = check(["env=point_reach", "+env.success_reward=-0.5"])
+    (refused,) = [f for f in ours if f.level == "error"]
+    assert "the env has compute_success" in refused.says

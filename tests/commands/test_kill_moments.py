@@ -1,0 +1,118 @@
+"""Processes killed at random and at planted moments: what is left always goes on exactly."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.commands.deaths import PLANTS, TOOLS
+from tests.commands.forked_commands import Nursery
+from tests.commands.kill_kit import AUTO, assert_ends_as, cpu_seconds, err
+from tests.runs.runs_kit import checkpoints
+
+# --- kill -9 at random moments ------------------------------------------------------------------
+
+
+def kill_at(pid: int, moment: float) -> None:
+    """Kill -9 once the process has used `moment` seconds of CPU time, unless it ends before."""
+    while (used := cpu_seconds(pid)) < moment:
+        time.sleep(0.002)
+    if used != float("inf"):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def length(nursery: Nursery, never_killed: Path, tmp_path_factory: pytest.TempPathFactory) -> float:
+    """CPU seconds of the whole command, in the nursery."""
+    cwd = tmp_path_factory.mktemp("length") / "cwd"
+    child = nursery.start(AUTO, cwd)
+    seconds = used = 0.0
+    while used < float("inf"):
+        seconds, used = used, cpu_seconds(child.pid)
+        time.sleep(0.005)
+    assert child.wait() == 0
+    return seconds
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_at_random_moments(
+    seed: int, nursery: Nursery, never_killed: Path, length: float, cwd: Path
+) -> None:
+    """Killed two times, also while it goes on after the first."""
+    moments = random.Random(seed)
+    codes = []
+    for _ in range(2):
+        child = nursery.start(AUTO, cwd)
+        kill_at(child.pid, moments.uniform(0.1, 0.9) * length)
+        codes.append(child.wait())
+    assert codes[0] == -signal.SIGKILL
+    assert set(codes) <= {-signal.SIGKILL, 0}
+    assert nursery.run(AUTO, cwd) == 0, err(cwd)
+    assert_ends_as(never_killed, cwd / "run")
+    assert os.listdir(cwd) == ["run"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+def test_the_real_command_killed_at_a_random_moment(
+    seed: int, never_killed: Path, length: float, cwd: Path
+) -> None:
+    command = [sys.executable, "-m", "her_exp.train", *AUTO]
+    with (cwd.parent / "err").open("w") as log:
+        process = subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log)
+        # Some two seconds go into starting up, and may be hit as well.
+        kill_at(process.pid, random.Random(seed).uniform(1.0, 2.0 + length))
+        assert process.wait() in (-signal.SIGKILL, 0)
+        done = subprocess.run(command, cwd=cwd, stdout=log, stderr=log, check=False)
+    assert done.returncode == 0, err(cwd)
+    assert_ends_as(never_killed, cwd / "run")
+    assert os.listdir(cwd) == ["run"]
+
+
+# --- kill -9 at planted moments -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_killed_at_a_planted_moment(
+    plant: str, nursery: Nursery, never_killed: Path, cwd: Path
+) -> None:
+    code = TOOLS + PLANTS[plant]
+    assert nursery.run(AUTO, cwd, code) == -signal.SIGKILL, err(cwd)
+    assert nursery.run(AUTO, cwd) == 0, err(cwd)
+    assert_ends_as(never_killed, cwd / "run")
+    assert os.listdir(cwd) == ["run"]
+
+
+@pytest.mark.parametrize("plant", ["before the state's rename", "in the middle of the third state"])
+def test_killed_again_while_it_goes_on(
+    plant: str, nursery: Nursery, never_killed: Path, cwd: Path
+) -> None:
+    code = (TOOLS + PLANTS[plant]).replace("at(2)", "at(1)").replace(", 3)", ", 1)")
+    for turn in range(3):
+        assert nursery.run(AUTO, cwd, code) == -signal.SIGKILL, err(cwd)
+        if turn == 0:  # get as far as one checkpoint, else there is no end to it
+            assert checkpoints(cwd / "run") == []
+            code = TOOLS + PLANTS[plant].replace(", 3)", ", 2)")
+    assert nursery.run(AUTO, cwd) == 0, err(cwd)
+    assert_ends_as(never_killed, cwd / "run")
+
+
+def test_auto_starts_goes_on_and_knows_the_end(
+    nursery: Nursery, never_killed: Path, cwd: Path
+) -> None:
+    """The same words three times; with the folder done they only say where it is."""
+    shutil.copytree(never_killed, cwd / "run")
+    before = {p: p.read_bytes() for p in (cwd / "run").rglob("*") if p.is_file()}
+    assert nursery.run(AUTO, cwd) == 0
+    assert (cwd.parent / "out").read_text() == "run\n"
+    assert {p: p.read_bytes() for p in (cwd / "run").rglob("*") if p.is_file()} == before

@@ -1,0 +1,180 @@
+"""Composition: the shipped files, the names of folders, errors in one line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from her_exp.config.compose import compose, composer
+from her_exp.config.hydra_api import (
+    FOLDER_LENGTH,
+    config_hash,
+    hydra_values,
+    job_folder,
+    path_safe,
+    register_resolvers,
+    without_hydra,
+)
+from her_exp.config.overrides import keys
+from her_exp.config.parts import PARTS
+from her_exp.config.signatures import arguments, find_class
+from her_exp.config.validate import validate
+from her_exp.limits import RANGES, limit_of
+from her_exp.text import nearest, unknown_key
+from her_exp.types import UserError
+from tests.config.conf_files import CHOICES, COMPANY, words
+
+# --- the shipped configuration -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chosen", CHOICES)
+def test_every_file_is_valid(chosen: str) -> None:
+    validate(compose(words(chosen)))
+
+
+def test_every_number_shipped_has_a_range() -> None:
+    free = {"goal_low", "goal_high", "reward_range"}
+    for chosen in CHOICES:
+        cfg = compose([chosen, *COMPANY.get(chosen, [])])
+        takes = {part: arguments(find_class(part, cfg[part]._target_)).types for part in PARTS}
+        for key in keys(cfg):
+            value = OmegaConf.select(cfg, key)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if number and not key.startswith("score."):
+                name = key.rpartition(".")[2]
+                annotation = takes.get(key.partition(".")[0], {}).get(name)
+                assert limit_of(annotation) or name in RANGES.keys() | free, key
+
+
+def test_compose_keeps_hydra_on_request() -> None:
+    assert "hydra" not in compose()
+    assert compose(["buffer.k=8"]).buffer.k == 8
+    assert compose(hydra_config=True).hydra.sweep.dir == "outputs/sweeps/None"
+
+
+# --- names of folders --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("buffer.k=8,seed=1", "buffer.k=8,seed=1"),
+        ("her_exp/PointReach-v0", "her_exp_PointReach-v0"),
+        ("../../etc", "etc"),
+        ("a b\n*?'c'", "a_b_c_"),
+        (".hidden", "hidden"),
+        ("-rf", "rf"),
+        ("..", "_"),
+        ("_mine_", "_mine_"),
+        ("käse", "k_se"),
+        ("", "_"),
+        (3, "3"),
+    ],
+)
+def test_path_safe(text: object, safe: str) -> None:
+    assert path_safe(text) == safe
+
+
+def test_job_folder_is_short_and_tells_configs_apart() -> None:
+    cfg = compose()
+    long = job_folder("k=" + "x" * 500, _root_=cfg)
+    assert len(long) == FOLDER_LENGTH
+    assert re.fullmatch(r"k=x+_[0-9a-f]{6}", long)
+    assert long == job_folder("k=" + "x" * 500, _root_=cfg)
+    assert long[-6:] != job_folder("k=", _root_=compose(["seed=1"]))[-6:]
+    assert job_folder("", _root_=cfg).startswith("default_")
+
+
+def test_a_job_keeps_the_folder_that_has_its_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep may have swept less when it was made: the job is done all the same."""
+    monkeypatch.chdir(tmp_path)
+    cfg = compose(["buffer.k=8", "seed=1", "sweep=mine"], hydra_config=True)
+    with hydra_values(cfg):
+        before = job_folder("buffer.k=8", _root_=cfg)
+        (tmp_path / "outputs/sweeps/mine" / before).mkdir(parents=True)
+        assert job_folder("buffer.k=8,seed=1", _root_=cfg) == before
+    other = compose(["buffer.k=8", "seed=2", "sweep=mine"], hydra_config=True)
+    with hydra_values(other):
+        assert job_folder("buffer.k=8,seed=2", _root_=other).startswith("buffer.k=8,seed=2_")
+
+
+def test_hash_leaves_the_folders_out() -> None:
+    plain = config_hash(compose())
+    assert plain == config_hash(compose(["sweep=mine"]))
+    assert plain == config_hash(compose(["hydra.run.dir=elsewhere"], hydra_config=True))
+
+
+def test_job_folder_resolves_where_a_launcher_asks_for_it() -> None:
+    register_resolvers()  # again: no harm
+    cfg = compose(["buffer.k=8", "sweep=mine", "seed=1"], hydra_config=True)
+    with hydra_values(cfg):
+        assert cfg.hydra.sweep.dir == "outputs/sweeps/mine"
+        assert cfg.hydra.sweep.subdir == f"buffer.k=8,seed=1_{config_hash(cfg)}"
+        assert re.fullmatch(r"outputs/point_reach/ddpg/[\d_-]+", cfg.hydra.run.dir)
+
+
+# --- hints -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "names", "best"),
+    [
+        ("buffer.kk", ["buffer.k", "buffer.capacity", "seed"], ["buffer.k"]),
+        ("k", ["buffer.k", "seed"], ["buffer.k"]),
+        ("trainer.gamma", ["agent.gamma", "trainer.stop_at"], ["agent.gamma"]),
+        ("agent.lr", ["agent.actor_lr", "agent.critic_lr"], ["agent.actor_lr", "agent.critic_lr"]),
+        ("qwertz", ["buffer.k"], []),
+    ],
+)
+def test_nearest(word: str, names: list[str], best: list[str]) -> None:
+    assert nearest(word, names) == best
+
+
+def test_unknown_key_always_has_a_remedy() -> None:
+    assert unknown_key("a.kk", ["a.k"]) == "unknown key a.kk: did you mean a.k?"
+    assert "--cfg job" in unknown_key("qwertz", ["a.k"])
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("batch_size=8", "did you mean trainer.batch_size?"),
+        ("trainer.gamma=1", "did you mean agent.gamma?"),
+        ("~buffer.kk", "did you mean buffer.k?"),
+        ("envv=nav2d", "did you mean env?"),
+        ("+buffer.k=1", "+buffer.k=1: buffer.k exists; write it without the plus: buffer.k=1"),
+        ("+env=nav2d", "write it without the plus: env=nav2d"),
+        ("env@x=nav2d", "unknown key env@x: did you mean env?"),
+        ("buffer=null", "buffer=null: give one of hindsight"),
+        ("~env", "env is not set; give env=..., one of ant_maze, bit_flip, fetch"),
+        ("=3", "no key"),
+        ("=", "=: no key; write key=value"),
+        ("agent='a", "the value cannot be read"),
+        ("env.name=${nope}", "env.name: Interpolation key 'nope' not found"),
+        ("hydra.sweeep.dir=x", "did you mean hydra.sweep.dir?"),
+        ("hydra.job.num=x", "hydra.job.num=x: Value 'x'"),
+    ],
+)
+def test_composition_errors_are_one_line(override: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        compose([override])
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "agent" / "mine.yaml").write_text("a: [1")
+    with composer(extra_dir=str(tmp_path)) as hydra, pytest.raises(UserError, match=r"mine\.yaml"):
+        hydra.raw(["agent=mine"])
+
+
+def test_without_hydra_leaves_the_original_alone() -> None:
+    cfg = compose(hydra_config=True)
+    assert "hydra" not in without_hydra(cfg)
+    assert "hydra" in cfg

@@ -1,0 +1,89 @@
+"""`env.reward_range`: what is no pair of usable numbers is refused, in a config and by the classes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from her_exp.config.compose import compose
+from her_exp.config.validate import validate
+from her_exp.envs.make import GoalTask
+from her_exp.train import main
+from her_exp.types import UserError
+from tests.agents.kit import ddpg, dqn
+
+#: As it is written, and what that is.
+WRONG: dict[str, Any] = {
+    "[-1e300,1e300]": [-1e300, 1e300],
+    "[-1e39,0]": [-1e39, 0.0],
+    "[0,1e19]": [0.0, 1e19],  # float32 holds it, and not its square
+    "[-1,nan]": [-1.0, math.nan],
+    "[nan,0]": [math.nan, 0.0],
+    "[-inf,0]": [-math.inf, 0.0],
+    "[0,1e400]": [0.0, math.inf],
+    "[-2,-1,0]": [-2, -1, 0],
+    "[-1]": [-1],
+    "[]": [],
+    "[0,-1]": [0, -1],
+    "[0,0]": [0, 0],
+    "[low,high]": ["low", "high"],
+    "[true,false]": [True, False],
+    "[null,0]": [None, 0],
+    "[[-1,0],[0,1]]": [[-1, 0], [0, 1]],
+    "ab": "ab",
+    "auto": "auto",
+    "-1": -1,
+    "[0,9223372036854775808]": [0, 2**63],
+}
+TASK = "her_exp/PointReach-v0"
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_refused_alike(text: str) -> None:
+    with pytest.raises(UserError, match=r"^env\.reward_range=.*: (must|each must)") as refused:
+        validate(compose(["env=gym", f"env.id={TASK}", f"env.reward_range={text}"]))
+    assert "\n" not in str(refused.value)
+    with pytest.raises(ValueError, match=r"^GoalTask: reward_range=.* must be null or \[lowest"):
+        GoalTask(TASK, reward_range=WRONG[text])
+
+
+@pytest.mark.parametrize(
+    "pair", [None, (-1, 0), [-1.0, 0.0], (-1e15, 1e15), (np.float32(-1), np.int64(3)), [-1e-9, 0]]
+)
+def test_what_is_right(pair: Any) -> None:
+    expected = None if pair is None else (float(pair[0]), float(pair[1]))
+    assert GoalTask(TASK, reward_range=pair).reward_range == expected
+
+
+@pytest.mark.parametrize("agent", ["ddpg", "dqn"])
+def test_returns_that_float32_cannot_square(agent: str) -> None:
+    """The rewards fit, what an endless episode pays does not."""
+    words = ["env.reward_range=[-1e17,0]", f"agent={agent}", "agent.gamma=0.99"]
+    line = r"reward_range=\[-1e\+17, 0(\.0)?\]:? pays up to 1e\+19 at gamma=0.99"
+    with pytest.raises(UserError, match=rf"^env\.{line}") as refused:
+        validate(compose(["env=gym", f"env.id={TASK}", *words]))
+    assert "\n" not in str(refused.value)
+    with pytest.raises(ValueError, match=line):
+        {"ddpg": ddpg, "dqn": dqn}[agent](reward_range=(-1e17, 0.0), gamma=0.99)
+    fine = [*words[:1], "agent.gamma=0.8"]
+    validate(compose(["env=gym", f"env.id={TASK}", *fine]))
+    agent_made = {"ddpg": ddpg, "dqn": dqn}[agent](reward_range=(-1e17, 0.0), gamma=0.8)
+    low, high = agent_made.return_range
+    assert low == pytest.approx(-5e17)
+    assert high == 0.0
+
+
+def test_the_command_says_it_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["env=gym", f"env.id={TASK}", "env.reward_range=[-1e300,1e300]"]
+    monkeypatch.setattr("sys.argv", ["train.py", *words])
+    with pytest.raises(SystemExit):
+        main()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("her_exp: error: env.reward_range=[-1e+300, 1e+300]: must be")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,1 @@
+"""The documentation: its commands, tables, words and links."""

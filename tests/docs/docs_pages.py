@@ -1,0 +1,156 @@
+"""The pages of the documentation as tests see them: their commands, their files, their code."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+#: What a line that is a command begins with.
+PROGRAMS = r"(?:PYTHONPATH=scripts )?(?:python3?|pip|make|tensorboard|her-\w+|ray|\w+/bin/\w+) "
+#: What stands before words that are overrides alone.
+OURS = ["python", "-m", "her_exp.train"]
+#: A program that says what it was given: where it looks for modules, its name, its arguments.
+_STAND_IN = r"""#!/bin/sh
+printf '%s\0' ${PYTHONPATH:+"PYTHONPATH=$PYTHONPATH"} NAME "$@"
+"""
+_OVERRIDE = re.compile(r"[+~]{0,2}[\w./]+=\S+")
+
+
+@dataclass
+class Command:
+    """A command of a page, as it is pasted and in words, and what the page says that it answers."""
+
+    page: Path
+    pasted: str
+    words: list[str]
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+    def through_a_shell(self, folder: Path) -> list[str]:
+        """Paste it into a real shell that stands in `folder`; returns what its program was given.
+
+        What matches no file is an error, as in zsh. Stand-ins take the place of programs.
+        """
+        name = next(word for word in self.words if "=" not in word)
+        programs = folder.parent / "stand_ins"
+        program = folder / name if "/" in name else programs / name
+        for needed in (programs, program.parent):
+            needed.mkdir(parents=True, exist_ok=True)
+        program.write_text(_STAND_IN.replace("NAME", name))
+        program.chmod(0o755)
+        env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        done = subprocess.run(
+            [shutil.which("bash") or "bash", "-O", "failglob", "-c", self.pasted],
+            cwd=folder, env=env | {"PATH": str(programs)}, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{name_of(self.page)}: {self.pasted}\n{done.stderr}"
+        return done.stdout.split("\0")[:-1]
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def commands(page: Path) -> list[Command]:
+    """Return the commands of a page, in order: its blocks first, then those inside of sentences."""
+    text = page.read_text()
+    found = [command for block in blocks(text) for command in _of_block(page, block)]
+    outside = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    inline = [*_inline(outside), *_in_command_columns(outside)]
+    seen = {command.text for command in found}
+    for code in dict.fromkeys(inline):
+        command = _command(page, code)
+        if command.text not in seen and "..." not in code:
+            found.append(command)
+    return found
+
+
+def blocks(text: str) -> Iterator[list[str]]:
+    """Walk the blocks that may hold commands: indented ones, and fenced ones of a shell or of none."""
+    block: list[str] = []
+    fence: str | None = None
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("```"):
+            if fence is None:
+                fence = line[3:].strip()
+            else:
+                if fence in ("", "bash", "sh", "console", "text"):
+                    yield block
+                fence, block = None, []
+        elif fence is not None:
+            block.append(line)
+        elif line.startswith("    "):
+            block.append(line[4:])
+        elif block:
+            yield block
+            block = []
+
+
+def _of_block(page: Path, block: list[str]) -> Iterator[Command]:
+    lines = "\n".join(block).replace("\\\n", " ").splitlines()
+    answered: Command | None = None
+    for line in lines:
+        prompt, line = line.startswith("$ "), line.removeprefix("$ ")
+        words = _words(line)
+        if re.match(PROGRAMS, line) or words[:3] == OURS:
+            command = _command(page, line)
+            answered = command if prompt else None
+            yield command
+        elif answered:
+            answered.said.append(line)
+
+
+def _command(page: Path, line: str) -> Command:
+    words = _words(line)
+    alone = words[:3] == OURS and not line.startswith(OURS[0])
+    return Command(page, " ".join([*OURS, line]) if alone else line, words)
+
+
+def _words(line: str) -> list[str]:
+    """Split a command line; words of overrides alone are an experiment's."""
+    try:
+        words = shlex.split(line, comments=True)
+    except ValueError:  # prose with an apostrophe
+        return []
+    if words and all(map(_OVERRIDE.fullmatch, words)):
+        return [*OURS, *words]
+    return words
+
+
+def _inline(text: str) -> list[str]:
+    prose = "\n".join(line for line in text.splitlines() if not line.startswith("    "))
+    return re.findall(rf"`({PROGRAMS}[^`\n]+)`", prose)
+
+
+def _in_command_columns(text: str) -> Iterator[str]:
+    """Code in the column of a table that is headed "command"."""
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()]
+        if "command" in rows[0]:
+            column = rows[0].index("command")
+            for row in rows[2:]:
+                yield from re.findall(r"`([^`]+)`", row[column])
+
+
+def files(page: Path) -> dict[str, str]:
+    """Return the files that a page asks for: a block whose first line is the file's name."""
+    pattern = r"^```\w+\n# (my_\w+/[\w/]+\.\w+)\n(.*?)^```"
+    return dict(re.findall(pattern, page.read_text(), re.M | re.S))
+
+
+def programs(page: Path) -> list[str]:
+    """Return the Python blocks of a page that are no files."""
+    found = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S)
+    return [text for text in found if not text.startswith("# my_")]

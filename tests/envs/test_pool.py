@@ -1,0 +1,192 @@
+"""EnvPool's lanes play the same tasks as Gymnasium-Robotics, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from her_exp.envs.make import GoalTask
+from her_exp.envs.vector import pool
+from her_exp.types import KEYS
+from tests.envs.pool_kit import closed_at_end, needs_envpool, task
+
+IDS = [
+    *(f"Fetch{task}-v4" for task in ("Reach", "Push", "Slide", "PickAndPlace", "PushDense")),
+    "HandReach-v3", "HandManipulateBlockRotateParallel_BooleanTouchSensors-v1",
+    "HandManipulatePenDense-v1", "PointMaze_UMaze-v3", "PointMaze_Medium_Diverse_GR-v3",
+]  # fmt: skip
+MORE = [
+    "HandManipulateBlock-v1", "HandManipulateBlockRotateZ-v1", "HandManipulateEggRotate-v1",
+    "HandManipulatePen_ContinuousTouchSensors-v1", "PointMaze_UMazeDense-v3", "PointMaze_Large-v3",
+]  # fmt: skip
+
+
+@pytest.fixture
+def made() -> Iterator[list[Any]]:
+    with closed_at_end() as envs:
+        yield envs
+
+
+def towards(observation: dict[str, Any], noise: Any) -> Any:
+    """Actions towards the goal, where it is a place that actions move to; else random ones."""
+    gap = observation["desired_goal"] - observation["achieved_goal"]
+    if gap.shape[1] == 15 or noise.shape[1] == 20:
+        return noise
+    action = noise.copy()
+    action[:, : gap.shape[1]] = np.clip(8.0 * gap + 0.3 * action[:, : gap.shape[1]], -1.0, 1.0)
+    return action
+
+
+def compare(id: str, steps: int, made: list[Any]) -> dict[str, Any]:
+    """Play, and ask the package's own env what it says of each step; returns what was seen."""
+    env, single = task(id).make(), task(id).make_single()
+    made += [env, single]
+    own: Any = single.unwrapped
+    assert isinstance(env, pool.PoolVectorEnv)
+    assert env.single_observation_space == single.observation_space
+    assert env.single_action_space == single.action_space
+    rng, n = np.random.default_rng(0), env.num_envs
+    observation, _ = env.reset(seed=1)
+    ended, length = np.zeros(n, bool), np.zeros(n, int)
+    seen: dict[str, Any] = {"lengths": set(), "successes": 0, "new_goals": 0}
+    for _ in range(steps // n):
+        noise = rng.uniform(-1.0, 1.0, env.action_space.shape or ())
+        before = observation
+        observation, reward, terminated, truncated, info = env.step(towards(observation, noise))
+        reset, ended = ended, terminated | truncated
+        goals = observation["achieved_goal"], observation["desired_goal"]
+        wanted = own_words(own, "compute_reward", goals)
+        assert wanted[~reset] == pytest.approx(reward[~reset], rel=3e-7, abs=1e-7)
+        assert (reward[reset] == 0.0).all()
+        if hasattr(own, "_is_success"):
+            met = own_words(own, "_is_success", goals).astype(bool)
+        else:
+            met = np.linalg.norm(goals[0] - goals[1], axis=1) <= 0.45
+        (key,) = (key for key in info if not key.startswith("_"))
+        assert (info[key] == met).all()
+        assert (terminated == (own.compute_terminated(*goals, {}) & ~reset)).all()
+        length = np.where(reset, 0, length + 1)
+        # The goal stays during an episode; where there are few, the next can be the same.
+        moved = (observation["desired_goal"] != before["desired_goal"]).any(axis=1)
+        assert not (moved & ~reset).any()
+        seen["new_goals"] += int(moved.sum())
+        assert not (truncated & reset).any()
+        seen["lengths"] |= set(length[ended].tolist())
+        seen["successes"] += int(met[~reset].sum())
+    assert single.spec is not None
+    assert seen["lengths"] <= {single.spec.max_episode_steps}
+    return seen
+
+
+def own_words(own: Any, name: str, goals: tuple[Any, Any]) -> Any:
+    """One goal at a time: of many pens at once the package's own functions give wrong answers."""
+    rest = ({},) if name == "compute_reward" else ()
+    return np.array([getattr(own, name)(a, d, *rest) for a, d in zip(*goals, strict=True)])
+
+
+@needs_envpool
+@pytest.mark.parametrize("id", IDS)
+def test_rewards_success_and_ends_are_those_of_gymnasium_robotics(id: str, made: Any) -> None:
+    seen = compare(id, 1000, made)
+    assert (seen["lengths"] and seen["new_goals"] > 0) or "Maze" in id  # of 300 steps and more
+    if id in ("FetchReach-v4", "PointMaze_UMaze-v3"):
+        assert seen["successes"] > 50
+
+
+@needs_envpool
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("id", [*IDS, *MORE])
+def test_the_same_over_ten_thousand_steps(id: str, made: Any) -> None:
+    seen = compare(id, 10_000, made)
+    assert seen["lengths"]
+    assert seen["new_goals"] > 0
+
+
+@needs_envpool
+@pytest.mark.parametrize("id", IDS)
+def test_episodes_begin_and_move_as_in_gymnasium_robotics(id: str, made: Any) -> None:
+    """With the MuJoCo that EnvPool carries (3.6) to the digit; newer ones move contacts by a bit."""
+    import mujoco
+
+    same = mujoco.__version__.startswith("3.6.")
+    env, single = task(id).make(1), task(id).make_single()
+    made += [env, single]
+    observation, _ = env.reset(seed=3)
+    single.reset(seed=0)
+    own: Any = single.unwrapped
+    place_like(own, {key: value[0] for key, value in observation.items()})
+    first = own.point_env.data.qpos[:2] if "Maze" in id else own._get_obs()["achieved_goal"]
+    assert first == pytest.approx(observation["achieved_goal"][0], abs=1e-6 if same else 2e-5)
+    if id.startswith("Fetch"):  # the gripper, from which goals are drawn
+        gap = own._get_obs()["observation"] - observation["observation"][0]
+        assert np.abs(gap[:3]).max() < (1e-6 if same else 0.03)
+    if not same or "Slide" in id:  # the puck's tilt is not told, and its slide depends on it
+        return
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        action = rng.uniform(-1.0, 1.0, env.action_space.shape or ()).astype(np.float32)
+        after, reward, *_ = env.step(action)
+        own_after, own_reward, *_ = single.step(action[0])
+        assert own_after["observation"] == pytest.approx(after["observation"][0], abs=1e-4)
+        assert own_reward == pytest.approx(reward[0], abs=1e-4)
+
+
+def place_like(own: Any, observation: dict[str, Any]) -> None:
+    """Put the package's env into the state of an observation, as far as that tells."""
+    x, achieved = observation["observation"], observation["achieved_goal"]
+    own.goal = observation["desired_goal"].copy()
+    if hasattr(own, "point_env"):
+        own.point_env.set_state(x[:2], x[2:])
+        return
+    tools, model, data = own._utils, own.model, own.data
+    if hasattr(own, "has_object") and own.has_object:
+        pose = tools.get_joint_qpos(model, data, "object0:joint").copy()
+        pose[:3] = achieved
+        tools.set_joint_qpos(model, data, "object0:joint", pose)
+    if len(achieved) == 7:
+        tools.set_joint_qpos(model, data, "object:joint", achieved)
+        tools.set_joint_qvel(model, data, "object:joint", x[48:54])
+        names = [name for name in own._model_names.joint_names if name.startswith("robot")]
+        for number, name in enumerate(names):
+            tools.set_joint_qpos(model, data, name, x[number])
+            tools.set_joint_qvel(model, data, name, x[24 + number])
+    own._mujoco.mj_forward(model, data)
+
+
+@needs_envpool
+@pytest.mark.parametrize("id", ["FetchReach-v4", "HandReach-v3", "PointMaze_UMaze-v3"])
+def test_a_time_limit_truncates_and_the_next_step_resets(id: str, made: Any) -> None:
+    env = GoalTask(id, num_envs=2, max_episode_steps=3).make()
+    made.append(env)
+    env.reset(seed=0)
+    steps = [env.step(np.ones(env.action_space.shape or ())) for _ in range(8)]
+    assert [bool(step[3].all()) for step in steps] == [False, False, True, False] * 2
+    assert not any(step[2].any() for step in steps)
+    # The step after the end ignores its action: another one leads to the same first state.
+    env.reset(seed=0)
+    again = [env.step(np.ones(env.action_space.shape or ())) for _ in range(3)]
+    again.append(env.step(-np.ones(env.action_space.shape or ())))
+    for key in KEYS:
+        assert (again[3][0][key] == steps[3][0][key]).all()
+
+
+@needs_envpool
+def test_success_at_the_time_limit_terminates_where_success_ends_episodes(made: Any) -> None:
+    env = GoalTask(
+        "PointMaze_UMaze-v3", num_envs=32, continuing_task=False, max_episode_steps=40
+    ).make()
+    made.append(env)
+    rng, ended = np.random.default_rng(0), np.zeros(32, bool)
+    observation, _ = env.reset(seed=1)
+    at_limit = 0
+    for _ in range(1000):
+        action = towards(observation, rng.normal(size=(32, 2)))
+        observation, _, terminated, truncated, info = env.step(action)
+        assert (terminated == (info["success"] & ~ended)).all()
+        at_limit += int((terminated & truncated).sum())
+        ended = terminated | truncated
+    assert at_limit > 0

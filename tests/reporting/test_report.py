@@ -1,0 +1,281 @@
+"""Whole reports, of a real sweep and of one made to order: numbers by direct computation, place, size."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+import time
+from html import unescape
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+
+from tests.conftest import RunCli
+from tests.reporting.report_kit import (
+    FIGURES,
+    curve,
+    data_of,
+    make_run,
+    sweep,
+    table,
+    write_metrics,
+)
+
+for name in ("plotly", "matplotlib", "pandas", "scipy"):
+    pytest.importorskip(name)
+import scipy.stats  # noqa: E402
+
+from her_exp.report import report  # noqa: E402
+from her_exp.store.find import find, home, targets  # noqa: E402
+from her_exp.training.evaluation import wilson_interval  # noqa: E402
+from her_exp.types import UserError  # noqa: E402
+from tests.reporting.report_reference import groups_of, interpolated, line_of, numbers, wide  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory, run_cli: RunCli) -> Path:
+    """A sweep of the real command, and its report by the real command."""
+    cwd = tmp_path_factory.mktemp("real")
+    words = [
+        "-m", "sweep=s", "buffer.k=0,4", "seed=0,1", "trainer.total_steps=600", "env.max_steps=10",
+        "trainer.learning_starts=100", "trainer.batch_size=32", "trainer.eval_every=150",
+        "trainer.eval_episodes=20", "agent.hidden_sizes=[16]", "trainer.log_every=100",
+    ]  # fmt: skip
+    for module, asked in (("train", words), ("report", ["runs=outputs/sweeps/s"])):
+        done = run_cli(*asked, cwd=cwd, module=module)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == [
+        "4 runs: 4 done",
+        "outputs/sweeps/s/report/index.html",
+    ]
+    again = run_cli(*words, cwd=cwd)  # the report's folders are no jobs
+    assert again.returncode == 0, again.stderr
+    assert "4 skipped" in again.stderr
+    return cwd / "outputs/sweeps/s"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep made to order: three groups of 5 seeds, whose IQM is no mean."""
+    root = sweep(tmp_path_factory.mktemp("made") / "s", ks=(0, 4, 8), seeds=5)
+    report(str(root))
+    return root
+
+
+@pytest.fixture(params=["real", "made"])
+def root(request: pytest.FixtureRequest) -> Path:
+    folder: Path = request.getfixturevalue(request.param)
+    return folder
+
+
+# --- numbers -----------------------------------------------------------------------------------
+
+
+def test_final_table_is_that_of_the_runs_own_files(root: Path) -> None:
+    rows = table(root / "report" / "final.csv")
+    embedded = data_of(root / "report" / "index.html")["final"]
+    assert [row["group"] for row in rows] == [f"buffer.k={k}" for k in groups_of(root)]
+    for row, shown, folders in zip(rows, embedded, groups_of(root).values(), strict=True):
+        scores = np.array([wide(path)["eval/success_final"].iloc[-1] for path in folders])
+        results = [json.loads((path / "result.json").read_text()) for path in folders]
+        episodes = sum(one["eval"]["episodes"] for one in results)
+        wins = round(
+            sum(s * one["eval"]["episodes"] for s, one in zip(scores, results, strict=True))
+        )
+        assert float(row["success"]) == wins / episodes
+        pooled = float(row["success_low"]), float(row["success_high"])
+        assert pooled == wilson_interval(wins, episodes)
+        assert float(row["iqm"]) == pytest.approx(scipy.stats.trim_mean(scores, 0.25), abs=1e-14)
+        theirs = scipy.stats.bootstrap(
+            (scores,), lambda s, axis: scipy.stats.trim_mean(s, 0.25, axis=axis), n_resamples=2000,
+            vectorized=True, method="percentile", rng=np.random.default_rng(0),
+        ).confidence_interval if scores.std() else (scores[0], scores[0])  # fmt: skip
+        assert [float(row["iqm_low"]), float(row["iqm_high"])] == pytest.approx(list(theirs))
+        assert [float(word) for word in row["each_seed"].split("; ")] == scores.tolist()
+        assert row["seeds"] == row["done"] == row["runs"] == str(len(folders))
+        for key in ("env_steps", "train_seconds"):
+            assert float(row[key]) == np.median([one[key] for one in results])
+        for key in ("success", "success_low", "iqm", "iqm_high", "env_steps"):
+            assert shown[key] == float(row[key])
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "against", "x_label"),
+    [
+        ("success_steps", "eval/success_final", "env_steps", "env steps"),
+        ("success_seconds", "eval/success_final", "seconds", "training seconds"),
+        ("return", "rollout/return", "episodes", "training episodes"),
+        ("success", "rollout/success", "episodes", "training episodes"),
+        ("final_distance", "rollout/final_distance", "episodes", "training episodes"),
+        ("critic_loss", "train/critic_loss", "env_steps", "env steps"),
+        ("actor_loss", "train/actor_loss", "env_steps", "env steps"),
+        ("q_mean", "train/q_mean", "env_steps", "env steps"),
+    ],
+)
+def test_curves_are_those_of_the_runs_own_files(
+    root: Path, name: str, tag: str, against: str, x_label: str
+) -> None:
+    rows = table(root / "report" / f"{name}.csv")
+    figures = {one["name"]: one for one in data_of(root / "report" / "index.html")["figures"]}
+    for k, folders in groups_of(root).items():
+        mine = [row for row in rows if row["group"] == f"buffer.k={k}"]
+        grid, values = interpolated(folders, tag, against)
+        assert numbers(mine, x_label) == pytest.approx(grid)
+        assert numbers(mine, "value") == pytest.approx(values)
+        assert {row["seeds"] for row in mine} == {str(len(folders))}
+        low, middle, high = (numbers(mine, key) for key in ("low", "value", "high"))
+        assert all(
+            a <= b + 1e-12 and b <= c + 1e-12 for a, b, c in zip(low, middle, high, strict=True)
+        )
+        traces = [one for one in figures[name]["data"] if one["name"] == f"buffer.k={k}"]
+        (line,) = [one for one in traces if one.get("showlegend", True)]
+        assert line["x"] == pytest.approx(grid, rel=1e-5)
+        assert line["y"] == pytest.approx(values, rel=1e-5, abs=1e-12)
+        assert [pair[0] for pair in line["customdata"]] == pytest.approx(low, rel=1e-5, abs=1e-12)
+        assert f"n = {len(folders)} seeds" in line["hovertemplate"]
+        assert {one["legendgroup"] for one in traces} == {line["legendgroup"]}
+        (thin,) = [
+            one for one in traces if one["mode"] == "lines" and "fill" not in one and one != line
+        ]
+        lines = [line_of(wide(path), tag, against)[1].tolist() for path in folders]
+        wanted = [value for one in lines for value in (*one, math.nan)]  # a gap after each seed
+        drawn = [math.nan if value is None else value for value in thin["y"]]
+        assert drawn == pytest.approx(wanted, rel=1e-5, abs=1e-12, nan_ok=True)
+
+
+def test_comparisons_are_those_of_the_final_scores(root: Path) -> None:
+    scores = {
+        f"buffer.k={k}": np.array([wide(path)["eval/success_final"].iloc[-1] for path in folders])
+        for k, folders in groups_of(root).items()
+    }
+    rows = table(root / "report" / "improvement.csv")
+    assert len(rows) == len(scores) * (len(scores) - 1) // 2
+    for row in rows:
+        x, y = scores[row["x"]], scores[row["y"]]
+        wins = [float(a > b) + 0.5 * float(a == b) for a in x for b in y]
+        assert float(row["probability"]) == pytest.approx(np.mean(wins))
+        assert scipy.stats.trim_mean(x, 0.25) >= scipy.stats.trim_mean(y, 0.25)
+    for row in table(root / "report" / "profile.csv"):
+        tau = float(row["success at the last step, tau"])
+        assert float(row["value"]) == pytest.approx((scores[row["group"]] >= tau).mean())
+
+
+@pytest.mark.usefixtures("no_png")
+def test_first_evaluations_at_95(tmp_path: Path) -> None:
+    """A median over seeds where the one that never came there is later than all others."""
+    for seed, steps in enumerate([300, 200, None]):
+        reached = (
+            {"0.95": {"env_steps": steps, "train_seconds": (steps or 0) / 10}} if steps else {}
+        )
+        make_run(tmp_path / "s" / f"a{seed}", seed, 4, reached=reached)
+        make_run(tmp_path / "s" / f"b{seed}", seed, 0, reached=reached if seed else {})
+    report(str(tmp_path / "s"))
+    few, many = table(tmp_path / "s/report/final.csv")
+    assert (many["reached_95"], many["steps_to_95"], many["seconds_to_95"]) == (
+        "2",
+        "300.0",
+        "30.0",
+    )
+    assert (few["reached_95"], few["steps_to_95"], few["seconds_to_95"]) == ("1", "", "")
+
+
+def test_every_part_is_there(root: Path) -> None:
+    out = root / "report"
+    page = (out / "index.html").read_text()
+    data = data_of(out / "index.html")
+    assert {one["name"] for one in data["figures"]} == FIGURES
+    assert {path.stem for path in out.glob("*.png")} == FIGURES
+    assert {path.stem for path in out.glob("*.csv")} == FIGURES | {
+        "final",
+        "hyperparameters",
+        "runs",
+    }
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in out.glob("*.png"))
+    heads = ["What differs", "Final success", "Evaluation", "Training", "Comparison",
+             "Hyperparameters", "What the policies do", "Runs"]  # fmt: skip
+    places = [page.index(f">{head}</h2>") for head in heads]
+    assert places == sorted(places)
+    for row in table(out / "runs.csv"):
+        assert f'href="../{quote(Path(row["folder"]).name)}/"' in page
+        story = json.loads((root / Path(row["folder"]).name / "run.json").read_text())
+        assert row["command"] == story["command"]
+        assert row["command"] in unescape(page)
+        assert row["commit"].startswith(story["git_commit"] or "")
+        assert f"torch {story['versions']['torch']}" in row["versions"]
+        assert str(story["machine"]["processor"]) in row["machine"]
+
+
+# --- finding -----------------------------------------------------------------------------------
+
+
+def test_runs_are_found_by_their_own_files(made: Path, tmp_path: Path) -> None:
+    root = tmp_path / "outputs"
+    shutil.copytree(made, root / "sweeps/s")
+    for name in ("a/.hydra/config.yaml", "b/config.yaml", "c/result.json", "d/report/index.html"):
+        (root / name).parent.mkdir(parents=True)
+        (root / name).touch()
+    inner = root / "sweeps/s/buffer.k=0,seed=0_00/checkpoints/copy"
+    shutil.copytree(root / "sweeps/s/buffer.k=0,seed=1_01", inner)  # what lies in a run is its own
+    (root / "link").symlink_to(root / "sweeps")
+    assert len(find(str(root))) == 15
+    assert len(find(f"{root}/sweeps/s/buffer.k=0*")) == 5
+    assert len(find(f"[{root}/sweeps/s/buffer.k=0,seed=0_00,{root}/sweeps/s/buffer.k=4*]")) == 6
+    assert len(find(f"[{root}, {root}/link]")) == 15  # each once
+    one = f"{root}/sweeps/s/buffer.k=0,seed=0_00"
+    assert find(one) == [Path(one)]
+    assert targets(f"[{one},{root}/nowhere]") == [one, f"{root}/nowhere"]
+    assert home(f"{root}/sweeps/s/buffer*/x") == root / "sweeps/s"
+    assert home("*") == Path()
+    with pytest.raises(UserError, match=r"no such folder$"):
+        find(f"[{root},{root}/nowhere]")
+
+
+@pytest.mark.usefixtures("no_png")
+def test_out_says_where_the_report_goes(made: Path, tmp_path: Path) -> None:
+    page = report(f"[{made}/buffer.k=4*]", tmp_path / "deep/r")
+    assert page == tmp_path / "deep/r/index.html"
+    assert {path.name for path in (tmp_path / "deep").iterdir()} == {"r", "aggregate"}
+    link = "../../" + str(made.relative_to(tmp_path.parent)).replace("=", "%3D")
+    assert page.read_text().count(f'href="../{link}/buffer.k%3D4') == 5
+
+
+# --- many --------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_png")
+def test_five_hundred_runs(real: Path, tmp_path: Path) -> None:
+    source = groups_of(real)[4][0]
+    text = (source / "config.yaml").read_text()
+    for number in range(550):
+        folder = tmp_path / ("few" if number >= 500 else "many") / f"run{number}"
+        shutil.copytree(source, folder, ignore=shutil.ignore_patterns("checkpoints", ".hydra"))
+        changed = (
+            text.replace("\nseed: 0\n", "\n").replace("seed: 0\n", "") + f"seed: {number // 10}\n"
+        )
+        (folder / "config.yaml").write_text(changed.replace("k: 4\n", f"k: {number % 10}\n"))
+    work = {}
+    for name in ("few", "few", "many"):  # what is imported, the first pays
+        began = time.process_time()
+        page = report(str(tmp_path / name))
+        work[name] = time.process_time() - began
+    rows = table(tmp_path / "many/report/final.csv")
+    assert [row["seeds"] for row in rows] == ["50"] * 10
+    assert work["many"] < 10 * work["few"]  # ten times the runs; some of the work is the same
+    assert page.stat().st_size < 15e6
+
+
+@pytest.mark.usefixtures("no_png")
+def test_long_runs_make_no_long_page(tmp_path: Path) -> None:
+    for seed in range(2):
+        folder = make_run(tmp_path / "s" / f"a{seed}", seed)
+        write_metrics(folder, curve(seed, 4, evaluations=3000))
+    page = report(str(tmp_path / "s"))
+    with (tmp_path / "s/report/success_steps.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 200
+    figure = data_of(page)["figures"][0]
+    assert max(len(trace["x"]) for trace in figure["data"]) <= 2 * 401
+    assert page.stat().st_size < 6.5e6

@@ -1,0 +1,165 @@
+"""Pictures out of event files, groups in TensorBoard, and the layout of a run's main curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+
+from tests.reporting.report_kit import draw, make_run, shade_of, sweep, table
+
+for name in ("plotly", "matplotlib"):
+    pytest.importorskip(name)
+
+from her_exp.report import report  # noqa: E402
+from her_exp.reporting.events import last_picture  # noqa: E402
+from her_exp.reporting.runs import read  # noqa: E402
+from her_exp.training.logger import CHARTS, RunLogger  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("no_png")
+
+
+def events_of(folder: Path) -> EventAccumulator:
+    return EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0}).Reload()
+
+
+def layout_of(events: EventAccumulator) -> layout_pb2.Layout:
+    (tensor,) = events.Tensors("custom_scalars__config__")
+    return layout_pb2.Layout.FromString(tensor.tensor_proto.string_val[0])
+
+
+# --- pictures ----------------------------------------------------------------------------------
+
+
+def the_event_file(folder: Path) -> Path:
+    (path,) = folder.glob("events.out.tfevents.*")
+    return path
+
+
+def test_the_last_picture_is_shown(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "a")
+    assert last_picture(read(folder)) is None
+    draw(folder, [10, 20, 30])
+    png = last_picture(read(folder))
+    assert png is not None
+    assert shade_of(png) == 30
+    second = tmp_path / "second"  # the run went on: a newer file
+    draw(second, [40])
+    the_event_file(second).rename(folder / "events.out.tfevents.9999999999.host.1.0")
+    png = last_picture(read(folder))
+    assert png is not None
+    assert shade_of(png) == 40
+
+
+@pytest.mark.parametrize("size", [0, 5, 13, 200, -3])
+def test_a_cut_event_file_gives_what_is_whole(size: int, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "a")
+    draw(folder, [10, 20])
+    path = the_event_file(folder)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:size])
+    run = read(folder)
+    png = last_picture(run)
+    if size == -3:  # in the last scalar, after both pictures
+        assert png is not None
+        assert shade_of(png) == 20
+    else:
+        assert png is None
+    wanted = [] if size == 0 else [f"{path.name}: damaged or cut off; what comes after is left out"]
+    assert run.problems == wanted
+
+
+def test_a_broken_picture_is_named(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "a")
+    draw(folder, [10])
+    path = the_event_file(folder)
+    data = path.read_bytes()
+    at = data.index(b"IDAT")
+    path.write_bytes(data[: at + 4] + b"\0" * 9 + data[at + 13 :])
+    run = read(folder)
+    assert last_picture(run) is None
+    assert run.problems == [f"{path.name}: its last picture cannot be read"]
+
+
+@pytest.mark.parametrize("junk", [b"\xff" * 64, b"\0" * 64, b"eval/paths" * 9])
+def test_junk_is_no_event_file(junk: bytes, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "a")
+    (folder / "events.out.tfevents.1.h").write_bytes(junk)
+    run = read(folder)
+    assert last_picture(run) is None
+    assert len(run.problems) == 1
+
+
+def test_the_page_shows_one_seed_of_each_group(tmp_path: Path) -> None:
+    root = sweep(tmp_path / "s", seeds=2)
+    draw(root / "buffer.k=4,seed=1_41", [77])
+    page = report(str(root)).read_text()
+    assert page.count('<img alt="paths of') == 1
+    assert "no picture in its event file" in page  # of the other group
+
+
+# --- groups in TensorBoard ---------------------------------------------------------------------
+
+
+def test_groups_are_runs_of_tensorboard(tmp_path: Path) -> None:
+    root = sweep(tmp_path / "s", seeds=3)
+    report(str(root))
+    rows = table(root / "report/success_steps.csv")
+    folders = sorted((root / "aggregate").iterdir())
+    assert [folder.name for folder in folders] == ["buffer.k=0", "buffer.k=4"]
+    for folder in folders:
+        events = events_of(folder)
+        mine = [row for row in rows if row["group"] == folder.name]
+        for tag, column in (("", "value"), ("/low", "low"), ("/high", "high")):
+            shown = [(one.step, one.value) for one in events.Scalars(f"eval/success_final{tag}")]
+            wanted = [
+                (int(float(row["env steps"])), float(np.float32(row[column]))) for row in mine
+            ]
+            assert shown == wanted
+        (category,) = layout_of(events).category
+        (series,) = category.chart[0].margin.series
+        tags = set(events.Tags()["scalars"])
+        assert {series.value, series.lower, series.upper} == tags
+
+
+def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:
+    root = sweep(tmp_path / "s", seeds=2)
+    report(str(root))
+    stranger = root / "aggregate/buffer.k=0/events.out.tfevents.1.mine"
+    stranger.touch()
+    (root / "aggregate/notes.txt").touch()
+    make_run(root / "more", 2, 8)
+    report(str(root))
+    report(str(root))
+    ours = sorted(path.parent.name for path in (root / "aggregate").glob("*/*.her_report"))
+    assert ours == ["buffer.k=0", "buffer.k=4", "buffer.k=8"]
+    assert stranger.exists()
+    assert len(table(root / "report/runs.csv")) == 5  # neither report/ nor aggregate/ is a run
+    report(f"{root}/buffer.k=4*", root / "report")  # other groups: what is no more goes
+    ours = sorted(path.parent.name for path in (root / "aggregate").glob("*/*.her_report"))
+    assert ours == ["point_reach,ddpg"]
+    assert not (root / "aggregate/buffer.k=8").exists()
+    assert stranger.exists()
+
+
+# --- a run's own layout ------------------------------------------------------------------------
+
+
+def test_a_run_shows_its_main_curves_on_one_page(tmp_path: Path) -> None:
+    with RunLogger(tmp_path, 100, False) as logger:
+        logger.scalars({"eval/success_final": 0.5, "train/q_mean": -1.0}, 10)
+        position = logger.position()
+        logger.scalars({"eval/success_final": 0.7}, 20)
+    layout = layout_of(events_of(tmp_path))
+    charts = {chart.title: list(chart.multiline.tag) for chart in layout.category[0].chart}
+    assert charts == CHARTS
+    assert {"success", "return", "critic loss", "actor loss", "mean Q"} == charts.keys()
+    with RunLogger(tmp_path, 100, False, position) as logger:  # the run goes on from its checkpoint
+        logger.scalars({"eval/success_final": 0.9}, 30)
+    events = events_of(tmp_path)
+    layout_of(events)  # once, after a resume as well
+    assert [one.step for one in events.Scalars("eval/success_final")] == [10, 30]
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == []

@@ -1,0 +1,288 @@
+"""A report in a real browser: drawn, hovered, clicked, on a wide screen and on a phone."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.reporting.report_kit import draw, make_run, sweep
+
+for name in ("plotly", "matplotlib", "selenium"):
+    pytest.importorskip(name)
+
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService  # noqa: E402
+
+from her_exp.report import report  # noqa: E402
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+DRIVER = shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+    pytest.mark.skipif(DRIVER is None, reason="no chromedriver on this machine"),
+]
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+WIDTHS = (1280, 390)
+Open = Callable[[Path, int], Chrome]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = sweep(tmp_path_factory.mktemp("page") / "s", ks=(0, 4), seeds=4)
+    make_run(root / "failed", 9, 4, status="failed", reason="a long reason " * 30)
+    draw(root / "buffer.k=4,seed=0_40", [77])
+    return report(str(root))
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("hostile") / "s"
+    evil = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
+    for seed, k in ((0, 0), (1, 0), (0, 4), (1, 4)):
+        folder = make_run(root / f"{k}{seed}<script>document.title=1<script>", seed, k)
+        config = folder / "config.yaml"
+        config.write_text(config.read_text().replace("strategy: future", f'strategy: "{k}{evil}"'))
+        (folder / "run.log").write_text(f"[2026][WARNING] {evil}\n")
+    return report(str(root))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    options = ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chrome = Chrome(options=options, service=ChromeService(DRIVER))
+    chrome.set_script_timeout(60)
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture
+def opened(browser: Chrome) -> Open:
+    def open_page(path: Path, width: int) -> Chrome:
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.get_log("browser")
+        browser.get(path.as_uri())
+        until(lambda: browser.execute_script(
+            "return document.querySelectorAll('.plot .main-svg').length >= "
+            "2 * document.querySelectorAll('.plot').length"
+        ))  # fmt: skip
+        return browser
+
+    return open_page
+
+
+def until(holds: Callable[[], Any], seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := holds()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert value
+    return value
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_figure_is_drawn_without_an_error(page: Path, opened: Open, width: int) -> None:
+    chrome = opened(page, width)
+    assert chrome.get_log("browser") == []
+    figures = chrome.execute_script(
+        "return [...document.querySelectorAll('.plot')].map(p => [p.id, p.data.map(t => "
+        "[t.y.filter(v => v !== null).length, t.x.filter(v => v !== null).length]),"
+        "p.querySelectorAll('.scatterlayer .trace path, .shapelayer path').length, p.clientWidth])"
+    )
+    names = {name for name, *_ in figures}
+    assert len(names) == 10
+    for name, traces, paths, wide in figures:
+        assert traces, name
+        assert all(y and x for y, x in traces), name
+        assert paths >= len(traces), name
+        assert 250 < wide < width
+    assert chrome.execute_script("return [...document.images].every(i => i.naturalWidth > 0)")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_is_no_wider_than_the_screen(page: Path, opened: Open, width: int) -> None:
+    chrome = opened(page, width)
+    for script in ("", "document.querySelectorAll('details').forEach(d => { d.open = true });"):
+        wide = chrome.execute_script(script + "return document.documentElement.scrollWidth")
+        assert wide <= width
+    boxes = chrome.execute_script(
+        "return [...document.querySelectorAll('.scroll')].map(b => b.getBoundingClientRect().right)"
+    )
+    assert max(boxes) <= width
+    size = chrome.execute_script("return parseFloat(getComputedStyle(document.body).fontSize)")
+    assert size >= 14
+
+
+def test_a_phone_scrolls_wide_tables_in_their_own_box(page: Path, opened: Open) -> None:
+    chrome = opened(page, 390)
+    wide = chrome.execute_script(
+        "const box = document.querySelector('.numbers').parentElement;"
+        "box.scrollLeft = 10000; return [box.scrollWidth, box.clientWidth, box.scrollLeft]"
+    )
+    assert wide[0] > wide[1]
+    assert wide[2] > 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_edge_is_shaded_where_more_of_a_table_lies(
+    page: Path, opened: Open, scheme: str
+) -> None:
+    chrome = opened(page, 390)
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    box = chrome.find_element("css selector", ".scroll:has(.numbers)")
+    chrome.execute_script("arguments[0].scrollIntoView({block: 'center'})", box)
+
+    def shade(left: int) -> tuple[float, float]:
+        """How far both edges are from the paper beside them, at the foot of the table."""
+        chrome.execute_script(f"arguments[0].scrollLeft = {left}", box)
+        time.sleep(0.2)
+        picture = np.asarray(Image.open(io.BytesIO(box.screenshot_as_png)).convert("L"), float)
+        bar = int(chrome.execute_script(
+            "return arguments[0].offsetHeight - arguments[0].clientHeight", box
+        ))  # fmt: skip
+        row = picture[-bar - 2]  # below the letters
+        paper = np.median(row[40:-40])
+        return abs(row[2] - paper), abs(row[-4] - paper)
+
+    begin, middle, end = shade(0), shade(200), shade(10_000)
+    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert begin[1] > 12
+    assert begin[0] < 3
+    assert min(middle) > 12
+    assert end[0] > 12
+    assert end[1] < 3
+
+
+def hover(chrome: Chrome, figure: str, trace: str) -> str:
+    """Move the pointer onto the last point of a group's curve; returns the label that it shows."""
+    place = chrome.find_element("id", figure)
+    chrome.execute_script("arguments[0].scrollIntoView({block: 'center'})", place)
+    at = chrome.execute_script(
+        "const p = arguments[0], t = p._fullData.find(t => t.name === arguments[1] && t.customdata), "
+        "n = t.x.length - 1, l = p._fullLayout, r = p.getBoundingClientRect();"
+        "return [r.x + l.xaxis._offset + l.xaxis.d2p(t.x[n]), r.y + l.yaxis._offset + l.yaxis.d2p(t.y[n])]",
+        place, trace,
+    )  # fmt: skip
+    chrome.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": 1, "y": 1})
+    event = {"type": "mouseMoved", "x": at[0] - 1, "y": at[1]}
+    chrome.execute_cdp_cmd("Input.dispatchMouseEvent", event)
+    return str(until(lambda: chrome.execute_script(
+        "return [...arguments[0].querySelectorAll('.hoverlayer text')].map(t => t.textContent).join(' ')",
+        place,
+    )))  # fmt: skip
+
+
+def test_hovering_tells_step_value_interval_and_seeds(page: Path, opened: Open) -> None:
+    label = hover(opened(page, 1280), "figure-success_steps", "buffer.k=4")
+    assert "buffer.k=4" in label
+    assert "500 env steps" in label
+    assert "n = 4 seeds" in label
+    row = (page.parent / "success_steps.csv").read_text().splitlines()[-1].split(",")
+    assert all(f"{float(value):.1%}" in label for value in row[2:5])
+
+
+def test_a_click_on_the_legend_hides_the_whole_group(page: Path, opened: Open) -> None:
+    chrome = opened(page, 1280)
+    place = chrome.find_element("id", "figure-success_steps")
+    chrome.execute_script("arguments[0].scrollIntoView({block: 'center'})", place)
+
+    def visible() -> dict[str, list[bool]]:
+        pairs = chrome.execute_script(
+            "return arguments[0]._fullData.map(t => [t.name, t.visible === true])", place
+        )
+        return {label: [seen for name, seen in pairs if name == label] for label, _ in pairs}
+
+    assert visible() == {"buffer.k=0": [True] * 3, "buffer.k=4": [True] * 3}
+    toggles = place.find_elements("css selector", ".legendtoggle")
+    assert len(toggles) == 2
+    for wanted in (False, True):
+        ActionChains(chrome).move_to_element(toggles[1]).click().perform()
+        until(lambda wanted=wanted: visible()["buffer.k=4"] == [wanted] * 3)
+        assert visible()["buffer.k=0"] == [True] * 3
+        toggles = place.find_elements("css selector", ".legendtoggle")
+        time.sleep(0.4)  # two clicks at once would be a double click
+
+
+def test_nothing_is_fetched(page: Path, opened: Open) -> None:
+    chrome = opened(page, 1280)
+    fetched = chrome.execute_script(
+        "return performance.getEntriesByType('resource').map(e => e.name)"
+    )
+    assert [name for name in fetched if not name.startswith(("data:", "blob:"))] == []
+    buttons = chrome.execute_script(
+        "return [...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title || '')"
+    )
+    assert buttons
+    assert not [title for title in buttons if "hare" in title or "loud" in title]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_strangers_text_stays_text(hostile: Path, opened: Open, width: int) -> None:
+    chrome = opened(hostile, width)
+    assert chrome.get_log("browser") == []
+    assert chrome.title.startswith("Report on ")
+    assert chrome.execute_script("return document.scripts.length") == 3
+    assert (
+        chrome.execute_script(
+            "return document.querySelectorAll('img:not([src^=\"data:\"])').length"
+        )
+        == 0
+    )
+    assert "<img src=x" in chrome.find_element("css selector", "header").text
+    legend = chrome.execute_script("return document.querySelector('.legend').textContent")
+    assert "<img src=x" in legend
+    assert chrome.execute_script("return document.documentElement.scrollWidth") <= width
+    run = "const s = document.createElement('script'); s.textContent = 'document.title = 1'"
+    chrome.execute_script(f"{run}; document.body.append(s)")
+    assert chrome.title.startswith("Report on ")  # the page's policy lets no other script run
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable_in_light_and_dark(page: Path, opened: Open, scheme: str) -> None:
+    chrome = opened(page, 1280)
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+
+    def readable() -> bool:  # the plots take their colours a moment after the page
+        paper, *inks = chrome.execute_script(
+            "const c = e => getComputedStyle(e), rgb = s => s.match(/[0-9.]+/g).slice(0, 3).map(Number);"
+            "return [rgb(c(document.body).backgroundColor), rgb(c(document.body).color), "
+            "rgb(c(document.querySelector('.lead')).color), "
+            "rgb(c(document.querySelector('.plot text')).fill)]"
+        )
+        as_asked = (sum(paper) > 380) == (scheme == "light")
+        return as_asked and all(contrast(paper, ink) >= 4.5 for ink in inks)
+
+    try:
+        assert until(readable)
+    finally:
+        chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def contrast(a: list[float], b: list[float]) -> float:
+    """The contrast of two colours by WCAG 2."""
+
+    def luminance(colour: list[float]) -> float:
+        linear = [
+            v / 255 / 12.92 if v <= 10 else ((v / 255 + 0.055) / 1.055) ** 2.4 for v in colour
+        ]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted([luminance(a), luminance(b)])
+    return (high + 0.05) / (low + 0.05)

@@ -1,0 +1,195 @@
+"""What a report says in words: which intervals are too sure, what ran, what a curve is a mean of."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.reporting.report_kit import curve, data_of, make_run, sweep, table
+
+for name in ("plotly", "matplotlib"):
+    pytest.importorskip(name)
+
+from her_exp.report import command, report  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("no_png")
+
+TOO_SURE = "† fewer than 5 seeds"
+
+
+def cells(page: str) -> dict[str, list[str]]:
+    """The rows of the table Final success, as text: its first cell to the others."""
+    section = page.partition("<h2>Final success</h2>")[2].partition("</section>")[0]
+    rows = {}
+    for row in section.partition("<tbody>")[2].split("<tr>")[1:]:
+        texts = [
+            unescape(re.sub(r"<[^>]+>", "", cell)) for cell in re.findall(r"<td>(.*?)</td>", row)
+        ]
+        rows[texts[0]] = texts[1:]
+    return rows
+
+
+# --- few seeds -----------------------------------------------------------------------------------
+
+
+def test_few_seeds_are_marked_where_the_interval_stands(tmp_path: Path) -> None:
+    root = tmp_path / "s"
+    sweep(root, ks=(0,), seeds=2)
+    sweep(root, ks=(2,), seeds=1)
+    sweep(root, ks=(4, 8), seeds=5)
+    page = report(str(root)).read_text()
+    shown = cells(page)
+    assert [row[2].endswith("†") for row in shown.values()] == [True, True, False, False]
+    assert not any("†" in cell for row in shown.values() for cell in [*row[:2], *row[3:]])
+    assert page.count(TOO_SURE) == 2  # by the table, by the probabilities
+    rows = {row["group"]: row for row in table(root / "report/final.csv")}
+    assert [row["seeds"] for row in rows.values()] == ["2", "1", "5", "5"]  # a CSV has no marks
+    assert rows["buffer.k=0"]["iqm_low"]
+    assert "†" not in "".join(path.read_text() for path in (root / "report").glob("*.csv"))
+
+
+def test_few_seeds_are_marked_in_the_figures(tmp_path: Path) -> None:
+    root = tmp_path / "s"
+    sweep(root, ks=(0,), seeds=2)
+    sweep(root, ks=(4, 8), seeds=5)
+    page = report(str(root)).read_text()
+    (improvement,) = [
+        figure for figure in data_of(root / "report/index.html")["figures"]
+        if figure["name"] == "improvement"
+    ]  # fmt: skip
+    names = {trace["name"].replace("<br>", "") for trace in improvement["data"]}
+    assert len(names) == 3
+    for name in names:
+        assert name.endswith(" †") == ("buffer.k=0" in name)
+    assert page.count("With fewer than 5 seeds the band is too narrow.") == 9
+
+
+def test_many_seeds_have_no_mark(tmp_path: Path) -> None:
+    page = report(str(sweep(tmp_path / "s", ks=(0, 4), seeds=5))).read_text()
+    text = page.partition("<script")[0] + json.dumps(data_of(tmp_path / "s/report/index.html"))
+    assert "†" not in unescape(text)
+    assert "too narrow" not in text
+
+
+# --- on the terminal -----------------------------------------------------------------------------
+
+
+def test_the_terminal_shows_the_numbers_of_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "s"
+    reached = {"0.95": {"env_steps": 1300, "train_seconds": 2.0}}
+    for seed in range(3):
+        make_run(root / f"a{seed}", seed, 4, reached=reached)
+        make_run(root / f"b{seed}", seed, 0)
+    make_run(root / "c", 3, 0, status="failed", reason="nan")
+    make_run(root / "d", 4, 0, status="stopped", reason="SIGTERM")
+    make_run(root / "e", 5, 0, status="running")
+    assert command([f"runs={root}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == str(root / "report/index.html")
+    assert lines[-2] == "9 runs: 6 done, 1 failed, 1 stopped, 1 killed"
+    head = ["group", "seeds", "success, pooled", "success, IQM", "env steps to 95 %"]
+    assert re.split(r"  +", lines[0]) == head
+    page = cells((root / "report/index.html").read_text())
+    assert list(page) == ["buffer.k=0", "buffer.k=4"]
+    for line, (group, shown) in zip(lines[1:3], page.items(), strict=True):
+        assert re.split(r"  +", line) == [group, *shown[:3], shown[4]]
+    assert page["buffer.k=0"][0] == "3 of 6 runs"
+    assert (page["buffer.k=0"][4], page["buffer.k=4"][4]) == ("-", "1,300")
+    assert lines[3].startswith(TOO_SURE)
+    starts = [line.index(word) for line, word in zip(lines[:3], ["succ", page["buffer.k=0"][1],
+              page["buffer.k=4"][1]], strict=True)]  # fmt: skip
+    assert len(set(starts)) == 1
+
+
+def test_the_terminal_is_told_no_escape_codes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, word in enumerate(("x\\e[31m", "y" * 500)):
+        config = make_run(tmp_path / f"s/{seed}", seed) / "config.yaml"
+        config.write_text(
+            config.read_text().replace("strategy: future", f'strategy: "{word}\\n\\r"')
+        )
+    command([f"runs={tmp_path}/s"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert all(line.isprintable() and len(line) < 200 for line in lines)
+    assert "x?[31m??" in lines[1]
+
+
+def test_a_terminal_without_the_sign_is_shown_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    assert command([f"runs={make_run(tmp_path / 'a')}"]) == 0
+    assert b"\n? fewer than 5 seeds" in raw.getvalue()
+
+
+def test_no_run_that_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (make_run(tmp_path / "s/a") / "config.yaml").unlink()
+    command([f"runs={tmp_path}/s"])
+    assert capsys.readouterr().out.splitlines() == [
+        "1 run: 1 unreadable",
+        str(tmp_path / "s/report/index.html"),
+    ]
+
+
+# --- runs ----------------------------------------------------------------------------------------
+
+
+def test_how_often_a_run_went_on_has_a_column_of_its_own(tmp_path: Path) -> None:
+    ended = "2026-11-21T18:05:06+0000"
+    for times in range(3):
+        path = make_run(tmp_path / f"s/a{times}", times) / "run.json"
+        story = json.loads(path.read_text()) | {"ended": ended, "resumes": [{}] * times}
+        path.write_text(json.dumps(story))
+    (make_run(tmp_path / "s/b", 3) / "run.json").write_text('{"resumes": "often"}')
+    page = report(str(tmp_path / "s")).read_text()
+    rows = {Path(row["folder"]).name: row for row in table(tmp_path / "s/report/runs.csv")}
+    assert [rows[name]["resumed"] for name in ("a0", "a1", "a2", "b")] == ["0", "1", "2", "0"]
+    assert [rows[name]["ended"] for name in ("a0", "a1", "a2", "b")] == [ended] * 3 + [""]
+    shown = re.findall(r"<dt>ended</dt><dd>(.*?)</dd>", page)
+    assert shown == [ended, f"{ended}, went on once", f"{ended}, went on 2 times", "-"]
+
+
+# --- moving averages -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "evaluations", [(5, 5, 5), (5, 20, 5), (40, 60, 50), (150, 150, 390), (600, 500, 450)]
+)
+def test_a_thick_line_lies_between_the_thin_ones(
+    evaluations: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Eight episodes an evaluation. What is learned shows in all lines, at once and as much."""
+    for seed, n in enumerate(evaluations):
+        learned = [
+            (step, tag, value / (step // 100) ** 2 if "distance" in tag else value)
+            for step, tag, value in curve(seed, 4, n)
+        ]
+        make_run(tmp_path / f"s/{seed}", seed, rows=learned)
+    page = report(str(tmp_path / "s"))
+    figures = [one for one in data_of(page)["figures"] if len(one["data"]) == 3]
+    assert len(figures) == 8
+    for figure in figures:
+        _, thin, thick = figure["data"]
+        breaks = [i for i, value in enumerate(thin["y"]) if value is None]
+        lines = [
+            np.interp(thick["x"], thin["x"][start:end], thin["y"][start:end])
+            for start, end in zip([0, *(i + 1 for i in breaks)], breaks, strict=False)
+        ]
+        assert len(lines) == len(evaluations)
+        rounding = 1e-5 * np.abs(thick["y"])
+        assert (thick["y"] >= np.min(lines, 0) - rounding).all(), figure["name"]
+        assert (thick["y"] <= np.max(lines, 0) + rounding).all(), figure["name"]
+    told = "moving averages over a tenth of a run's episodes, at most 100 of them"
+    assert unescape(page.read_text()).count(told) == 3

@@ -1,0 +1,1 @@
+"""Whole runs in this process: trained, stopped, gone on with, run again."""

@@ -1,0 +1,121 @@
+"""Learning that diverges ends the run as `failed`, in one line, and no checkpoint holds it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from her_exp.agents.sac import SAC
+from her_exp.config.compose import compose
+from her_exp.run import train
+from her_exp.store.checkpoint import load
+from her_exp.training.build import make_trainer
+from her_exp.training.checks import LearningCheck, check_agent
+from her_exp.training.trainer import Trainer
+from her_exp.types import UserError
+from tests.agents.kit import sac, tqc
+from tests.runs.health_kit import RUN, Start, assert_kept, finite
+from tests.runs.runs_kit import checkpoints, result_of
+
+WILD = ["agent.clip_targets=false", "agent.layer_norm=false", "agent.tau=1"]
+DIVERGED = {
+    "loss": (["agent.critic_lr=1e30"], r"train/critic_loss is (nan|inf) at env step"),
+    "q": (
+        [*WILD, "agent.critic_lr=30"],
+        r"\|q_mean\| reached \d+.* while returns lie in \[-50, 0\] at env step",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DIVERGED)
+def test_diverged_learning_is_not_saved(kind: str, folder: Path) -> None:
+    overrides, reason = DIVERGED[kind]
+    late = ["trainer.learning_starts=60", "trainer.total_steps=400", "trainer.updates_per_step=1"]
+    with pytest.raises(UserError, match=f"{reason}.*learning has diverged"):
+        train(compose([*RUN, *late, *overrides]), folder)
+    assert result_of(folder)["status"] == "failed"
+    newest = load(checkpoints(folder)[-1])
+    assert newest["record"]["env_steps"] >= 40
+    limit = LearningCheck((-50.0, 0.0)).limit
+    pending = newest["record"]["pending"].get("q_mean", torch.zeros(1))
+    assert float(pending.abs().max()) <= limit
+    assert finite(newest["agent"])
+
+
+@pytest.mark.parametrize("kind", DIVERGED)
+def test_the_command_says_that_learning_diverged(kind: str, folder: Path, start: Start) -> None:
+    overrides, _ = DIVERGED[kind]
+    late = ["trainer.learning_starts=60", "trainer.total_steps=400", "trainer.updates_per_step=1"]
+    command = start(*late, *overrides)
+    command.fails("learning has diverged; try smaller learning rates")
+    assert "Traceback" not in command.err
+
+
+def test_one_update_out_of_reach_is_seen_among_many() -> None:
+    """A mean since the last line would dilute it."""
+    check = LearningCheck((-50.0, 0.0))
+    sane = [torch.tensor(-20.0)] * 500
+    assert check.means({"q_mean": sane}, 1) == {"q_mean": -20.0}
+    for wild in (-600.0, 600.0):
+        with pytest.raises(UserError, match=r"\|q_mean\| reached 600 .* lie in \[-50, 0\]"):
+            check.means({"q_mean": [*sane, torch.tensor(wild)]}, 1)
+    # An overshoot, an entropy bonus and the values of fresh networks are no divergence.
+    assert check.limit >= 10 * 50
+    assert LearningCheck((0.0, 0.001)).limit >= 10
+    LearningCheck(None).means({"q_mean": [torch.tensor(1e9)]}, 1)  # the range is unknown
+
+
+@pytest.mark.parametrize("make", [sac, tqc])
+def test_a_large_entropy_bonus_is_no_divergence(make: Callable[..., SAC]) -> None:
+    """Its worth makes Q large, and learning sound; targets are clipped to rewards as before."""
+    settings: dict[str, Any] = {"gamma": 0.98, "clip_targets": True}
+    agent = make(entropy=4.0, **settings)
+    bonus = 4 * agent.action_dim * math.log(2) / (1 - 0.98)
+    assert agent.return_range == pytest.approx((-50.0, bonus))
+    assert agent.target_range == pytest.approx((-50.0, 0.0))
+    check = LearningCheck(agent.return_range)
+    check.means({"q_mean": [torch.tensor(9 * bonus)]}, 0)
+    with pytest.raises(UserError, match="learning has diverged"):
+        check.means({"q_mean": [torch.tensor(12 * bonus)]}, 0)
+    assert make(entropy="auto", **settings).return_range is None  # the temperature may grow
+
+
+def test_parameters_are_looked_at_before_they_are_saved() -> None:
+    """The last update may have spoilt them after its own loss was computed."""
+    good = {"learners": {"critic": [torch.ones(2), {"step": 3}]}, "mask": torch.tensor(-math.inf)}
+    check_agent(good)
+    good["learners"]["critic"][0][1] = math.nan  # type: ignore[index]
+    with pytest.raises(UserError, match=r"agent\.learners\.critic\.0 holds nan: .*diverged"):
+        check_agent(good)
+
+
+def test_spoilt_parameters_do_not_become_a_checkpoint(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect = Trainer._collect
+
+    def spoil(trainer: Any) -> None:
+        collect(trainer)
+        if trainer.record.env_steps == 80:  # the checkpoint is next
+            with torch.no_grad():
+                trainer.agent.nets.critic.layers[0].weight[0, 0] = math.nan
+
+    monkeypatch.setattr(Trainer, "_collect", spoil)
+    monkeypatch.setattr(Trainer, "_learn", lambda trainer: None)
+    with pytest.raises(UserError, match=r"agent\.learners\.critic.* holds nan"):
+        train(compose(RUN), folder)
+    assert_kept(folder)
+
+
+def test_a_buffer_that_does_not_say_its_share_trains(folder: Path) -> None:
+    """What the trainer can do without, a buffer of one's own need not have."""
+    (folder / "checkpoints").mkdir(parents=True)
+    trainer = make_trainer(compose(RUN), folder)
+    del trainer.buffer.achieved_share  # type: ignore[attr-defined]
+    trainer.fit()
+    assert result_of(folder)["status"] == "done"

@@ -1,0 +1,97 @@
+"""A search by Optuna for real: killed it goes on as if never killed, a failed trial is tried again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commands.forked_commands import Nursery
+from tests.commands.sweeps_kit import BROKEN, TINY, wait_for, words
+from tests.runs.runs_kit import checkpoints, numbers
+
+SEARCH = [
+    "-m", *TINY, "agent._target_=mine.Broken", "agent.actor_lr=tag(log,interval(1e-4,1e-2))",
+    "agent.noise_std=choice(0.1,0.2)", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=5",
+    "hydra.sweeper.sampler.n_startup_trials=2", "sweep=s",
+]  # fmt: skip
+
+
+def trials(cwd: Path) -> list[tuple[str, float | None, dict[str, object]]]:
+    import optuna
+
+    storage = f"sqlite:///{cwd}/outputs/sweeps/s/optuna.db"
+    study = optuna.load_study(study_name="s", storage=storage)
+    assert study.direction.name == "MAXIMIZE"
+    return [(t.state.name, t.value, t.params) for t in study.get_trials()]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning"
+)  # SQLAlchemy leaves its files to the collector
+@pytest.mark.parametrize("launcher", ["basic", "local"])
+def test_a_study_goes_on_as_if_never_killed(
+    launcher: str, nursery: Nursery, cwd: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("optuna")
+    (tmp_path / "mine.py").write_text(BROKEN)
+    plant = f"import sys; sys.path.insert(0, {str(tmp_path)!r})"
+    search = [*SEARCH, f"hydra/launcher={launcher}", "hydra.sweeper.n_jobs=2"]
+    (tmp_path / "whole").mkdir()
+    whole = tmp_path / "whole" / "cwd"
+    assert nursery.run(search, whole, plant) == 0, words(whole)
+    expected = trials(whole)
+    assert [state for state, _, _ in expected] == ["COMPLETE"] * 5
+
+    folder = cwd / "outputs/sweeps/s"
+    child = nursery.start(search, cwd, plant)
+    wait_for(lambda: len(list(folder.glob("*/checkpoints/state_*.pt"))) >= 7)  # in the second batch
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert "COMPLETE" in (states := [state for state, _, _ in trials(cwd)])
+    assert "RUNNING" in states
+    time.sleep(2.5)  # workers see that their master is gone
+    words(cwd)
+    assert nursery.run(search, cwd, plant) == 0, words(cwd)
+    assert trials(cwd) == expected
+    for path in (whole / "outputs/sweeps/s").glob("agent*"):
+        assert numbers(folder / path.name) == numbers(path)
+        assert checkpoints(folder / path.name)
+    words(cwd)
+    assert nursery.run(search, cwd, plant) == 0  # nothing is left to do
+    assert "5 of 5 trials are done" in words(cwd)
+    assert trials(cwd) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_failed_trial_is_told_and_tried_again(nursery: Nursery, cwd: Path) -> None:
+    """Equal trials of a batch are one job."""
+    pytest.importorskip("optuna")
+    (cwd / "mine.py").write_text(BROKEN)
+    plant = f"import sys; sys.path.insert(0, {str(cwd)!r})"
+    search = [
+        "-m", *TINY, "agent._target_=mine.Broken", "agent.noise_std=choice(0.1,0.2,0.3)", "sweep=s",
+        "hydra/sweeper=optuna", "hydra.sweeper.n_trials=8", "hydra.sweeper.n_jobs=8",
+    ]  # fmt: skip
+    assert nursery.run(search, cwd, plant) == 1
+    text = words(cwd)
+    assert "RuntimeError: too noisy" in text
+    assert text.splitlines()[-1].endswith("1 of the sweep's jobs failed, see its run.log")
+    found = trials(cwd)
+    assert {str(p["agent.noise_std"]): state for state, _, p in found} == {
+        "0.1": "COMPLETE", "0.2": "COMPLETE", "0.3": "FAIL",
+    }  # fmt: skip
+    best = (cwd / "outputs/sweeps/s/optimization_results.yaml").read_text()
+    assert "best_value" in best
+
+    (cwd / "mine.py").write_text(BROKEN.replace("0.3", "0.9"))  # mended
+    assert nursery.run(search, cwd, plant) == 0, words(cwd)
+    again = trials(cwd)[len(found) :]
+    assert again[0][:1] == ("COMPLETE",)
+    assert again[0][2] == {"agent.noise_std": "0.3"}
+    assert sum(state == "COMPLETE" for state, _, _ in trials(cwd)) == 8

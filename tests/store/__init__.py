@@ -1,0 +1,1 @@
+"""Run folders: what is read of them, and whom to trust."""

@@ -1,0 +1,213 @@
+"""Links, pipes and second names in a run folder: none is followed, opened, or written to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from her_exp import evaluate
+from her_exp.run import resume, train
+from her_exp.store.checkpoint import Checkpoints
+from her_exp.store.files import load_json, open_file, write_text
+from her_exp.store.folder import RunFolder, check_free, judge, lock
+from her_exp.types import UserError
+from tests.commands.forked_commands import Nursery
+from tests.commands.sweeps_kit import words
+
+#: What a run or an evaluation writes: each may stand in the folder as something else.
+NAMES = (
+    "run.log", "run.lock", "metrics.csv", "run.json", "result.json", "config.yaml", "git.patch",
+    "config_began.yaml", "evaluation.json", "paths.png", "film.mp4", "film.gif", "result.json.tmp",
+    "checkpoints/last.pt", "checkpoints/state_000000000999.pt.tmp",
+)  # fmt: skip
+
+
+def link(path: Path, victim: Path) -> None:
+    path.symlink_to(os.path.relpath(victim, path.parent))
+
+
+def second_name(path: Path, victim: Path) -> None:
+    os.link(victim, path)
+
+
+def pipe(path: Path, victim: Path) -> None:
+    os.mkfifo(path)
+
+
+def dangling(path: Path, victim: Path) -> None:
+    path.symlink_to(victim.parent / "planted.sh")
+
+
+def folder_there(path: Path, victim: Path) -> None:
+    path.mkdir()
+
+
+def swapped(folder: Path, name: str, by: Callable[[Path, Path], None]) -> tuple[Path, bytes]:
+    """Put something else in the place of a file; returns a victim, and what it holds."""
+    victim = folder.parent / "thesis.txt"
+    path = folder / name
+    content = path.read_bytes() if path.is_file() else b"years of work"
+    victim.write_bytes(content)
+    path.unlink(missing_ok=True)
+    by(path, victim)
+    return victim, content
+
+
+WAYS: dict[str, Callable[[Path], object]] = {
+    "resume": resume,
+    "evaluate": lambda folder: evaluate.command([f"run={folder}", "episodes=2"]),
+}
+
+
+@pytest.mark.parametrize("by", [link, second_name, pipe, dangling, folder_there])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_is_written_through_it(
+    way: str, name: str, by: Callable[[Path, Path], None], stranger_run: tuple[Path, Path]
+) -> None:
+    folder, _ = stranger_run
+    victim, content = swapped(folder, name, by)
+    before = sorted(os.listdir(folder))
+    with pytest.raises(UserError) as refused:
+        WAYS[way](folder)
+    assert "\n" not in str(refused.value)
+    assert victim.read_bytes() == content
+    assert not (folder.parent / "planted.sh").exists()
+    assert sorted(os.listdir(folder)) == before
+
+
+@pytest.mark.parametrize("name", ["checkpoints", ".hydra"])
+def test_a_folder_that_is_a_link(name: str, stranger_run: tuple[Path, Path]) -> None:
+    folder, _ = stranger_run
+    elsewhere = folder.parent / "elsewhere"
+    if (folder / name).exists():
+        (folder / name).rename(elsewhere)
+    else:
+        elsewhere.mkdir()
+    (folder / name).symlink_to(elsewhere)
+    before = {path: path.read_bytes() for path in elsewhere.iterdir()}
+    with pytest.raises(UserError, match=f"{name} is a link, which is not written to"):
+        resume(folder)
+    assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before
+
+
+def test_what_is_refused_is_refused_before_a_line_is_logged(
+    stranger_run: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crafted config and a log that leads into the reader's shell file: code of a stranger."""
+    from her_exp.run import request
+    from her_exp.train import _continue
+
+    folder, canary = stranger_run
+    victim, content = swapped(folder, "run.log", link)
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("her_exp.envs.make.GoalTask", "evilmod.Thing"))
+    asked = request([f"resume={folder}"])
+    assert asked is not None
+    with pytest.raises((UserError, SystemExit)):
+        _continue(asked)
+    assert victim.read_bytes() == content
+    assert not canary.exists()
+
+
+def test_the_run_folder_itself_may_be_a_link(stranger_run: tuple[Path, Path]) -> None:
+    folder, _ = stranger_run
+    (folder.parent / "latest").symlink_to(folder)
+    judge(folder.parent / "latest")
+    resume(folder.parent / "latest")
+
+
+def test_files_of_others_beside_ours_may_be_links(stranger_run: tuple[Path, Path]) -> None:
+    """Notes of the user's own: nothing of ours is written into them."""
+    folder, _ = stranger_run
+    (folder / "notes.md").symlink_to(folder.parent)
+    judge(folder)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "metrics.csv", "run.log", "result.json.tmp"])
+def test_a_new_run_into_a_prepared_folder(name: str, tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path / "victim")
+    with pytest.raises(UserError, match="is a link"):
+        check_free(tmp_path / "run")
+    with pytest.raises(UserError, match="is a link"):
+        RunFolder(tmp_path / "run")
+    from her_exp.config.compose import compose
+
+    with pytest.raises(UserError, match="is a link"):
+        train(compose(), tmp_path / "run")
+    assert (tmp_path / "victim").read_text() == "mine"
+
+
+def test_a_lock_empties_nothing(tmp_path: Path) -> None:
+    (tmp_path / "run.lock").write_text("somebody's notes")
+    lock(tmp_path).close()
+    assert (tmp_path / "run.lock").read_text() == "somebody's notes"
+
+
+@pytest.mark.parametrize("mode", ["r", "w", "a", "rb", "x"])
+@pytest.mark.parametrize("kind", ["file", "folder above", "pipe", "folder", "dangling"])
+def test_only_regular_files_are_opened(mode: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "run").mkdir()
+    path = tmp_path / "run" / "a"
+    name = "a"
+    if kind == "file":
+        path.symlink_to(tmp_path / "victim")
+    elif kind == "folder above":
+        path.symlink_to(tmp_path)
+        name = "a/victim"
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OSError, match=r"no file|exists|director|such device"):
+        open_file(tmp_path / "run", name, mode)
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_what_is_written_replaces_a_link(tmp_path: Path) -> None:
+    """The file itself, not what it leads to."""
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "a.json").symlink_to(tmp_path / "victim")
+    write_text(tmp_path, "a.json", "{}")
+    assert not (tmp_path / "a.json").is_symlink()
+    assert load_json(tmp_path, "a.json") == {}
+    assert (tmp_path / "victim").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "name", ["run.log", ".hydra", "config.yaml", "metrics.csv", "checkpoints", "paths.png"]
+)
+def test_a_link_that_leads_nowhere_is_refused_before_hydra_writes(
+    name: str, nursery: Nursery, cwd: Path
+) -> None:
+    (cwd / "run").mkdir()
+    (cwd / "run" / name).symlink_to(cwd / "planted")
+    assert nursery.run(["resume=auto", "run_dir=run"], cwd) == 2
+    (line,) = words(cwd).splitlines()
+    assert f"{name} is a link, which is not written to" in line
+    assert sorted(os.listdir(cwd)) == ["run"]
+
+
+@pytest.mark.parametrize("by", [link, dangling])
+def test_a_folder_of_checkpoints_that_becomes_a_link(
+    by: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
+    """While the run is on: nothing is written through it."""
+    kept = Checkpoints(tmp_path / "checkpoints")
+    kept.save({"a": 1}, 100)
+    (tmp_path / "checkpoints").rename(tmp_path / "moved")
+    (tmp_path / "victim").mkdir()
+    by(tmp_path / "checkpoints", tmp_path / "victim")
+    with pytest.raises(UserError, match="the checkpoint cannot be written"):
+        kept.save({"a": 2}, 200)
+    assert os.listdir(tmp_path / "victim") == []
+    assert not (tmp_path / "planted.sh").exists()

@@ -1,0 +1,127 @@
+"""Checkpoints and configs that are none, and names that climb out of the folder, do no harm."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from her_exp import evaluate
+from her_exp.run import request, rerun, train
+from her_exp.train import _continue
+from her_exp.types import UserError
+from tests.store.trust_kit import WAYS, Payload, Way, by_evaluate, by_resume, plant, refuse
+
+PICKLES: dict[str, Callable[[Any, Path], None]] = {
+    "torch": lambda payload, path: torch.save(payload, path),
+    "torch, the old format": lambda payload, path: torch.save(
+        payload, path, _use_new_zipfile_serialization=False
+    ),
+    "pickle": lambda payload, path: path.write_bytes(pickle.dumps(payload)),
+}
+
+
+@pytest.mark.parametrize("kind", PICKLES)
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_pickled_checkpoint(kind: str, inside: bool, stranger_run: tuple[Path, Path]) -> None:
+    folder, canary = stranger_run
+    for way, name in ((by_evaluate, "last.pt"), (by_resume, "state_000000000999.pt")):
+        payload: Any = Payload(canary)
+        if inside:
+            payload = {"agent": {"inputs": payload}, "buffer": payload, "about": {}}
+        PICKLES[kind](payload, folder / "checkpoints" / name)
+        refuse(way, folder, canary, f"{name} cannot be read as a checkpoint")
+
+
+@pytest.mark.parametrize("content", [{}, [], 7, {"record": {}}, {"agent": 1, "about": 2}])
+def test_a_checkpoint_of_something_else(content: Any, stranger_run: tuple[Path, Path]) -> None:
+    """Plain data that is no state of a run: one line as well, no traceback."""
+    folder, canary = stranger_run
+    for way, name in ((by_evaluate, "last.pt"), (by_resume, "state_000000000999.pt")):
+        torch.save(content, folder / "checkpoints" / name)
+        refuse(way, folder, canary, name)
+
+
+@WAYS
+@pytest.mark.parametrize(
+    "text", ["{", "- 1\n- 2\n", "7", "a: !!python/object/apply:os.system ['touch @']\n", "\x00"]
+)
+def test_a_config_that_is_none(text: str, way: Way, stranger_run: tuple[Path, Path]) -> None:
+    folder, canary = stranger_run
+    (folder / "config.yaml").write_text(text.replace("@", str(canary)))
+    refuse(way, folder, canary)
+
+
+@WAYS
+@pytest.mark.parametrize("part", ["env", "agent", "trainer", "seed", None])
+def test_a_config_that_lacks_a_part(
+    part: str | None, way: Way, stranger_run: tuple[Path, Path]
+) -> None:
+    folder, _ = stranger_run
+    cfg = OmegaConf.load(folder / "config.yaml")
+    for key in [part] if part else list(cfg):
+        del cfg[key]
+    (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
+    with pytest.raises(UserError):
+        way(folder)
+
+
+# --- names --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "..", "a/../../x", ".hidden", "-rf"])
+def test_a_name_that_climbs_out(name: str, stranger_run: tuple[Path, Path]) -> None:
+    folder, _ = stranger_run
+    plant(folder, {"env.name": name})
+    cfg, new = rerun(folder, [], [], None)
+    assert new.resolve().parent.parent.parent == (Path.cwd() / "outputs")
+    assert not new.parent.parent.name.startswith((".", "-"))
+    train(cfg, new)
+    made = {path.name for path in Path.cwd().iterdir()}
+    assert made <= {"run", "modules", "outputs"}
+    by_evaluate(folder)
+    by_resume(folder)
+    assert {path.name for path in Path.cwd().iterdir()} == made
+
+
+@pytest.mark.parametrize("checkpoint", ["../../x", "/etc/passwd", "state_000000000050", "last.pt"])
+def test_a_checkpoints_name_that_climbs_out(
+    checkpoint: str, stranger_run: tuple[Path, Path]
+) -> None:
+    folder, canary = stranger_run
+    torch.save(Payload(canary), folder.parent / "x.pt")
+    with pytest.raises(UserError, match="give last or best"):
+        evaluate.command([f"run={folder}", f"checkpoint={checkpoint}"])
+    assert not canary.exists()
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_a_folder_that_is_no_run_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A typing error in `resume=` writes nothing, neither there nor elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for words in (["resume=photos"], ["rerun=photos"], ["resume=nowhere"], ["rerun=nowhere"]):
+        asked = request(words)
+        assert asked is not None
+        with pytest.raises((UserError, SystemExit)):
+            _continue(asked)
+    assert [p.name for p in tmp_path.rglob("*")] == ["photos"]
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_a_rerun_into_a_folder_that_is_taken(stranger_run: tuple[Path, Path]) -> None:
+    folder, _ = stranger_run
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    asked = request([f"rerun={folder}", f"run_dir={folder}"])
+    assert asked is not None
+    with pytest.raises((UserError, SystemExit)):
+        _continue(asked)
+    now = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert now == before

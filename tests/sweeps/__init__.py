@@ -1,0 +1,1 @@
+"""Command lines of sweeps and their jobs, before any job is started."""

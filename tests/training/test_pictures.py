@@ -1,0 +1,194 @@
+"""Pictures of paths: rings are success radii, axes have numbers, letters stay apart."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import ImageDraw
+
+from her_exp.envs.make import GoalTask
+from her_exp.training import pictures
+from her_exp.training.evaluation import Evaluation, evaluate
+from tests.envs.pool_kit import needs_envpool, task
+
+
+class Anything:
+    """Acts at random."""
+
+    def __init__(self, env: Any):
+        self.space = env.single_action_space
+        self.space.seed(0)
+
+    def act(self, observation: Any, goal: Any, *, explore: bool) -> Any:
+        return np.stack([self.space.sample() for _ in observation])
+
+
+def played(task: GoalTask, functions: Any = None) -> Evaluation:
+    functions = functions or task.goal_functions()
+    env = task.make(4)
+    result = evaluate(env, functions, Anything(env), 4, seed=0, paths=4)
+    env.close()
+    return result
+
+
+def resting(goals: Any, radius: float | None = None) -> Evaluation:
+    """Two paths that begin and end on their goals; the first is met."""
+    goals = [np.array(goal, float) for goal in goals]
+    return Evaluation([], [np.stack([goal] * 3) for goal in goals], goals, [True, False], radius)
+
+
+def where(picture: Any, colour: Any) -> tuple[Any, Any]:
+    """The rows and columns that have a colour, or nearly: an edge is mixed with the paper."""
+    return np.nonzero(np.abs(picture.astype(int) - colour).sum(-1) < 90)
+
+
+def centre(columns: Any) -> float:
+    return float(columns.min() + columns.max()) / 2
+
+
+# --- rings ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["native", "sync"])
+def test_the_radius_is_that_of_the_goal_functions(backend: str) -> None:
+    """Lanes of other packages have no `distance_threshold`."""
+    ours = GoalTask("her_exp/PointReach-v0", backend=backend, distance_threshold=0.3)
+    assert played(ours).radius == 0.3
+
+
+@needs_envpool
+def test_the_radius_of_lanes_in_envpool() -> None:
+    fetch = task("FetchReach-v4", backend="envpool", reward_range=(-1, 0))
+    assert played(fetch).radius == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("own", [0.2, np.float32(0.5), 0, np.inf, (0.1, 0.2), "near"])
+def test_an_attribute_that_nothing_proves_is_no_radius(
+    own: Any, lane_env: Any, info_functions: Any
+) -> None:
+    """Success may ask for more than the distance that an env names."""
+    env = lane_env([2, 2])
+    env.distance_threshold = own
+    agent = Anything(env)
+    assert evaluate(env, info_functions, agent, 2, seed=0, paths=2).radius is None
+
+
+@pytest.mark.parametrize("radius", [0.1, 0.25])
+@pytest.mark.parametrize("goals", [[(0, 0), (1, 0)], [(5, -3, 7), (6, -3, 7)]])
+def test_a_ring_is_as_wide_as_the_radius(radius: float, goals: Any) -> None:
+    """Measured by the two goals, one unit apart; of space both sides have one scale."""
+    picture = pictures.draw(resting(goals, radius))[105:-62]
+    panels = np.split(picture, len(goals[0]) - 1, axis=1)
+    for panel in panels:
+        (rows, met), (_, missed) = (where(panel, c) for c in (pictures.MET, pictures.MISSED))
+        unit = centre(missed) - centre(met)
+        assert unit > 200
+        assert np.ptp(met) == pytest.approx(2 * radius * unit, abs=3)
+        assert np.ptp(rows) == pytest.approx(2 * radius * unit, abs=3)
+
+
+@pytest.mark.parametrize("radius", [None, 1e-3])
+def test_without_a_radius_to_be_seen_a_goal_is_a_small_cross(radius: float | None) -> None:
+    sizes = set()
+    for apart in (1.0, 100.0):
+        picture = pictures.draw(resting([(0, 0), (apart, 0)], radius))[105:-62]
+        sizes.add(int(np.ptp(where(picture, pictures.MET)[1])))
+    assert len(sizes) == 1  # a mark, no length in units of the goal
+    assert 10 <= sizes.pop() <= 20
+
+
+def test_a_line_where_a_long_goal_is_met() -> None:
+    paths = [np.linspace(1.0, 0.0, 20)[:, None] * np.ones(7)] * 2
+    goals = [np.zeros(7)] * 2
+    longest = []
+    for radius in (None, 0.5):
+        picture = pictures.draw(Evaluation([], paths, goals, [True, False], radius))[105:-62]
+        longest.append(int((picture.astype(int).sum(-1) < 300).sum(1).max()))
+    assert longest[0] < 100
+    assert longest[1] > 600
+
+
+# --- colours, letters, numbers -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("id", ["her_exp/PointReach-v0", "her_exp/BitFlip-v0"])
+def test_met_and_missed_goals(id: str) -> None:
+    result = played(GoalTask(id))
+    result.path_success = [True, False, True, False]
+    picture = pictures.draw(result)
+    assert picture.dtype == np.uint8
+    assert picture.shape[2] == 3
+    assert picture.shape[1] >= 800
+    for colour in (pictures.MET, pictures.MISSED):
+        assert len(where(picture, colour)[0]) > 100
+
+
+def walks(dim: int, scale: float = 1.0, start: Any = 0.0, steps: int = 50) -> Evaluation:
+    generator = np.random.default_rng(dim)
+    ways = generator.normal(size=(12, steps + 1, dim)).cumsum(1) * scale + start
+    return Evaluation([], list(ways), list(ways[:, -1]), [True] * 11 + [False], scale)
+
+
+def flips(bits: int, steps: int) -> Evaluation:
+    ways = np.random.default_rng(0).integers(0, 2, (12, steps + 1, bits), np.int8)
+    return Evaluation([], list(ways), list(ways[:, -1]), [True] * 12)
+
+
+STILL = Evaluation([], [np.zeros((1, 2))], [np.zeros(2)], [True])
+CASES = {
+    "plane": walks(2), "space": walks(3), "pose": walks(7), "bits": flips(15, 15), "few": flips(2, 1),
+    "tiny": walks(2, 1e-7), "huge": walks(3, 1e7), "far": walks(2, 1e-3, 1e4), "still": STILL,
+    "unequal": walks(2, 1.0, (0, -12345.678)), "long": walks(7, 1e-5, steps=1000),
+    "line": walks(1), "float32": Evaluation([], [np.ones((3, 2), np.float32)], [np.ones(2)], [True]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_letters_are_large_enough_and_stay_apart(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: dict[str, list[Any]] = {}
+    write = ImageDraw.ImageDraw.text
+
+    def spy(canvas: Any, at: Any, words: str, **how: Any) -> None:
+        box = canvas.textbbox(at, words, font=how["font"], anchor=how["anchor"])
+        written.setdefault(words, []).append(box)
+        write(canvas, at, words, **how)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", spy)
+    height, width, _ = pictures.draw(CASES[name]).shape
+    assert width >= 800
+    boxes = [box for places in written.values() for box in places]
+    for left, top, right, bottom in boxes:
+        assert left >= 0
+        assert top >= 0
+        assert right <= width
+        assert bottom <= height
+    for one, other in combinations(boxes, 2):
+        apart = one[2] < other[0] or other[2] < one[0] or one[3] < other[1] or other[3] < one[1]
+        assert apart, (name, one, other)
+    (title,) = next(places for words, places in written.items() if "goals met" in words)
+    assert (title[3] - title[1]) / width >= 13 / 420  # a phone shows a picture 350 pixels wide
+    numbers = [words for words in written if words.lstrip("-")[0].isdigit() and "of" not in words]
+    assert sum(len(written[words]) for words in numbers) >= 4
+    titles = {"plane": {"goal[0]", "goal[1]"}, "space": {"goal[0]", "goal[1]", "goal[2]"}}
+    assert titles.get(name, set()) <= set(written)
+
+
+def test_the_numbers_of_an_axis_are_where_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goals at 0 and 1 stand above the numbers 0 and 1."""
+    columns: dict[str, float] = {}
+    write = ImageDraw.ImageDraw.text
+
+    def spy(canvas: Any, at: Any, words: str, **how: Any) -> None:
+        if how["anchor"] == "mt":
+            columns[words] = at[0]
+        write(canvas, at, words, **how)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", spy)
+    picture = pictures.draw(resting([(0, 5), (1, 5)], 0.1))[105:-62]
+    for label, colour in (("0", pictures.MET), ("1", pictures.MISSED)):
+        assert centre(where(picture, colour)[1]) == pytest.approx(columns[label], abs=2)
