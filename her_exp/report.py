@@ -80,7 +80,7 @@ def command(argv: Sequence[str]) -> int:
     options = parse(argv, DEFAULTS, folder="runs")
     if not options["runs"]:
         raise UserError("runs is not set; give a folder, e.g. runs=outputs")
-    missing = [name for name in ("plotly", "matplotlib") if find_spec(name) is None]
+    missing = [name for name in ("plotly", "matplotlib", "jinja2") if find_spec(name) is None]
     if missing:
         raise UserError(
             f"a report needs {' and '.join(missing)}, not installed; pip install 'her_exp[report]'"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from her_exp.reporting import statistics
 from her_exp.reporting.runs import Floats, Run
 
 #: Settings that change no number of a run; the seed is what a group is over.
@@ -56,6 +59,14 @@ class Group:
     def scores(self) -> Floats:
         """Success at the last step of the counted runs (n,)."""
         return np.array([run.success for run in self.counted], float)
+
+    @cached_property
+    def iqm(self) -> tuple[float, float, float]:
+        """IQM of the scores and its bootstrap interval: *the* result, in tables and figures; or NaN."""
+        if not len(self.scores):
+            return (math.nan,) * 3
+        low, high = statistics.bootstrap(statistics.iqm, [self.scores])
+        return float(statistics.iqm(self.scores)), float(low), float(high)
 
 
 def group(runs: Sequence[Run]) -> list[Group]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from her_exp.reporting import statistics
 from her_exp.reporting.explanations import explain
-from her_exp.reporting.figures import Figure, Pair
+from her_exp.reporting.figures import Figure, Row
 from her_exp.reporting.groups import Group, differing, show
 from her_exp.reporting.runs import Run, number
 from her_exp.training.evaluation import wilson_interval
-
-Row = dict[str, Any]
 
 
 def final(groups: Sequence[Group]) -> list[Row]:
@@ -36,12 +33,8 @@ def _final(group: Group) -> Row:
     if len(runs) and np.isfinite(sizes).all() and sizes.sum() > 0:
         wins, n = round(float((scores * sizes).round().sum())), round(float(sizes.sum()))
         pooled = (wins / n, *wilson_interval(wins, n))
-    middle: tuple[float, ...] = (nan, nan, nan)
-    if len(runs):
-        low, high = statistics.bootstrap(statistics.iqm, [scores])
-        middle = float(statistics.iqm(scores)), float(low), float(high)
     row |= dict(zip(("success", "success_low", "success_high"), pooled, strict=True))
-    row |= dict(zip(("iqm", "iqm_low", "iqm_high"), middle, strict=True))
+    row |= dict(zip(("iqm", "iqm_low", "iqm_high"), group.iqm, strict=True))
     row["each_seed"] = [float(score) for score in scores]
     reached = [[number(run.result, "reached", "0.95", key) for key in ("env_steps", "train_seconds")]
                for run in runs]  # fmt: skip
@@ -60,15 +53,6 @@ def _median(values: Sequence[float]) -> float:
         return float("nan")
     median = float(np.median(np.nan_to_num(values, nan=np.inf)))
     return median if np.isfinite(median) else float("nan")
-
-
-def compared(pairs: Sequence[Pair]) -> list[Row]:
-    """Return the probabilities of improvement."""
-    return [
-        {"x": p.x.label, "y": p.y.label, "probability": p.value, "low": p.low, "high": p.high,
-         "x_seeds": len(p.x.scores), "y_seeds": len(p.y.scores)}
-        for p in pairs
-    ]  # fmt: skip
 
 
 def hyperparameters(groups: Sequence[Group]) -> list[Row]:
@@ -139,12 +123,13 @@ def points(figure: Figure) -> list[Row]:
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
 
 
-def write(rows: Sequence[Row], path: Path) -> None:
-    """Write rows as CSV: numbers in full, NaN as nothing, lists joined by '; ', no formulas."""
-    with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
-        writer = csv.writer(file)
-        writer.writerow(map(_cell, rows[0] if rows else ()))
-        writer.writerows([[_cell(value) for value in row.values()] for row in rows])
+def to_csv(rows: Sequence[Row]) -> bytes:
+    """Return rows as CSV: numbers in full, NaN as nothing, lists joined by '; ', no formulas."""
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(map(_cell, rows[0] if rows else ()))
+    writer.writerows([[_cell(value) for value in row.values()] for row in rows])
+    return file.getvalue().encode(errors="replace")
 
 
 def _cell(value: Any) -> Any:
