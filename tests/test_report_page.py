@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from report_kit import draw, make_run, sweep
+from report_kit import contrast, draw, make_run, sweep
 
 for name in ("plotly", "matplotlib", "selenium"):
     pytest.importorskip(name)
@@ -292,16 +292,3 @@ def test_text_is_readable_in_light_and_dark(page: Path, opened: Open, scheme: st
         assert until(readable)
     finally:
         chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-
-
-def contrast(a: list[float], b: list[float]) -> float:
-    """The contrast of two colours by WCAG 2."""
-
-    def luminance(colour: list[float]) -> float:
-        linear = [
-            v / 255 / 12.92 if v <= 10 else ((v / 255 + 0.055) / 1.055) ** 2.4 for v in colour
-        ]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    low, high = sorted([luminance(a), luminance(b)])
-    return (high + 0.05) / (low + 0.05)

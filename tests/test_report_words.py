@@ -40,6 +40,34 @@ def names_of(figure: dict[str, Any]) -> set[str]:
     return {trace["name"] for trace in figure["data"]}
 
 
+# --- the head ------------------------------------------------------------------------------------
+
+
+def head_of(page: Path) -> tuple[str, str]:
+    """The title, and the line that says what the groups share."""
+    text = page.read_text().partition("</header>")[0]
+    (title,) = re.findall("<title>(.*)</title>", text)
+    assert f"<h1>{title}</h1>" in text
+    return unescape(title), unescape(re.findall('<p class="facts">(.*)</p>', text)[-1])
+
+
+def test_the_head_names_tasks_and_agents(tmp_path: Path) -> None:
+    made = [
+        ("a", "point_reach", "ddpg", "Report: ddpg on point_reach",
+         "One group: its runs differ in their seed only."),
+        ("b", "point_reach", "td3", "Report: ddpg and td3 on point_reach",
+         "All groups: task point_reach. They differ in agent."),
+        ("c", "nav2d", "sac", "Report: 3 agents on nav2d and point_reach", "They differ in task, agent."),
+    ]  # fmt: skip
+    for name, env, agent, *wanted in made:
+        make_run(tmp_path / "s" / name, overrides=[f"env={env}", f"agent={agent}"])
+        assert head_of(report(str(tmp_path / "s"))) == tuple(wanted)
+    make_run(tmp_path / "k/0", k=0)
+    make_run(tmp_path / "k/4", k=4)
+    shared = "All groups: agent ddpg, task point_reach. They differ in buffer.k."
+    assert head_of(report(str(tmp_path / "k"))) == ("Report: ddpg on point_reach", shared)
+
+
 # --- few seeds -----------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import PercentFormatter
 
 from her_exp.reporting.figures import Figure, Series
 from her_exp.reporting.runs import Floats
@@ -70,13 +71,8 @@ def _curve(s: Series, figure: Figure) -> tuple[Trace, Trace, Trace]:
 
     They share a `legendgroup`, so that a click on the legend hides the three.
     """
-    shared: Trace = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": _safe(s.name),
-        "legendgroup": s.color,
-    }
-    silent: Trace = shared | {"hoverinfo": "skip", "showlegend": False}
+    shared = Trace(type="scatter", mode="lines", name=_safe(s.name), legendgroup=s.color)
+    silent = shared | Trace(hoverinfo="skip", showlegend=False)
     band, thin, line = Trace(), Trace(), Trace()
     if np.isfinite(s.low).any():
         band = silent | {
@@ -89,12 +85,7 @@ def _curve(s: Series, figure: Figure) -> tuple[Trace, Trace, Trace]:
             for parts in zip(*s.thin, strict=True)
         )
         faint = _color(s, max(0.1, 0.4 / (1 + len(s.thin) / 8)))
-        thin = silent | {
-            "x": x,
-            "y": y,
-            "line": {"width": 1, "color": faint},
-            "showlegend": not len(s.x),
-        }
+        thin = silent | Trace(x=x, y=y, line={"width": 1, "color": faint}, showlegend=not len(s.x))
     if len(s.x):
         x_form, y_form = (".1~%" if axis in figure.percent else form
                           for axis, form in (("x", ",.6~g"), ("y", ".4g")))  # fmt: skip
@@ -111,12 +102,7 @@ def _curve(s: Series, figure: Figure) -> tuple[Trace, Trace, Trace]:
 
 def _row(s: Series, row: int) -> list[Trace]:
     """Return the seeds of a row, and its dot with the interval."""
-    shared: Trace = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": _safe(s.name),
-        "showlegend": False,
-    }
+    shared = Trace(type="scatter", mode="markers", name=_safe(s.name), showlegend=False)
     value, low, high = (float(part[0]) for part in (s.y, s.low, s.high))
     said, bar = percent(value), Trace()
     if math.isfinite(low):
@@ -151,11 +137,8 @@ def _safe(text: str) -> str:
 
 def _numbers(values: Sequence[float] | Floats) -> list[float | None]:
     """Return numbers for JSON with six digits; what is not finite, and so not drawn, is null."""
-    exact = [float(v) for v in values]
-    return [
-        (int(v) if v.is_integer() else float(f"{v:.6g}")) if math.isfinite(v) else None
-        for v in exact
-    ]
+    finite = [float(v) if math.isfinite(v) else None for v in values]
+    return [v and (int(v) if v.is_integer() else float(f"{v:.6g}")) for v in finite]
 
 
 # --- matplotlib --------------------------------------------------------------------------------
@@ -174,7 +157,7 @@ def to_png(figure: Figure) -> bytes:
         _draw(axes, trace)
     for name, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
         about = layout[f"{name}axis"]
-        axis.set_major_formatter(_percent if name in figure.percent else _number)
+        axis.set_major_formatter(PercentFormatter(1) if name in figure.percent else _number)
         axis.set_label_text(_text(about["title"]["text"]))
         if "range" in about:
             axes.set(**{f"{name}lim": about["range"]})
@@ -218,10 +201,6 @@ def _draw(axes: Any, trace: Trace) -> None:
 def _text(text: str) -> str:
     """Return a label of plotly's as it stands: a dollar begins no formula."""
     return html.unescape(text.replace("<br>", "\n")).replace("$", r"\$")
-
-
-def _percent(value: float, _: float) -> str:
-    return percent(value)
 
 
 def _number(value: float, _: float) -> str:

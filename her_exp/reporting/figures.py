@@ -74,8 +74,8 @@ def drawn(groups: Sequence[Group]) -> list[Group]:
     ranks: dict[str, int] = {}
     places = {}
     for one in sorted(groups, key=_best_first):
-        ranks[one.env] = ranks.get(one.env, -1) + 1
-        places[id(one)] = (ranks[one.env], _best_first(one))
+        ranks[one.task] = ranks.get(one.task, -1) + 1
+        places[id(one)] = (ranks[one.task], _best_first(one))
     best = sorted(places, key=lambda which: places[which])[:DRAWN]
     return [one for one in groups if id(one) in best]
 
@@ -119,10 +119,8 @@ def _by_episode(tag: str) -> Callable[[Run], Points]:
     """Smooth what is logged of training episodes, over a part of the run that is short beside it."""
 
     def points(run: Run) -> Points:
-        (steps, values), (others, episodes) = (
-            run.points(f"rollout/{tag}"),
-            run.points("rollout/episodes"),
-        )
+        steps, values = run.points(f"rollout/{tag}")
+        others, episodes = run.points("rollout/episodes")
         _, mine, theirs = np.intersect1d(steps, others, return_indices=True)
         x, first = np.unique(episodes[theirs], return_index=True)
         if not len(x):
@@ -222,7 +220,7 @@ def compared(groups: Sequence[Group]) -> list[Row]:
     ranked = sorted((one for one in groups if one.counted), key=_best_first)
     rows = []
     for x, y in combinations(ranked, 2):
-        if x.env == y.env:
+        if x.task == y.task:
             low, high = statistics.bootstrap(statistics.improvement, [x.scores, y.scores])
             rows.append({
                 "x": x.label, "y": y.label,

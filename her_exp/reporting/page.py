@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -23,26 +23,11 @@ from her_exp.reporting.groups import Group, show
 _HERE = Path(__file__).parent
 
 
-@dataclass
-class Content:
-    """What a page shows."""
-
-    title: str
-    facts: Sequence[str]
-    states: str  #: how many runs there are, and what became of them
-    notes: Sequence[str]
-    groups: Sequence[Group]
-    drawn: Sequence[Group]
-    final: Sequence[Row]
-    figures: Sequence[Figure]
-    hyperparameters: Sequence[Row]
-    pictures: Sequence[tuple[str, str, bytes | None]]  #: group, which run, PNG
-    runs: Sequence[Row]
-    files: Mapping[str, bytes]  #: what stands beside the page, by name
-
-
-def render(content: Content) -> str:
-    """Return the page."""
+def render(
+    *, groups: Sequence[Group], drawn: Sequence[Group], final: Sequence[Row],
+    figures: Sequence[Figure], **more: Any,
+) -> str:  # fmt: skip
+    """Return the page; `more` is what page.html shows besides."""
     scripts = [get_plotlyjs(), (_HERE / "page.js").read_text()]
     env = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined,
@@ -54,12 +39,12 @@ def render(content: Content) -> str:
         "last_part": lambda folder: Path(folder).name or folder,
     }  # fmt: skip
     return env.get_template("page.html").render(
-        vars(content), words=words, window=WINDOW,
-        data={"figures": [draw.to_plotly(figure) for figure in content.figures]},
-        colours={group.label: color for group, color in zip(content.drawn, draw.PALETTE, strict=False)},
-        differing=list(dict.fromkeys(key for group in content.groups for key in group.differs)),
-        marked=any(map(words.mark, content.final)) or any(
-            "†" in series.name for figure in content.figures for series in figure.series
+        more, words=words, window=WINDOW, groups=groups, final=final, figures=figures,
+        data={"figures": [draw.to_plotly(figure) for figure in figures]},
+        colours={group.label: color for group, color in zip(drawn, draw.PALETTE, strict=False)},
+        differing=list(dict.fromkeys(key for group in groups for key in group.differs)),
+        marked=any(map(words.mark, final)) or any(
+            "†" in series.name for figure in figures for series in figure.series
         ),
         style=Markup((_HERE / "page.css").read_text()), scripts=list(map(Markup, scripts)),
         hashes=Markup(" ".join(map(_hash, scripts))),

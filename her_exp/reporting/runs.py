@@ -18,16 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from her_exp.store.files import load_json, load_yaml, open_file
-from her_exp.store.folder import (
-    CONFIG,
-    LAST_PICTURE,
-    LOG,
-    METRICS,
-    RESULT,
-    STORY,
-    flatten,
-    status_of,
-)
+from her_exp.store.folder import CONFIG, LOG, METRICS, PATHS_LAST, RESULT, STORY, flatten, status_of
 from her_exp.text import one_line
 
 Floats = NDArray[np.float64]
@@ -192,7 +183,7 @@ def last_picture(run: Run) -> bytes | None:
     """
     try:
         with (
-            open_file(run.folder, LAST_PICTURE, "rb") as file,
+            open_file(run.folder, PATHS_LAST, "rb") as file,
             Image.open(io.BytesIO(file.read(_LARGEST)), formats=["PNG"]) as image,
         ):
             if max(image.size) > _SIDE:
@@ -203,5 +194,5 @@ def last_picture(run: Run) -> bytes | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        run.problems.append(f"{LAST_PICTURE} cannot be read")
+        run.problems.append(f"{PATHS_LAST} cannot be read")
         return None

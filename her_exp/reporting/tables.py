@@ -61,10 +61,8 @@ def hyperparameters(groups: Sequence[Group]) -> list[Row]:
     texts: dict[str, str] = {}
     for group in groups:
         texts = explain(group.settings) | texts
-    rows = []
-    for key in sorted(
-        {k for g in groups for k in g.settings}, key=lambda k: (k not in different, k)
-    ):
+    rows, keys = [], {key for group in groups for key in group.settings}
+    for key in sorted(keys, key=lambda key: (key not in different, key)):
         values: dict[str, list[str]] = {}
         for group in groups:
             if key in group.settings:
@@ -81,26 +79,22 @@ def listed(runs: Sequence[Run], groups: Sequence[Group]) -> list[Row]:
     """Return what is known of each run, those of no group last."""
     labels = {id(run): group.label for group in groups for run in group.runs}
     ordered = [run for group in groups for run in group.runs]
-    return [_listed(run, labels[id(run)]) for run in ordered] + [
-        _listed(run, "") for run in runs if id(run) not in labels
-    ]
+    ordered += [run for run in runs if id(run) not in labels]
+    return [_listed(run, labels.get(id(run), "")) for run in ordered]
 
 
 def _listed(run: Run, label: str) -> Row:
     story = run.story
-    versions, machine = story.get("versions"), story.get("machine")
     commit = str(story.get("git_commit") or "")
     return {
         "folder": str(run.folder), "group": label, "seed": show(run.seed), "status": run.status,
         "reason": run.reason, "counted": run.counted, "success": run.success,
         "env_steps": number(run.result, "env_steps"),
         "train_seconds": number(run.result, "train_seconds"),
-        "command": str(story.get("command") or ""),
-        "started": str(story.get("started") or ""),
-        "ended": str(story.get("ended") or ""),
+        **{key: str(story.get(key) or "") for key in ("command", "started", "ended")},
         "resumed": len(went_on) if isinstance(went_on := story.get("resumes"), list) else 0,
         "commit": commit + (" with changes (git.patch)" if story.get("git_changed") else ""),
-        "versions": _words(versions), "machine": _words(machine),
+        **{key: _words(story.get(key)) for key in ("versions", "machine")},
         "warnings": [*run.problems, *run.warnings],
     }  # fmt: skip
 

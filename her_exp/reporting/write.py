@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from her_exp.reporting import aggregate, draw, figures, page, tables
 from her_exp.reporting.groups import Group, group
-from her_exp.reporting.page import Content
 from her_exp.reporting.runs import Run, last_picture
+from her_exp.reporting.words import lines
 from her_exp.text import shortened
 
 _TRIED = 3  # runs of a group that are searched for a picture
@@ -21,8 +21,8 @@ _NAMED, _LISTED = 2, 6  # agents and tasks in the title, settings in a line, at 
 _LINES = 20  # about damage, at most: what is left stands in runs.csv
 
 
-def write(runs: Sequence[Run], folder: Path, name: str) -> Content:
-    """Write the report on `runs` into a folder that exists; returns what its page shows."""
+def write(runs: Sequence[Run], folder: Path, name: str) -> list[str]:
+    """Write the report on `runs` into a folder that exists; returns it in a few lines."""
     groups = group(runs)
     shown = figures.drawn(groups)
     pictures = [_picture(one) for one in shown]
@@ -38,27 +38,22 @@ def write(runs: Sequence[Run], folder: Path, name: str) -> Content:
     files = {f"{table}.csv": tables.to_csv(each) for table, each in rows.items()}
     for figure in tqdm(made, unit="figure", disable=None, leave=False):
         files[f"{figure.name}.png"] = draw.to_png(figure)
-    content = Content(
-        title=_title(groups),
-        facts=[_facts(groups, runs, name), _common(groups)],
-        states=_states(runs),
-        notes=[*_notes(runs, groups, shown), *damage(runs)],
-        groups=groups,
-        drawn=shown,
-        final=rows["final"],
-        figures=made,
-        hyperparameters=rows["hyperparameters"],
-        pictures=pictures,
-        runs=rows["runs"],
-        files=files,
-    )
+    states = _states(runs)
+    many = f"{len(groups)} group{'s' * (len(groups) != 1)}"
+    title, shared = _head(groups)
     for file, data in files.items():
         (folder / file).write_bytes(data)
     aggregate.write(groups, folder.parent / "aggregate")
+    text = page.render(
+        title=title, shared=shared, groups=groups, drawn=shown, figures=made, pictures=pictures,
+        facts=[f"runs={name}", many, states, time.strftime("%Y-%m-%d %H:%M")],
+        notes=[*_notes(runs, groups, shown), *damage(runs)], files=files,
+        **{key: rows[key] for key in ("final", "hyperparameters", "runs")},
+    )  # fmt: skip
     temporary = folder / f".index.{os.getpid()}.tmp"
-    temporary.write_bytes(page.render(content).encode(errors="replace"))
+    temporary.write_bytes(text.encode(errors="replace"))
     temporary.replace(folder / "index.html")
-    return content
+    return lines(rows["final"], states)
 
 
 def damage(runs: Sequence[Run]) -> list[str]:
@@ -68,37 +63,22 @@ def damage(runs: Sequence[Run]) -> list[str]:
     return [*lines[:_LINES], f"and {more} more, see runs.csv"] if more > 0 else lines
 
 
-def _title(groups: Sequence[Group]) -> str:
-    """Name agents and tasks, or how many there are."""
-    parts = []
-    for what in ("agent", "env"):
-        names = _all(groups, what)
-        words = f"{len(names)} {'agents' if what == 'agent' else 'tasks'}"
-        parts.append(words if len(names) > _NAMED else " and ".join(names))
-    return f"Report: {parts[0]} on {parts[1]}" if groups else "Report: no run can be read"
-
-
-def _common(groups: Sequence[Group]) -> str:
-    """Say in a line what all groups share, and what they do not."""
-    if len(groups) < 2:
-        return "One group: its runs differ in their seed only." if groups else ""
-    same, other = [], list(dict.fromkeys(key for one in groups for key in one.differs))
-    for what, word in (("env", "task"), ("agent", "agent")):
-        names = _all(groups, what)
-        if len(names) == 1:
-            same.append(f"{word} {names[0]}")
-    other, more = other[:_LISTED], len(other) - _LISTED
-    differ = ", ".join(other) + (f" and {more} more" if more > 0 else "")
-    return (f"All groups: {', '.join(same)}. " if same else "") + f"They differ in {differ}."
-
-
-def _all(groups: Sequence[Group], what: str) -> list[str]:
-    return list(dict.fromkeys(shortened(getattr(one, what), 60) for one in groups))
-
-
-def _facts(groups: Sequence[Group], runs: Sequence[Run], name: str) -> str:
-    groups_ = f"{len(groups)} group{'s' * (len(groups) != 1)}"
-    return " · ".join([f"runs={name}", groups_, _states(runs), time.strftime("%Y-%m-%d %H:%M")])
+def _head(groups: Sequence[Group]) -> tuple[str, str]:
+    """Name agents and tasks, and say in a line what all groups share, and what they do not."""
+    if not groups:
+        return "Report: no run can be read", ""
+    titles, same = [], []
+    for word in ("agent", "task"):
+        names = list(dict.fromkeys(shortened(getattr(one, word), 60) for one in groups))
+        titles.append(" and ".join(names) if len(names) <= _NAMED else f"{len(names)} {word}s")
+        same += [f"{word} {names[0]}"] if len(names) == 1 else []
+    title = f"Report: {titles[0]} on {titles[1]}"
+    if len(groups) == 1:
+        return title, "One group: its runs differ in their seed only."
+    keys = list(dict.fromkeys(key for one in groups for key in one.differs))
+    more = [f"{len(keys) - _LISTED} more settings"] if len(keys) > _LISTED else []
+    differ = f"They differ in {', '.join([*keys[:_LISTED], *more])}."
+    return title, f"All groups: {', '.join(same)}. {differ}" if same else differ
 
 
 def _picture(one: Group) -> tuple[str, str, bytes | None]:

@@ -19,7 +19,7 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from her_exp.store.files import open_file, write_bytes, write_json
-from her_exp.store.folder import LAST_PICTURE, METRICS, RESULT, check_ours
+from her_exp.store.folder import METRICS, PATHS_LAST, RESULT, check_ours
 from her_exp.types import UserError
 
 log = logging.getLogger(__name__)
@@ -99,10 +99,10 @@ class RunLogger:
         png = io.BytesIO()
         Image.fromarray(image).save(png, "PNG")
         try:
-            write_bytes(self.folder, LAST_PICTURE, png.getvalue())
+            write_bytes(self.folder, PATHS_LAST, png.getvalue())
         except OSError as error:
             reason = error.strerror or error
-            log.warning("%s cannot be written (%s)", self.folder / LAST_PICTURE, reason)
+            log.warning("%s cannot be written (%s)", self.folder / PATHS_LAST, reason)
 
     def hparams(self, settings: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """Enter the run in TensorBoard's table of hyperparameters, within this run's own event file."""
