@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from report_kit import Rows, curve, data_of, make_run, table
+from report_kit import Rows, curve, data_of, draw, make_run, table
 
 for name in ("plotly", "matplotlib"):
     pytest.importorskip(name)
@@ -201,7 +201,7 @@ def test_results_of_another_shape_end_nothing(result: dict[str, object], tmp_pat
 
 
 def test_a_run_folder_cannot_put_a_script_on_the_page(tmp_path: Path) -> None:
-    evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+    evil = "' \" onload=alert(4) </script><script>alert(1)</script><img src=x onerror=alert(1)>"
     name = "<script>alert(2)<img onerror=alert(3)>"
     for seed, k in ((0, 0), (1, 4)):
         folder = make_run(tmp_path / "s" / f"{name}{seed}", seed, k)
@@ -214,6 +214,7 @@ def test_a_run_folder_cannot_put_a_script_on_the_page(tmp_path: Path) -> None:
         story |= {"versions": {evil: evil}, "machine": {evil: evil}}
         (folder / "run.json").write_text(json.dumps(story))
         (folder / "run.log").write_text(f"[2026][WARNING] {evil}\n")
+        draw(folder, 9)
     make_run(tmp_path / "s/c", 2, status=evil, reason=evil)
     page = report(f"[{tmp_path}/s]").read_text()
     scripts = [part.partition(">")[0] for part in page.split("<script")[1:]]
@@ -221,9 +222,10 @@ def test_a_run_folder_cannot_put_a_script_on_the_page(tmp_path: Path) -> None:
     assert page.count("</script>") == 3
     assert "alert(1)</script>" not in page
     head = page.split("<script")[0]
-    for word in ("<img src=x", "<script>", "onerror=alert(1)>"):
+    for word in ("<img src=x", "<script>", "onerror=alert(1)>", '" onload', "' onload"):
         assert word not in head
     assert "&lt;script&gt;" in head
+    assert head.count('<img alt="paths of ') == 2
     for figure in data_of(tmp_path / "s/report/index.html")["figures"]:
         for trace in figure["data"]:  # plotly reads a kind of HTML itself
             assert "<" not in trace["name"].replace("<br>", "")
