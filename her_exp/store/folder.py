@@ -27,12 +27,12 @@ CONFIG, BEGAN, STORY, RESULT = "config.yaml", "config_began.yaml", "run.json", "
 METRICS, LOG, LOCK, PATCH, EVALUATION = (
     "metrics.csv", "run.log", "run.lock", "git.patch", "evaluation.json",
 )  # fmt: skip
-CHECKPOINTS, PICTURE, FILM = "checkpoints", "paths.png", "film"
+CHECKPOINTS, PICTURE, PATHS_LAST, FILM = "checkpoints", "paths.png", "paths_last.png", "film"
 EVENTS = "events.out.tfevents.*"
 #: What a run, an evaluation or Hydra writes into the folder.
 _WRITTEN = (
     CONFIG, BEGAN, STORY, RESULT, METRICS, LOG, LOCK, PATCH, EVALUATION, CHECKPOINTS, PICTURE,
-    f"{FILM}.*", "*.tmp", ".hydra",
+    PATHS_LAST, f"{FILM}.*", "*.tmp", ".hydra",
 )  # fmt: skip
 _ENDED = ("done", "stopped", "failed")
 
@@ -181,8 +181,10 @@ def start_over(folder: Path) -> None:
     """Clear what a run left that was killed before its first checkpoint."""
     judge(folder)
     with lock(folder):
-        for path in [*folder.glob(EVENTS), folder / METRICS, folder / BEGAN, folder / RESULT]:
-            path.unlink(missing_ok=True)
+        for name in (METRICS, BEGAN, RESULT, PATHS_LAST):
+            (folder / name).unlink(missing_ok=True)
+        for path in folder.glob(EVENTS):
+            path.unlink()
 
 
 #: The folders of runs of this process, and which file is their lock.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import os
 import sys
@@ -12,12 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 from tqdm import tqdm
 
-from her_exp.store.files import open_file, write_json
-from her_exp.store.folder import METRICS, RESULT, check_ours
+from her_exp.store.files import open_file, write_bytes, write_json
+from her_exp.store.folder import METRICS, PATHS_LAST, RESULT, check_ours
 from her_exp.types import UserError
 
 log = logging.getLogger(__name__)
@@ -99,8 +101,19 @@ class RunLogger:
             self._csv.writerow((env_steps, tag, repr(float(value))))
 
     def picture(self, tag: str, image: NDArray[np.uint8], env_steps: int) -> None:
-        """Put a picture (height, width, 3) into TensorBoard."""
+        """Put a picture (height, width, 3) into TensorBoard, and keep the last one as a file.
+
+        A file that cannot be written is warned of: no picture is worth a run.
+        """
         self._writer.add_image(tag, image, env_steps, dataformats="HWC")
+        check_ours(self.folder)
+        png = io.BytesIO()
+        Image.fromarray(image).save(png, "PNG")
+        try:
+            write_bytes(self.folder, PATHS_LAST, png.getvalue())
+        except OSError as error:
+            reason = error.strerror or error
+            log.warning("%s cannot be written (%s)", self.folder / PATHS_LAST, reason)
 
     def hparams(self, hparams: HParams) -> None:
         """Enter the run in TensorBoard's table of hyperparameters, within this run's own event file.

@@ -190,6 +190,8 @@ def test_a_picture_at_each_evaluation(lab: Lab) -> None:
         assert pixels.shape == (image.height, image.width, 3)
         assert min(pixels.shape[:2]) >= 200
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+    with Image.open(lab.run("single") / "paths_last.png") as last:
+        assert np.array_equal(np.asarray(last), pixels)
 
 
 def test_checkpoints_are_plain_and_fit_the_agent(lab: Lab) -> None:
