@@ -110,19 +110,6 @@ def one_row(batch: Batch, **changes: float) -> Batch:
     return row
 
 
-def equal(one: Any, other: Any) -> bool:
-    """Equal bit for bit, all the way down."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[k], other[k]) for k in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(equal, one, other))
-    if isinstance(one, torch.Tensor):
-        return one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, np.ndarray):
-        return np.array_equal(one, other)
-    return bool(one == other)
-
-
 def networks(agent: Any) -> dict[str, tuple[list[Any], list[Any]]]:
     return {
         name: (

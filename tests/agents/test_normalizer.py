@@ -12,7 +12,8 @@ from gymnasium import spaces
 
 from her_exp.agents.normalizer import InputNormalizer, RunningMoments
 from her_exp.types import GoalSpaces
-from tests.agents.kit import ACTIONS, ALL, batches, dqn, equal, inputs, see
+from tests.agents.kit import ACTIONS, ALL, batches, dqn, inputs, see
+from tests.equality import equal
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,18 +8,8 @@ import pytest
 import torch
 
 from her_exp.agents.base import target_range
-from tests.agents.kit import (
-    ACTIONS,
-    ALL,
-    BOTH,
-    FIRST,
-    answer,
-    batches,
-    dqn,
-    equal,
-    networks,
-    one_row,
-)
+from tests.agents.kit import ACTIONS, ALL, BOTH, FIRST, answer, batches, dqn, networks, one_row
+from tests.equality import equal
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -21,10 +21,10 @@ from tests.agents.kit import (
     answer,
     batches,
     ddpg,
-    equal,
     same_parameters,
     see,
 )
+from tests.equality import equal
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -19,7 +19,8 @@ from urllib.parse import quote
 import pytest
 from omegaconf import OmegaConf
 
-from tests.commands.cli_kit import Lab, by_tag, equal, policy_of, rows_of
+from tests.commands.cli_kit import Lab, by_tag, policy_of, rows_of
+from tests.equality import equal
 from tests.runs.runs_kit import result_of
 
 
