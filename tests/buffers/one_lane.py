@@ -47,17 +47,12 @@ class OneLane:
         info: Mapping[str, Any] | None = None,
     ) -> None:
         """Step to a place; what it pays is what the goal's functions say, unless it is given."""
-        after, told = (
-            self.at(place),
-            {key: np.array([value]) for key, value in (info or {}).items()},
-        )
+        after = self.at(place)
+        told = {key: np.array([value]) for key, value in (info or {}).items()}
         goals = after["achieved_goal"], after["desired_goal"]
         paid = self.functions.reward(*goals, told) if reward is None else np.array([reward])
-        ends = np.array([terminated]), np.array([truncated])
         action, no = np.zeros((1, 1), np.float32), np.array([False])
-        self.buffer.add(
-            Step(
-                self.now, action, paid.astype(np.float64), *ends, after, np.array([valid]), told, no
-            )
-        )
+        ends, valid_ = (np.array([terminated]), np.array([truncated])), np.array([valid])
+        paid = paid.astype(np.float64)
+        self.buffer.add(Step(self.now, action, paid, *ends, after, valid_, told, no))
         self.now = after

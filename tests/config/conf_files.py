@@ -6,9 +6,9 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig
 
 from her_exp import CONF_DIR
-from her_exp.config.compose import compose
 
 GROUPS = ("env", "buffer", "agent", "trainer", "experiment")
 #: What a choice needs beside it to be a whole experiment.
@@ -30,9 +30,12 @@ CHOICES = sorted(choice(path) for group in GROUPS for path in (CONF_DIR / group)
 
 
 def words(chosen: str) -> list[str]:
-    """The whole command line of a choice; skips the test where a package of its env is missing."""
-    given = [chosen, *COMPANY.get(chosen, [])]
-    for package in compose(given).env.imports:
+    """The whole command line of a choice."""
+    return [chosen, *COMPANY.get(chosen, [])]
+
+
+def skip_without_packages(cfg: DictConfig) -> None:
+    """Skip the test where a package of the env is missing."""
+    for package in cfg.env.imports:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-    return given
