@@ -13,6 +13,8 @@ from tests.buffers.oracle import STRATEGIES
 from tests.buffers.side_by_side import Rig
 from tests.buffers.world import FloatGoals
 
+pytestmark = pytest.mark.heavy
+
 
 def rig_of(strategy: str, /, **changes: Any) -> Rig:
     """Return three lanes of 16 rows; after 58 steps they hold episodes of every sort."""

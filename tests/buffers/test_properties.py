@@ -16,6 +16,7 @@ from tests.buffers.oracle import STRATEGIES
 from tests.buffers.side_by_side import Rig
 from tests.equality import differences
 
+pytestmark = pytest.mark.heavy
 # The same examples in each run; take `derandomize` out to look for more.
 SETTINGS = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 

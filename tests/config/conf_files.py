@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-
-import pytest
-from omegaconf import DictConfig
 
 from her_exp import CONF_DIR
 
@@ -32,10 +28,3 @@ CHOICES = sorted(choice(path) for group in GROUPS for path in (CONF_DIR / group)
 def words(chosen: str) -> list[str]:
     """The whole command line of a choice."""
     return [chosen, *COMPANY.get(chosen, [])]
-
-
-def skip_without_packages(cfg: DictConfig) -> None:
-    """Skip the test where a package of the env is missing."""
-    for package in cfg.env.imports:
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed")

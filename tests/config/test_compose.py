@@ -21,11 +21,10 @@ from her_exp.config.hydra_api import (
 from her_exp.config.overrides import keys
 from her_exp.config.parts import PARTS
 from her_exp.config.signatures import arguments, find_class
-from her_exp.config.validate import validate
 from her_exp.limits import RANGES, limit_of
 from her_exp.text import nearest, unknown_key
 from her_exp.types import UserError
-from tests.config.conf_files import CHOICES, skip_without_packages, words
+from tests.config.conf_files import CHOICES, words
 
 # --- the shipped configuration -----------------------------------------------------------------
 
@@ -35,7 +34,7 @@ FREE = {"goal_low", "goal_high", "reward_range"}
 
 
 @pytest.mark.parametrize("chosen", CHOICES)
-def test_every_file_is_valid_and_each_of_its_numbers_has_a_range(chosen: str) -> None:
+def test_every_number_shipped_has_a_range(chosen: str) -> None:
     cfg = compose(words(chosen))
     takes = {part: arguments(find_class(part, cfg[part]._target_)).types for part in PARTS}
     for key in keys(cfg):
@@ -45,8 +44,6 @@ def test_every_file_is_valid_and_each_of_its_numbers_has_a_range(chosen: str) ->
             name = key.rpartition(".")[2]
             annotation = takes.get(key.partition(".")[0], {}).get(name)
             assert limit_of(annotation) or name in RANGES.keys() | FREE, key
-    skip_without_packages(cfg)
-    validate(cfg)
 
 
 def test_compose_keeps_hydra_on_request() -> None:

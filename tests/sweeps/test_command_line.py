@@ -168,6 +168,7 @@ def test_wrong_flags(argv: list[str], words: str) -> None:
         preflight(argv)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

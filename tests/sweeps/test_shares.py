@@ -21,6 +21,7 @@ from her_exp.system import launchers as share
 from her_exp.types import UserError
 from hydra_plugins.her_exp.ray_launcher import RayLauncher
 
+pytestmark = pytest.mark.heavy
 LOCAL = ["-m", "seed=range(8)", "hydra/launcher=local"]
 
 
