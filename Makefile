@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev train test check slow format docs clean
+.PHONY: help setup setup-dev train test check quick slow format docs clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ check: setup-dev  ## lint and types
 
 test: check  ## lint, types and all tests but the slow ones
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+quick: setup-dev  ## the tests that start no process and train nothing: a minute
+	$(PY) -m pytest -n 2 -m 'not heavy and not slow' $(ARGS)
 
 slow: setup-dev  ## all slow tests: learning, kills, launchers, 1,500 random commands: hours
 	$(PY) -m pytest -m slow $(ARGS)

@@ -31,6 +31,34 @@ settings.load_profile("any machine")
 
 RunCli = Callable[..., "subprocess.CompletedProcess[str]"]
 
+#: Folders whose tests start processes, train, or take their time: `make quick` leaves them out.
+HEAVY = {"commands", "docs", "fuzz", "reporting", "runs", "scripts", "slow", "store"}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    unwanted = "not heavy" in config.option.markexpr and collection_path.name in HEAVY
+    return True if unwanted and collection_path.is_dir() else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name in HEAVY:
+            item.add_marker("heavy")
+
+
+@pytest.fixture(autouse=True)
+def nothing_heavy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that is not marked `heavy`, and so is one of `make quick`, starts no process and no training."""
+    if request.node.get_closest_marker("heavy"):
+        return
+
+    def refuse(*_: Any, **__: Any) -> None:
+        pytest.fail("starts a process or a training: mark it with @pytest.mark.heavy")
+
+    for starts in ("subprocess.Popen.__init__", "multiprocessing.process.BaseProcess.start"):
+        monkeypatch.setattr(starts, refuse)
+    monkeypatch.setattr("her_exp.training.trainer.Trainer.fit", refuse)
+
 
 @pytest.fixture(scope="session")
 def run_cli() -> RunCli:

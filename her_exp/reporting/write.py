@@ -101,8 +101,8 @@ def _notes(runs: Sequence[Run], groups: Sequence[Group], shown: Sequence[Group])
     left = sum(not run.counted for run in runs)
     if left:
         notes.append(
-            f"{left} of {len(runs)} runs are not part of any number (not done, damaged, or a seed that "
-            "ran twice); they are listed below with the reason."
+            f"Not part of any number: {left} of {len(runs)} runs (not done, damaged, or a seed that ran "
+            "twice); listed below with the reason."
         )
     if len(shown) < len(groups):
         notes.append(f"Figures show the {len(shown)} best of {len(groups)} groups, the tables all.")

@@ -215,7 +215,7 @@ class Trainer:
                 self.logger.picture("eval/paths", pictures.draw(result), steps)
             self.logger.progress(steps, self.record.success)
             if not self.logger.shows_bar:
-                log.info("%d steps: success %.1f %%", steps, 100 * (self.record.success or 0.0))
+                log.info("%d steps: success %.1f%%", steps, 100 * (self.record.success or 0.0))
             self.logger.flush()
             self.checkpoints.save_policy(
                 self.agent, self.record.is_best(), env_steps=steps, success=self.record.success

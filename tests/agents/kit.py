@@ -41,43 +41,25 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def ddpg(seed: int = 0, spaces: GoalSpaces = BOX, **settings: Any) -> DDPG:
-    settings = SETTINGS | settings
-    return DDPG(spaces=spaces, seed=np.random.SeedSequence(seed), **settings)
+def maker(name: str, kind: type, spaces: GoalSpaces, **defaults: Any) -> Any:
+    """A maker of agents of one class, small ones, with these settings where it is given no others."""
+
+    def make(seed: int = 0, spaces: GoalSpaces = spaces, **settings: Any) -> Any:
+        settings = SETTINGS | defaults | settings
+        return kind(spaces=spaces, seed=np.random.SeedSequence(seed), **settings)
+
+    make.__name__ = name
+    return make
 
 
-def dqn(seed: int = 0, spaces: GoalSpaces = DISCRETE, **settings: Any) -> DQN:
-    settings = SETTINGS | settings
-    return DQN(spaces=spaces, seed=np.random.SeedSequence(seed), **settings)
-
-
-def td3(seed: int = 0, spaces: GoalSpaces = BOX, **settings: Any) -> TD3:
-    settings = SETTINGS | settings
-    return TD3(spaces=spaces, seed=np.random.SeedSequence(seed), **settings)
-
-
-def sac(seed: int = 0, spaces: GoalSpaces = BOX, **settings: Any) -> SAC:
-    settings = SETTINGS | settings
-    return SAC(spaces=spaces, seed=np.random.SeedSequence(seed), **settings)
-
-
-def redq(seed: int = 0, **settings: Any) -> SAC:
-    return sac(seed, **{"n_critics": 4, "target_critics": 2, "policy_every": 2} | settings)
-
-
-def tqc(seed: int = 0, spaces: GoalSpaces = BOX, **settings: Any) -> TQC:
-    settings = SETTINGS | {"n_quantiles": 5} | settings
-    return TQC(spaces=spaces, seed=np.random.SeedSequence(seed), **settings)
-
-
-def qrdqn(seed: int = 0, spaces: GoalSpaces = DISCRETE, **settings: Any) -> QRDQN:
-    settings = SETTINGS | {"n_quantiles": 5} | settings
-    return QRDQN(spaces=spaces, seed=np.random.SeedSequence(seed), **settings)
-
-
-def dueling(seed: int = 0, **settings: Any) -> DQN:
-    return dqn(seed, **{"dueling": True} | settings)
-
+ddpg = maker("ddpg", DDPG, BOX)
+td3 = maker("td3", TD3, BOX)
+sac = maker("sac", SAC, BOX)
+redq = maker("redq", SAC, BOX, n_critics=4, target_critics=2, policy_every=2)
+tqc = maker("tqc", TQC, BOX, n_quantiles=5)
+dqn = maker("dqn", DQN, DISCRETE)
+dueling = maker("dueling", DQN, DISCRETE, dueling=True)
+qrdqn = maker("qrdqn", QRDQN, DISCRETE, n_quantiles=5)
 
 #: Makers of agents for Discrete actions; the others are for a Box.
 ON_DISCRETE = (dqn, dueling, qrdqn)
@@ -126,19 +108,6 @@ def one_row(batch: Batch, **changes: float) -> Batch:
     for name, value in changes.items():
         getattr(row, name).fill_(value)
     return row
-
-
-def equal(one: Any, other: Any) -> bool:
-    """Equal bit for bit, all the way down."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[k], other[k]) for k in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(equal, one, other))
-    if isinstance(one, torch.Tensor):
-        return one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, np.ndarray):
-        return np.array_equal(one, other)
-    return bool(one == other)
 
 
 def networks(agent: Any) -> dict[str, tuple[list[Any], list[Any]]]:

@@ -9,10 +9,7 @@ import pytest
 from gymnasium import spaces
 
 from her_exp.agents.ddpg import DDPG
-from her_exp.agents.dqn import DQN
 from tests.agents.kit import (
-    BOX,
-    DISCRETE,
     FIRST,
     GOAL,
     HALF,
@@ -72,28 +69,6 @@ def test_actions_lie_in_the_box_to_the_last_bit(dtype: Any) -> None:
             actions += [*agent.act(*inputs(1), explore=False)]
         outside += sum(not box.contains(action) for action in actions)
     assert outside == 0
-
-
-def test_agents_refuse_the_other_kind_of_actions() -> None:
-    with pytest.raises(ValueError, match="DDPG needs Box"):
-        ddpg(spaces=DISCRETE)
-    with pytest.raises(ValueError, match="DQN needs Discrete"):
-        dqn(spaces=BOX)
-    assert DDPG.check_spaces(BOX) is None
-    assert DQN.check_spaces(DISCRETE) is None
-
-
-@pytest.mark.parametrize(
-    ("make", "setting"),
-    [
-        (ddpg, {"gamma": 1.0}), (ddpg, {"tau": 0.0}), (ddpg, {"noise_std": -1.0}),
-        (ddpg, {"random_action": 1.5}), (ddpg, {"actor_lr": 0.0}), (dqn, {"lr": float("nan")}),
-        (dqn, {"epsilon_start": 2.0}), (dqn, {"epsilon_steps": 0}), (dqn, {"target_every": 0}),
-    ],
-)  # fmt: skip
-def test_wrong_settings_are_named(make: Any, setting: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(setting))):
-        make(**setting)
 
 
 # --- exploration -------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What TD3, SAC and TQC draw for updates, and the settings that they refuse."""
+"""What agents draw for updates, and the settings that they refuse."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.agents.kit import BOX, DISCRETE, batches, inputs, redq, sac, td3, tqc
+from tests.agents.kit import batches, ddpg, dqn, inputs, qrdqn, redq, sac, td3, tqc
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -59,6 +59,14 @@ def test_exploring_and_updating_draw_from_streams_apart() -> None:
 @pytest.mark.parametrize(
     ("make", "settings", "words"),
     [
+        (ddpg, {"noise_std": -1.0}, "DDPG: noise_std"),
+        (ddpg, {"random_action": 1.5}, "DDPG: random_action"),
+        (ddpg, {"actor_lr": 0.0}, "DDPG: actor_lr"),
+        (dqn, {"lr": math.nan}, "DQN: lr"),
+        (dqn, {"epsilon_start": 2.0}, "DQN: epsilon_start"),
+        (dqn, {"epsilon_steps": 0}, "DQN: epsilon_steps"),
+        (dqn, {"target_every": 0}, "DQN: target_every"),
+        (qrdqn, {"n_quantiles": 0}, "QRDQN: n_quantiles=0"),
         (td3, {"n_critics": 0}, "TD3: n_critics=0 must be >= 1"),
         (td3, {"target_critics": 3}, "target_critics=3 must be at most n_critics=2"),
         (sac, {"target_critics": 3}, "SAC: target_critics=3 must be at most n_critics=2"),
@@ -76,10 +84,3 @@ def test_exploring_and_updating_draw_from_streams_apart() -> None:
 def test_wrong_settings_are_named(make: Any, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make(**settings)
-
-
-@pytest.mark.parametrize("make", [td3, sac, tqc])
-def test_discrete_actions_are_refused(make: Any) -> None:
-    with pytest.raises(ValueError, match=rf"{make.__name__.upper()} needs Box .* take agent=dqn"):
-        make(spaces=DISCRETE)
-    assert type(make()).check_spaces(BOX) is None

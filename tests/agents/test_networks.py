@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from torch.nn import functional as F
 
 from her_exp.agents import products
 from her_exp.agents.ddpg import DDPG
-from her_exp.agents.engine import Learner
 from her_exp.agents.networks import MLP, check_network
 from her_exp.agents.products import product
 from her_exp.config.compose import compose
@@ -140,23 +138,6 @@ def test_bfloat16_rounds_no_output() -> None:
         y = network(torch.zeros(1, 2))
         network.layers[-1].bias.add_(0.01)
         assert float(network(torch.zeros(1, 2)) - y) == pytest.approx(0.01, abs=1e-4)
-
-
-def test_a_learner_is_adam() -> None:
-    torch.manual_seed(2)
-    network = MLP(4, 2, (8,))
-    copy = deepcopy(network)
-    learner = Learner([network], target=False, many=False)
-    adam = torch.optim.Adam(copy.parameters(), lr=0.01)
-    for _ in range(20):
-        gradients = [torch.randn_like(p) for p in copy.parameters()]
-        for parameter, gradient in zip(copy.parameters(), gradients, strict=True):
-            parameter.grad = gradient.clone()
-        adam.step()
-        with torch.no_grad():
-            learner.step(gradients, 0.01, None)
-    for mine, theirs in zip(network.parameters(), copy.parameters(), strict=True):
-        assert relative(mine.detach(), theirs.detach()) < 1e-5
 
 
 class Functional(nn.Linear):

@@ -12,7 +12,8 @@ from gymnasium import spaces
 
 from her_exp.agents.normalizer import InputNormalizer, RunningMoments
 from her_exp.types import GoalSpaces
-from tests.agents.kit import ACTIONS, ALL, batches, dqn, equal, inputs, see
+from tests.agents.kit import ACTIONS, ALL, batches, dqn, inputs, see
+from tests.equality import equal
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -83,20 +84,6 @@ def test_only_what_is_observed_moves_the_normaliser(make: Any) -> None:
     assert equal(before, agent.inputs.state_dict())
     see(agent, seed=4)
     assert not equal(before, agent.inputs.state_dict())
-
-
-@ALL
-def test_what_was_observed_counts_at_once(make: Any) -> None:
-    agent = make(normalize_clip=1e9)
-    observation, goal = inputs(5)
-    first = agent.input_of(observation, goal)
-    torch.testing.assert_close(first, torch.from_numpy(np.hstack([observation, goal])).float())
-    see(agent)
-    moments = agent.inputs
-    mean = np.concatenate([moments.observation.mean, moments.goal.mean])
-    std = np.concatenate([moments.observation.std, moments.goal.std])
-    expected = (np.hstack([observation, goal]) - mean) / std
-    np.testing.assert_allclose(agent.input_of(observation, goal).numpy(), expected, atol=1e-5)
 
 
 def test_images_and_bits_are_flattened() -> None:

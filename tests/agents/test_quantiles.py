@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -13,8 +12,6 @@ from her_exp.agents.qrdqn import QRDQN
 from her_exp.agents.quantiles import quantile_huber
 from tests.agents.kit import (
     ACTIONS,
-    BOX,
-    DISCRETE,
     FIRST,
     Reference,
     answer,
@@ -83,7 +80,11 @@ def test_the_fit_is_at_the_quantiles() -> None:
 @pytest.mark.parametrize("double", [True, False])
 @pytest.mark.parametrize("duel", [True, False])
 @pytest.mark.parametrize("make", [dqn, qrdqn])
-@pytest.mark.parametrize("changes", [{}, {"layer_norm": True, "grad_clip_norm": 0.05}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"layer_norm": True, "grad_clip_norm": 0.05}, {"tau": 1.0, "gamma": 0.5}],
+    ids=["plain", "both", "tau"],
+)
 def test_updates_equal_the_reference(
     make: Any, duel: bool, double: bool, changes: dict[str, Any]
 ) -> None:
@@ -108,7 +109,8 @@ def test_updates_equal_the_reference(
         with torch.no_grad():
             values = grid(target, after)
             best = (grid(net, after) if double else values).mean(2).argmax(1)
-            y = batch.reward[:, None] + 0.9 * (1 - batch.terminated[:, None]) * values[rows, best]
+            rest = (1 - batch.terminated[:, None]) * values[rows, best]
+            y = batch.reward[:, None] + agent.gamma * rest
             y = y.clamp(*reference.range)
         q = grid(net, state)[rows, batch.action - FIRST]
         loss = by_the_paper(q, y) if make is qrdqn else ((q - y) ** 2).mean()
@@ -151,13 +153,3 @@ def test_dueling_outputs_by_hand() -> None:
     outputs = torch.tensor([[10.0, 1.0, 2.0, 6.0]])
     assert agent.values(outputs)[0, :, 0].tolist() == [8.0, 9.0, 13.0]
     assert agent.nets.q.layers[-1].out_features == ACTIONS + 1
-
-
-def test_refusals() -> None:
-    with pytest.raises(ValueError, match=r"QRDQN needs Discrete .* take agent=ddpg"):
-        qrdqn(spaces=BOX)
-    assert QRDQN.check_spaces(DISCRETE) is None
-    with pytest.raises(ValueError, match="QRDQN: n_quantiles=0"):
-        qrdqn(n_quantiles=0)
-    with pytest.raises(ValueError, match="QRDQN: lr"):
-        qrdqn(lr=float(np.nan))

@@ -12,7 +12,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from tests.agents.kit import ALL, batches, ddpg, equal, inputs, make_spaces, see
+from tests.agents.kit import ALL, batches, ddpg, inputs, make_spaces, see
+from tests.equality import equal
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

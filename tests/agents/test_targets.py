@@ -8,18 +8,8 @@ import pytest
 import torch
 
 from her_exp.agents.base import target_range
-from tests.agents.kit import (
-    ACTIONS,
-    ALL,
-    BOTH,
-    FIRST,
-    answer,
-    batches,
-    dqn,
-    equal,
-    networks,
-    one_row,
-)
+from tests.agents.kit import ACTIONS, ALL, BOTH, FIRST, answer, batches, dqn, networks, one_row
+from tests.equality import equal
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -129,18 +119,3 @@ def test_target_every(make: Any) -> None:
                 before[name] = (network, target)
             else:
                 assert equal(target, before[name][1])
-
-
-@BOTH
-def test_layer_norm_is_there(make: Any) -> None:
-    without = sum(1 for _ in next(iter(make().learners.values())).network.parameters())
-    agent = make(layer_norm=True)
-    network = next(iter(agent.learners.values())).network
-    assert sum(1 for _ in network.parameters()) == without + 4  # weight and bias, twice
-    # A hidden layer's scale does not matter any more.
-    x = torch.randn(5, network.layers[0].in_features, generator=torch.Generator().manual_seed(0))
-    first = network(x)
-    with torch.no_grad():
-        network.layers[0].weight.mul_(1000.0)
-        network.layers[0].bias.mul_(1000.0)
-    torch.testing.assert_close(network(x), first, atol=1e-3, rtol=1e-3)

@@ -25,14 +25,6 @@ def test_batches_of_one_call_are_draws_of_their_own() -> None:
     assert not any(torch.equal(a, b) for a in before for b in again)
 
 
-@pytest.mark.parametrize("sizes", [(3, 1), (1, 5), (40, 2), (2, 40), (7, 7)])
-def test_batch_sizes_may_change_from_call_to_call(sizes: tuple[int, int]) -> None:
-    rig = Rig(40, lanes=2).begin().add(12)
-    for _ in range(3):
-        rig.check(*sizes)
-        rig.check(5, 3)
-
-
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_steps_count_alike_in_lanes_with_few_and_with_many(strategy: str) -> None:
     unlike_lanes(strategy).audit()
@@ -41,33 +33,6 @@ def test_steps_count_alike_in_lanes_with_few_and_with_many(strategy: str) -> Non
 def test_draws_are_with_replacement() -> None:
     rig = Rig(40).begin().add(2)
     assert len(rig.check(500)) == 500
-
-
-@pytest.mark.parametrize(("capacity", "lanes"), [(23, 3), (11, 5), (9, 4), (2, 1), (7, 2)])
-def test_a_capacity_that_the_lanes_do_not_divide(capacity: int, lanes: int) -> None:
-    rig = Rig(capacity, lanes=lanes, seed=capacity).begin()
-    for _ in range(60):
-        rig.add()
-        assert rig.buffer.size == rig.oracle.size <= capacity
-        if rig.oracle.drawable():
-            rig.check()
-    rig.add(3)
-    assert rig.buffer.size == capacity // lanes * lanes
-    if not rig.oracle.drawable():
-        rig.add()
-    rig.audit()
-
-
-def test_nothing_to_draw_is_said_in_words() -> None:
-    rig = Rig(20, lanes=2)
-    assert rig.buffer.size == 0
-    with pytest.raises(ValueError, match=r"\w+ \w+"):
-        rig.buffer.sample(4)
-    rig.begin()
-    assert rig.buffer.size == 2
-    with pytest.raises(ValueError, match=r"\w+ \w+"):
-        rig.buffer.sample(4)
-    rig.add().check()
 
 
 def test_only_its_own_generator_is_asked() -> None:

@@ -1,4 +1,4 @@
-"""The hindsight buffer beside the slow model of `oracle.py`: long runs, and episodes of every shape."""
+"""The hindsight buffer beside the slow model of `oracle.py`: episodes of every shape."""
 
 from __future__ import annotations
 
@@ -6,42 +6,8 @@ import pytest
 
 from tests.buffers.oracle import STRATEGIES
 from tests.buffers.side_by_side import Rig
-from tests.buffers.world import KINDS
 
 ENDLESS = {"lengths": (10**6,)}  # no episode ever ends by itself
-
-
-# ---------------------------------------------------------------------------------------------
-# Long runs
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_thousands_of_adds_and_samples(kind: str, strategy: str) -> None:
-    """Several lanes, a ring that wraps some 200 times, samples all along and a count at rest."""
-    rig = Rig(37, lanes=3, kind=kind, strategy=strategy, seed=11).begin()
-    for _ in range(400):
-        rig.add(4).check(12)
-    rig.audit()
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("lanes", [1, 2, 5])
-def test_every_step_and_goal_comes_equally_often(lanes: int, strategy: str) -> None:
-    rig = Rig(8 * lanes, lanes=lanes, strategy=strategy, seed=5).begin()
-    for steps in (1, 2, 4, 9, 17):  # not yet full, just full, wrapped, at many phases of episodes
-        rig.add(steps).audit()
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_each_phase_of_the_wrap(strategy: str) -> None:
-    rig = Rig(7, strategy=strategy, lengths=(4,), seed=2).begin()
-    for _ in range(36):
-        rig.add().audit(per_cell=25, at_least=400)
-
-
-# ---------------------------------------------------------------------------------------------
-# Shapes of episodes
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -66,21 +32,11 @@ def test_an_episode_longer_than_the_ring(ending: int, strategy: str) -> None:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_an_episode_of_exactly_the_ring(strategy: str) -> None:
-    rig = Rig(8, strategy=strategy, lengths=(7,)).begin().add(7)
-    assert len(rig.oracle.drawable()) == 7
-    rig.audit()
-    for _ in range(30):
-        rig.add().check()
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("lanes", [1, 4])
-def test_an_open_episode_is_drawn_from_its_first_step_on(lanes: int, strategy: str) -> None:
-    rig = Rig(50 * lanes, lanes=lanes, strategy=strategy, **ENDLESS).begin()
+def test_an_open_episode_is_drawn_from_its_first_step_on(strategy: str) -> None:
+    rig = Rig(200, lanes=4, strategy=strategy, **ENDLESS).begin()
     for length in range(1, 6):
         rig.add()
-        assert len(rig.oracle.drawable()) == lanes * length
+        assert len(rig.oracle.drawable()) == 4 * length
         rig.check(1)
         rig.audit()
 
@@ -108,7 +64,7 @@ def test_the_last_state_of_an_episode_is_the_true_last_one() -> None:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("steps", [0, 1, 2, 3, 4, 9])
+@pytest.mark.parametrize("steps", [0, 1, 3, 9])
 def test_begin_in_the_middle_of_episodes(steps: int, strategy: str) -> None:
     """A barrier: episodes are cut, keep their last state, and nothing reaches across."""
     rig = Rig(36, lanes=3, strategy=strategy, lengths=(3, 4, 6), seed=4).begin()
@@ -120,15 +76,3 @@ def test_begin_in_the_middle_of_episodes(steps: int, strategy: str) -> None:
         if rig.oracle.drawable():
             rig.audit(at_least=600)
     rig.add(2).audit(at_least=600)
-
-
-def test_begin_again_and_again_leaves_nothing_to_draw() -> None:
-    rig = Rig(12, lanes=3).begin().add(2)
-    rig.check()
-    for _ in range(4):
-        rig.begin()
-    assert not rig.oracle.drawable()
-    with pytest.raises(ValueError, match=r"\w+ \w+"):
-        rig.buffer.sample(4)
-    rig.add()
-    rig.audit()

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from her_exp.buffers.rarity import BINS, RareGoals, _rows_at
+from her_exp.buffers.rarity import BINS, RareGoals
 from her_exp.buffers.ring import StepRing
 from her_exp.types import UserError
 from tests.buffers.oracle import STRATEGIES, Oracle, State
@@ -71,57 +70,61 @@ def test_pairs_come_by_their_weight(strategy: str, met_weight: float, kind: str)
     assert_drawn_by(expected, seen)
 
 
-def fresh(rig: Rig) -> RareGoals:
-    """The weights of all rows by the bins of the last count, worked out from nothing."""
-    rare, again = rig.buffer._rare, RareGoals(rig.buffer._ring, MOST)
-    again._low, again._width, again._ratio = rare._low, rare._width, rare._ratio
-    again._top = 0.0
-    again._weigh(rig.buffer._ring.filled)
-    return again
+def ring_of(achieved: np.ndarray, asked: np.ndarray, starts: np.ndarray, rows: int) -> StepRing:
+    """A ring of so many rows a lane, after rows of numbers achieved and asked for: (time, lanes) each."""
+    one = (1, np.dtype(np.float32))
+    fields = {"achieved_goal": one, "desired_goal": one}
+    ring = StepRing(fields, ("desired_goal",), ("achieved_goal",), achieved.shape[1], rows)
+    advance(ring, achieved, asked, starts)
+    return ring
+
+
+def advance(ring: StepRing, achieved: np.ndarray, asked: np.ndarray, starts: np.ndarray) -> None:
+    for have, want, start in zip(achieved, asked, starts, strict=True):
+        ring.advance({"achieved_goal": have[:, None], "desired_goal": want[:, None]}, start)
+
+
+def chances_of(ring: StepRing, rare: RareGoals) -> np.ndarray:
+    """The chances of all rows, (time, lanes), the newest first."""
+    return rare.chances(ring.rows_back(np.arange(ring.filled)[:, None], np.arange(ring.lanes)))
 
 
 def test_counts_stand_still_for_a_while_and_new_rows_are_weighed_by_them() -> None:
     """Also while the ring is written over, many times, and where several rows came between two draws."""
-    rig = rig_of(capacity=1500, lanes=3, lengths=(5, 8)).add(600)
-    rare, counts, live = rig.buffer._rare, [], rig.buffer._ring.rows * 3
+    rng = np.random.default_rng(0)
+
+    def rows(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return rng.normal(size=(n, 3)), rng.normal(1, 2, (n, 3)), rng.random((n, 3)) < 0.1
+
+    ring = ring_of(*rows(600), rows=500)
+    rare, counts = RareGoals(ring, MOST), []
     for round_ in range(120):
-        rig.add(1 + round_ % 3)
-        rig.check(10)
-        rows = _rows_at(rig.buffer._ring, np.arange(rig.buffer._ring.filled))
-        again = fresh(rig)
-        assert np.array_equal(rare.chances(rows) * rare._top, again.chances(rows) * again._top)
-        assert rare._top >= again._top
-        if not counts or rare._counted != counts[-1]:
-            assert rare._top == again._top
-            counts.append(rare._counted)
+        advance(ring, *rows(1 + round_ % 3))
+        rare.update()
+        state = rare.state_dict()
+        again = RareGoals(ring, MOST)
+        again.load_state_dict(state)  # weighs all rows by the bins
+        assert np.array_equal(chances_of(ring, rare), chances_of(ring, again))
+        assert chances_of(ring, rare).max() <= 1
+        if not counts or state["counted"] != counts[-1]:
+            assert chances_of(ring, rare).max() == 1
+            counts.append(state["counted"])
     gaps = np.diff(counts)
     assert len(gaps) > 5
-    assert (gaps > live / 40).all()
-    assert (gaps < live / 25).all()  # as new rows in the ring are, however long the run
+    assert (gaps > ring.steps / 40).all()
+    assert (gaps < ring.steps / 25).all()  # as new rows in the ring are, however long the run
 
 
-def ring_of(rows: list[tuple[float, float]]) -> StepRing:
-    """One lane of rows, each with a number achieved and a number asked for."""
-    one = (1, np.dtype(np.float32))
-    fields = {"achieved_goal": one, "desired_goal": one}
-    ring = StepRing(fields, ("desired_goal",), ("achieved_goal",), lanes=1, rows=len(rows))
-    for number, (achieved, asked) in enumerate(rows):
-        state = {"achieved_goal": np.array([[achieved]]), "desired_goal": np.array([[asked]])}
-        ring.advance(state, np.array([number % 10 == 0]))
-    return ring
-
-
-@pytest.mark.parametrize("counted", [800, 400, 200])  # every 5th, 10th, 20th row
-def test_a_count_of_some_rows_is_like_one_of_all(
-    counted: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("rows", [5000, 10_000, 20_000])  # of which every 5th, 10th, 20th counts
+def test_a_count_of_some_rows_is_like_one_of_all(rows: int) -> None:
     """Episodes of ten rows, whose goals tell how far they are: equal strides would meet few of them."""
-    monkeypatch.setattr("her_exp.buffers.rarity._COUNTED", counted)
-    asked = np.random.default_rng(0).integers(10, size=400)
-    ring = ring_of([(n % 10, asked[n // 10]) for n in range(4000)])
+    at, lanes = np.arange(rows)[:, None], 100
+    asked = np.random.default_rng(0).integers(10, size=(rows // 10, lanes))
+    place = np.broadcast_to(at % 10, (rows, lanes))
+    ring = ring_of(place, np.repeat(asked, 10, axis=0), place == 0, rows)
     rare = RareGoals(ring, 20)
     rare.update()
-    chances = rare.chances(np.arange(4000))
+    chances = chances_of(ring, rare)
     assert chances.min() > chances.max() / 4
 
 
@@ -135,13 +138,13 @@ def test_neighbours_of_what_is_asked_for_are_not_outside(asked: Any) -> None:
     rng = np.random.default_rng(0)
     heights = 0.42469 + rng.normal(0, 1e-6, 2000)
     heights[::100] = 0.0  # on the floor
-    ring = ring_of([(height, asked(n, rng)) for n, height in enumerate(heights)])
+    wanted = np.array([asked(n, rng) for n in range(2000)])
+    ring = ring_of(heights[:, None], wanted[:, None], np.arange(2000)[:, None] % 10 == 0, 2000)
     rare = RareGoals(ring, 20)
     rare.update()
-    rows = np.arange(2000)
-    rest = ring.gather(torch.from_numpy(rows), "achieved_goal")[:, 0].numpy() > 0.4
-    assert len(set(rare.chances(rows[rest]).tolist())) == 1
-    assert rare.chances(rows[rest])[0] > 10 * rare.chances(rows[~rest])[0]
+    chances, rest = chances_of(ring, rare)[::-1, 0], heights > 0.4
+    assert len(set(chances[rest].tolist())) == 1
+    assert chances[rest][0] > 10 * chances[~rest][0]
 
 
 @pytest.mark.parametrize("kind", ["float", "int"])
@@ -152,12 +155,13 @@ def test_a_restored_buffer_goes_on_with_the_same_draws(kind: str) -> None:
     rig.add(2)  # written to since it was counted
     again = rig.new_buffer(seed=99)
     again.load_state_dict(copy.deepcopy(rig.buffer.state_dict()))
-    counted = again._rare._counted
+    counted = rig.buffer.state_dict()["rare"]["counted"]
     for _ in range(6):
         ours, theirs = rig.buffer.sample(16, 2), again.sample(16, 2)
         for one, other in zip(ours, theirs, strict=True):
             assert all(bool((a == b).all()) for a, b in zip(one, other, strict=True))
-        assert again._rare._counted == rig.buffer._rare._counted == counted
+        for buffer in (rig.buffer, again):
+            assert buffer.state_dict()["rare"]["counted"] == counted
         step = rig.world.step()
         for buffer in (rig.buffer, again):
             rig.give(buffer, step)
@@ -171,30 +175,29 @@ def test_another_weight_on_resume_counts_anew() -> None:
     again = rig.new_buffer(seed=9)
     again.load_state_dict(state)
     again.sample(20)
-    assert again._rare._ratio.max() <= 2
+    bins = again.state_dict()["rare"]
+    assert bins["ratio"].max() <= 2
     state["rare"] = None  # of a run without it, or older
     once_more = rig.new_buffer(seed=9)
     once_more.load_state_dict(state)
     once_more.sample(20)
-    assert once_more._rare._counted == again._rare._counted > 0
+    assert once_more.state_dict()["rare"]["counted"] == bins["counted"] > 0
 
 
 @pytest.mark.parametrize("value", [1e12, -3e10, 0.0])
 def test_a_number_that_never_changes_weighs_nothing(value: float) -> None:
-    rig = rig_of(capacity=60)
-    ring = rig.buffer._ring
-    for name in ("achieved_goal", "desired_goal"):
-        key, start, stop = ring.fields[name]
-        ring.arrays[key][..., start:stop] = value
+    same = np.full((60, 1), value)
+    ring = ring_of(same, same, np.arange(60)[:, None] % 5 == 0, 60)
     rare = RareGoals(ring, 20)
     rare.update()
-    assert (rare.chances(np.arange(ring.filled)) == 1).all()
+    assert (chances_of(ring, rare) == 1).all()
 
 
 def test_goals_that_are_no_numbers_end_the_run() -> None:
     rig = rig_of(capacity=60).add(10)
-    key, start, _ = rig.buffer._ring.fields["achieved_goal"]
-    rig.buffer._ring.arrays[key][0, 3, start] = np.nan
+    step = rig.world.step()
+    step.next_observation["achieved_goal"][...] = np.nan
+    rig.give(rig.buffer, step)
     with pytest.raises(UserError, match=r"rare_weight: a stored achieved_goal is no finite number"):
         rig.buffer.sample(10)
 

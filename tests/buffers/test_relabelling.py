@@ -45,17 +45,6 @@ def test_terminated_follows_the_new_goal_both_ways() -> None:
     assert (True, False) in seen
 
 
-def test_rewards_are_not_symmetric_in_this_world() -> None:
-    """So that swapped arguments show: the world is checked, not the buffer."""
-    for kind in KINDS:
-        rig = Rig(30, kind=kind, seed=6).begin().add(20)
-        functions, states = rig.world.functions, rig.oracle.live()
-        a, d = states[3].achieved[None], states[7].achieved[None]
-        info = {"wind": np.array([0.5]), "load": np.array([[0.5, 0.25]])}
-        assert functions.reward(a, d, info) != functions.reward(d, a, info)
-        assert functions.terminated(a, a, info).all()
-
-
 def test_the_goal_free_part_of_the_reward_stays() -> None:
     rig = Rig(60, seed=3).begin().add(60)
     parts = set()
@@ -71,7 +60,7 @@ def test_the_goal_free_part_of_the_reward_stays() -> None:
 
 
 @pytest.mark.parametrize("k", [0, 1, 4, 8])
-@pytest.mark.parametrize("batch_size", [1, 2, 7, 64])
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
 def test_share_of_relabelled_steps(k: int, batch_size: int) -> None:
     rig = Rig(12, lanes=2, k=k, seed=k).begin().add(25)
     assert rig.buffer.relabel_share == pytest.approx(k / (k + 1), abs=1e-12)
@@ -86,24 +75,6 @@ def test_the_normaliser_is_told_how_many_goals_are_achieved_ones() -> None:
     last = [rig.buffer.sample(50, 20) and rig.buffer.last for _ in range(40)]
     achieved = np.mean([one.relabelled & ~one.asked for one in last])
     assert achieved == pytest.approx(0.4, abs=0.01)
-
-
-@pytest.mark.parametrize(("k", "batch_size"), [(1, 64), (4, 10), (4, 255), (8, 9), (8, 18), (2, 3)])
-def test_a_whole_share_is_the_same_in_every_batch(k: int, batch_size: int) -> None:
-    rig = Rig(30, k=k).begin().add(25)
-    for _ in range(20):
-        rig.check(batch_size, 10)
-        assert (rig.buffer.last.relabelled.sum(axis=1) * (k + 1) == k * batch_size).all()
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_k_of_zero_is_plain_replay(strategy: str) -> None:
-    rig = Rig(30, lanes=3, k=0, strategy=strategy, seed=7).begin()
-    for _ in range(50):
-        rig.add()
-        assert all(goal is None for _, goal in rig.check(40))
-        assert (rig.buffer.last.goal_row == -1).all()
-    rig.audit()
 
 
 def test_info_is_that_of_the_step_and_only_what_was_named() -> None:
@@ -153,18 +124,4 @@ def test_int_goals_and_discrete_actions() -> None:
     assert batch.action.shape == (32,)
     assert batch.goal.dtype == batch.observation.dtype == torch.float32
     assert set(batch.action.tolist()) <= {0, 1, 2, 3}
-    rig.audit()
-
-
-class Last:
-    """A strategy of the user's own, which happens to be `final`."""
-
-    def __call__(self, draw: Any, generator: np.random.Generator) -> Any:
-        return draw.at(draw.left)
-
-
-def test_a_strategy_of_ones_own() -> None:
-    rig = Rig(40, lanes=2, strategy="final", buffer_changes={"strategy": Last()}).begin()
-    for _ in range(30):
-        rig.add(3).check()
     rig.audit()

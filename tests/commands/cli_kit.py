@@ -103,15 +103,6 @@ def policy_of(folder: Path, name: str = "last") -> Any:
     return torch.load(folder / "checkpoints" / f"{name}.pt", weights_only=True)
 
 
-def equal(one: Any, other: Any) -> bool:
-    """Equal bit for bit, all the way down."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[k], other[k]) for k in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(equal, one, other))
-    return torch.equal(one, other) if isinstance(one, torch.Tensor) else bool(one == other)
-
-
 def hparams_of(folder: Path) -> tuple[Any, Any]:
     """Return what a run's event file says of TensorBoard's table: its columns, the run's settings."""
     events = EventAccumulator(str(folder)).Reload()

@@ -9,7 +9,8 @@ import pytest
 
 from her_exp.store.checkpoint import load
 from tests.commands.forked_commands import Nursery
-from tests.runs.runs_kit import checkpoints, differences, numbers, result_of
+from tests.equality import differences
+from tests.runs.runs_kit import checkpoints, numbers, result_of
 
 RUN = [
     "trainer.total_steps=600", "trainer.learning_starts=60", "trainer.batch_size=16",

@@ -19,8 +19,9 @@ from urllib.parse import quote
 import pytest
 from omegaconf import OmegaConf
 
-from tests.commands.cli_kit import Lab, by_tag, equal, hparams_of, policy_of, rows_of
-from tests.runs.runs_kit import result_of
+from tests.commands.cli_kit import Lab, by_tag, hparams_of, policy_of, rows_of
+from tests.equality import equal
+from tests.runs.runs_kit import numbers, result_of
 
 
 @pytest.fixture(scope="module")
@@ -34,22 +35,17 @@ def lab(tmp_path_factory: pytest.TempPathFactory, run_cli: Any, tiny: list[str])
 # --- the same numbers --------------------------------------------------------------------------
 
 
-def apart_from_time(folder: Path) -> list[str]:
-    lines = (folder / "metrics.csv").read_text().splitlines()
-    return [line for line in lines if not line.split(",")[1].startswith("time/")]
-
-
 def test_same_seed_same_numbers(lab: Lab) -> None:
     one, other = lab.run("single"), lab.run("again")
     assert one != other
-    assert apart_from_time(one) == apart_from_time(other)
+    assert numbers(one) == numbers(other)
     assert equal(policy_of(one), policy_of(other))
     assert equal(policy_of(one, "best"), policy_of(other, "best"))
 
 
 def test_a_job_of_a_sweep_equals_the_run_on_its_own(lab: Lab) -> None:
     (job,) = (f for f in lab.jobs("sweep") if f.name.startswith("buffer.k=4,seed=0"))
-    assert apart_from_time(job) == apart_from_time(lab.run("single"))
+    assert numbers(job) == numbers(lab.run("single"))
     assert equal(policy_of(job), policy_of(lab.run("single")))
 
 

@@ -28,7 +28,8 @@ from her_exp.store.checkpoint import load_policy
 from her_exp.system.machine import products
 from her_exp.training.build import make, make_agent
 from her_exp.training.evaluation import wilson_interval
-from tests.commands.cli_kit import Done, Lab, by_tag, equal, hparams_of, policy_of, rows_of
+from tests.commands.cli_kit import Done, Lab, by_tag, hparams_of, policy_of, rows_of
+from tests.equality import equal
 from tests.runs.runs_kit import result_of
 
 CHECKOUT = Path(__file__).resolve().parents[2]

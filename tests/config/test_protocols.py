@@ -77,10 +77,12 @@ def with_agent(cls: type, folder: Path) -> float:
     return train(compose(words), folder)
 
 
+@pytest.mark.heavy
 def test_the_least_that_an_agent_must_say(tmp_path: Path) -> None:
     assert 0 <= with_agent(Still, tmp_path / "run") <= 1
 
 
+@pytest.mark.heavy
 def test_a_value_that_is_missing_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(
         UserError,

@@ -29,6 +29,11 @@ def refusal(*overrides: str) -> str:
     ("overrides", "line"),
     [
         ("buffer.capacity=null", "buffer.capacity=null: must be an integer"),
+        ("agent=sac agent.entropy=atuo", "must be a number or one of auto; did you mean auto?"),
+        ("agent=tqc agent.drop_quantiles=25", "must be less than agent.n_quantiles=25"),
+        ("buffer.strategy=futur", "buffer.strategy=futur: must be one of future"),
+        ("buffer.capacity=99 trainer.batch_size=100", "at most buffer.capacity=99"),
+        ("env=gym", "env.id is not set; give env.id=..."),
         ("agent.normalize=1", "agent.normalize=1: must be true or false"),
         ("env.id=3", "env.id=3: must be text"),
         ("agent.gamma=1", "agent.gamma=1: must be in [0, 1)"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 import pytest
 
 import her_exp.envs  # noqa: F401  (registers the ids)
+from tests.equality import differences
 
 POINT, NAV, BITS = "her_exp/PointReach-v0", "her_exp/Nav2D-v0", "her_exp/BitFlip-v0"
 #: Every task, in its own size and in one so small that episodes end often.
@@ -34,20 +34,4 @@ def native(id: str, n: int, **kwargs: Any) -> Any:
 
 
 def assert_same(one: Any, other: Any) -> None:
-    """Equal in type, dtype and every number, all the way down."""
-    if isinstance(one, dict):
-        assert isinstance(other, dict)
-        assert one.keys() == other.keys()
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, tuple | list):
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            assert_same(a, b)
-    elif isinstance(one, np.ndarray):
-        assert isinstance(other, np.ndarray)
-        assert one.dtype == other.dtype
-        np.testing.assert_array_equal(one, other)
-    else:
-        assert type(one) is type(other)
-        assert one == other
+    assert differences(one, other) == []

@@ -13,7 +13,12 @@ import pytest
 from her_exp.envs.make import GoalTask
 
 INSTALLED = all(find_spec(name) for name in ("envpool", "gymnasium_robotics"))
-needs_envpool = pytest.mark.skipif(not INSTALLED, reason="needs the extra: pip install '.[fast]'")
+_skip = pytest.mark.skipif(not INSTALLED, reason="needs the extra: pip install '.[fast]'")
+
+
+def needs_envpool(test: Any) -> Any:
+    """Its simulator takes its time, and is not everywhere."""
+    return pytest.mark.heavy(_skip(test))
 
 
 @cache

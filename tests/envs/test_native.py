@@ -47,6 +47,7 @@ def test_every_way_to_make(id: str) -> None:
     assert env.has_wrapper_attr("distance_threshold") == (id != BITS)
 
 
+@pytest.mark.heavy
 def test_registration_is_idempotent_and_free_of_torch() -> None:
     program = (
         "import importlib, sys, warnings; warnings.simplefilter('error'); import her_exp.envs;"

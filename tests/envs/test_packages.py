@@ -104,6 +104,7 @@ def test_whatever_an_import_raises_is_one_line(monkeypatch: pytest.MonkeyPatch) 
         import_envs("x")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "code",
     [

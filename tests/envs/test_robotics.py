@@ -21,10 +21,13 @@ from her_exp.training.build import make
 from her_exp.training.evaluation import evaluate
 from her_exp.types import UserError
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("gymnasium_robotics") is None,
-    reason="gymnasium-robotics is not installed: pip install 'her_exp[robotics]'",
-)
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(
+        importlib.util.find_spec("gymnasium_robotics") is None,
+        reason="gymnasium-robotics is not installed: pip install 'her_exp[robotics]'",
+    ),
+]
 
 #: Words of a task: shapes of observation, goal and action, steps, the distance that is a success.
 TASKS: dict[str, tuple[int, int, int, int, float | None]] = {

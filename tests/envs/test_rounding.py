@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 
-from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.rounding import either_side, may_be_rounded
-from her_exp.types import GoalFunctions, GoalSpaces, Step
+from her_exp.types import GoalFunctions
+from tests.buffers.one_lane import OneLane
 
 
 class Within(GoalFunctions):
@@ -35,35 +34,11 @@ class Within(GoalFunctions):
     success = met
 
 
-class Track:
-    """A buffer of one lane of float32 places, each step with the reward and the end that it is given."""
-
-    def __init__(self, functions: Any, goal: list[float]) -> None:
-        self.goal = goal
-        box = spaces.Box(-np.inf, np.inf, (len(goal),), np.float32)
-        self.buffer = HindsightReplayBuffer(
-            10, spaces=GoalSpaces(box, box, spaces.Box(-1, 1, (1,), np.float32)), strategy="random",
-            goal_functions=functions, num_envs=1, generator=np.random.default_rng(0),
-        )  # fmt: skip
-        self.now = self.at([0.0] * len(goal))
-        self.buffer.begin(self.now)
-
-    def at(self, place: list[float]) -> dict[str, np.ndarray]:
-        here = np.array([place], np.float32)
-        goal = np.array([self.goal], np.float32)
-        return {"observation": here, "achieved_goal": here, "desired_goal": goal}
-
-    def add(self, place: list[float], reward: float, ended: bool) -> None:
-        no, yes = np.array([False]), np.array([True])
-        after, paid, over = self.at(place), np.array([reward]), np.array([ended])
-        self.buffer.add(Step(self.now, np.zeros((1, 1)), paid, over, no, after, yes, {}, no))
-        self.now = after
-
-    def left_over(self) -> list[list[float]]:
-        """(reward, end) of each step that no goal is taken to explain."""
-        ring = self.buffer._steps.ring
-        rows = torch.arange(ring.filled - 1)
-        return ring.gather(rows, "signals")[:, 2:].tolist()
+def left_over(lane: OneLane) -> list[list[float]]:
+    """(reward, end) of each step that no goal is taken to explain."""
+    ring = lane.buffer._steps.ring
+    rows = torch.arange(ring.filled - 1)
+    return ring.gather(rows, "signals")[:, 2:].tolist()
 
 
 #: Threshold, a place, and the goal in the env: as float32 it lies on the other side of the threshold.
@@ -85,12 +60,13 @@ def test_a_goal_that_was_rounded_over_a_threshold(
     What is of something else stays: the cost of each step, the crash at 90, which costs 5 and ends.
     """
     functions = Within(near, ends)
-    track = Track(functions, [goal])
+    lane = OneLane(functions, [goal])
     assert functions.met([start], [goal]) != functions.met([start], [np.float32(goal)])
     for place in (start, 50.0, 90.0):
         missed, crash = abs(place - goal) > near, place == 90.0
-        track.add([place], -1.0 * missed - 5.0 * crash - cost, crash or (ends and not missed))
-    (batch,) = track.buffer.sample(800)
+        paid, ended = -1.0 * missed - 5.0 * crash - cost, crash or (ends and not missed)
+        lane.add(place, reward=paid, terminated=ended)
+    (batch,) = lane.buffer.sample(800)
     other = batch.goal[:, 0] != np.float32(goal)  # drawn in hindsight
     place, gap = batch.next_observation[:, 0], (batch.next_observation - batch.goal).abs()[:, 0]
     assert all(((place == p) & other & (gap == 0)).any() for p in (np.float32(start), 50.0, 90.0))
@@ -123,11 +99,11 @@ def test_on_a_lattice_nothing_was_rounded(
     functions: Within, goal: list[float], place: list[float], reward: float, ended: bool
 ) -> None:
     """What an env pays there beside the goal stays, at a threshold too."""
-    track = Track(functions, goal)
-    track.add(place, reward, ended)
+    lane = OneLane(functions, goal)
+    lane.add(*place, reward=reward, terminated=ended)
     sides = np.array([place], np.float32), np.array([goal], np.float32)
     extra = float(reward - functions.reward(*sides, {})[0])
-    assert track.left_over() == [[extra, float(ended)]]
+    assert left_over(lane) == [[extra, float(ended)]]
 
 
 class Coordinates(GoalFunctions):
@@ -152,10 +128,10 @@ def test_a_cost_on_a_lattice_stays_at_a_threshold(step: float) -> None:
         place, goal = rng.integers(-most, most + 1, (2, 3)) * step
         goal[0] = place[0] + step
         place, goal = place.tolist(), goal.tolist()
-        track = Track(functions, goal)
+        lane = OneLane(functions, goal)
         sides = np.array([place], np.float32), np.array([goal], np.float32)
-        track.add(place, float(functions.reward(*sides, {})[0]) - 1.0, False)
-        assert track.left_over() == [[-1.0, 0.0]]
+        lane.add(*place, reward=float(functions.reward(*sides, {})[0]) - 1.0)
+        assert left_over(lane) == [[-1.0, 0.0]]
 
 
 places = st.integers(-1_000_000, 1_000_000).map(lambda i: i / 1e4)

@@ -115,6 +115,7 @@ def test_a_declared_distance_that_steps_disprove_ends_the_run(
         played.draw()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("given", ["false", "null", "0.2"])
 def test_the_setting_by_its_words(given: str, tiny: list[str], tmp_path: Path) -> None:
     words = [*tiny, "env=gym", "env.id=strange/Fooled-v0", f"env.goal_distance={given}"]
@@ -148,6 +149,7 @@ class InPlace(DDPG):
         goals *= 0
 
 
+@pytest.mark.heavy
 def test_an_agent_that_writes_spoils_nothing(tiny: list[str], tmp_path: Path) -> None:
     """The run is that of an agent that does not."""
     rows = {}

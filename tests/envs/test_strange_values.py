@@ -21,7 +21,7 @@ from tests.envs.strange_envs import KEYS, goal_space
 from tests.envs.strange_kit import play
 from tests.runs.runs_kit import result_of
 
-BACKENDS = ("sync", "async")
+BACKENDS = ("sync", pytest.param("async", marks=pytest.mark.heavy))
 ONE = "it must be one truth value"
 
 
@@ -55,6 +55,7 @@ def test_info_that_nobody_reads_is_no_fault(kind: str, backend: str) -> None:
     assert play("Tells", 60, backend=backend, info=kind).episodes == play("Tells", 60).episodes
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("kind", ["shape", "none", "text", "objects", "nested", "ragged"])
 def test_info_that_is_read_must_be_numbers_of_one_shape(

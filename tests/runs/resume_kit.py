@@ -14,7 +14,8 @@ import torch
 from her_exp.config.compose import compose
 from her_exp.run import train
 from her_exp.system.machine import products
-from tests.runs.runs_kit import checkpoints, differences, last_state, numbers
+from tests.equality import differences
+from tests.runs.runs_kit import checkpoints, last_state, numbers
 
 _SUBSET = ["agent.n_critics=3", "agent.target_critics=2", "agent.policy_every=2"]
 _RARE = [

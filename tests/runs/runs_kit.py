@@ -10,22 +10,6 @@ from typing import Any
 import torch
 
 
-def differences(one: Any, other: Any, where: str = "") -> list[str]:
-    """Where two states differ by as much as a bit, all the way down."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        lines = [f"{where}.{key}: only in one" for key in one.keys() ^ other.keys()]
-        both = one.keys() & other.keys()
-        return lines + [d for k in both for d in differences(one[k], other[k], f"{where}.{k}")]
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        pairs = enumerate(zip(one, other, strict=True))
-        return [d for i, (a, b) in pairs for d in differences(a, b, f"{where}[{i}]")]
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        same = one.dtype == other.dtype and one.shape == other.shape
-        same = same and one.numpy().tobytes() == other.numpy().tobytes()
-        return [] if same else [f"{where}: tensors differ"]
-    return [] if type(one) is type(other) and one == other else [f"{where}: {one} or {other}"]
-
-
 def checkpoints(folder: Path) -> list[Path]:
     return sorted((folder / "checkpoints").glob("state_*.pt"))
 

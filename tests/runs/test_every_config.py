@@ -37,6 +37,8 @@ def short(tiny: list[str]) -> list[str]:
 def run(folder: Path, overrides: list[str]) -> dict[str, list[float]]:
     """Train as the command would; returns the values of each tag."""
     cfg = compose(overrides)
+    for package in cfg.env.imports:
+        pytest.importorskip(package)
     validate(cfg)
     success = train(cfg, folder, overrides)
     result = json.loads((folder / "result.json").read_text())

@@ -15,8 +15,9 @@ from her_exp.run import resume, train
 from her_exp.store.checkpoint import load
 from her_exp.system.signals import Stopped
 from her_exp.training.rollout import Rollout
+from tests.equality import differences
 from tests.runs.health_kit import RUN, Command, StopsInEvaluation
-from tests.runs.runs_kit import checkpoints, differences, last_state, numbers, result_of
+from tests.runs.runs_kit import checkpoints, last_state, numbers, result_of
 
 GIVEN_UP = {
     # A native env is saved as it is, wherever the evaluation falls. Evaluations take 10 steps each:

@@ -15,8 +15,9 @@ from her_exp.run import resume, train
 from her_exp.training.checks import StepCheck
 from her_exp.training.rollout import Rollout
 from her_exp.types import EnvFailed, UserError
+from tests.equality import differences
 from tests.runs.health_kit import RUN, Start, assert_kept
-from tests.runs.runs_kit import differences, last_state, numbers, result_of
+from tests.runs.runs_kit import last_state, numbers, result_of
 
 
 class Given:

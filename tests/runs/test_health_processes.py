@@ -17,8 +17,9 @@ from her_exp.envs.vector.guarded import Workers
 from her_exp.run import resume, train
 from her_exp.store.checkpoint import load
 from her_exp.types import EnvFailed, UserError
+from tests.equality import differences
 from tests.runs.health_kit import RUN, Start, assert_kept
-from tests.runs.runs_kit import checkpoints, differences, last_state, numbers, result_of
+from tests.runs.runs_kit import checkpoints, last_state, numbers, result_of
 
 
 def test_a_worker_that_is_killed(folder: Path, start: Start) -> None:

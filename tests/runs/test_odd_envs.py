@@ -16,7 +16,8 @@ from her_exp.config.compose import compose
 from her_exp.envs.goal_functions import EnvGoalFunctions
 from her_exp.run import train
 from her_exp.training.rollout import Rollout
-from her_exp.types import GoalFunctions, GoalSpaces, Step, UserError
+from her_exp.types import GoalFunctions, UserError
+from tests.buffers.one_lane import OneLane
 from tests.envs.goal_walk import GOALS, NEAR, RANGE, Costs, Walk
 
 
@@ -131,27 +132,12 @@ class Fee(GoalFunctions):
     success = terminated
 
 
-def fees(*values: Any) -> Any:
-    """Return a buffer of steps along a line, one with each fee."""
-    box = spaces.Box(-np.inf, np.inf, (1,), np.float32)
-    buffer = HindsightReplayBuffer(
-        20, spaces=GoalSpaces(box, box, spaces.Box(-1, 1, (1,), np.float32)), goal_functions=Fee(),
-        num_envs=1, generator=np.random.default_rng(0), strategy="random", info_keys=["fee"],
-    )  # fmt: skip
-
-    def at(place: float) -> dict[str, np.ndarray]:
-        here = np.array([[place]], np.float32)
-        return {"observation": here, "achieved_goal": here, "desired_goal": here * 0 + 99}
-
-    buffer.begin(at(0.0))
-    no = np.array([False])
+def fees(*values: Any) -> HindsightReplayBuffer:
+    """A buffer of steps along a line, one with each fee."""
+    lane = OneLane(Fee(), [99.0], info_keys=["fee"])
     for place, value in enumerate(values):
-        fee = np.asarray([value])
-        pay = Fee().reward(at(place)["achieved_goal"], np.array([[99.0]]), {"fee": fee})
-        buffer.add(
-            Step(at(place - 1), np.zeros((1, 1)), pay, no, no, at(place), ~no, {"fee": fee}, no)
-        )
-    return buffer
+        lane.add(place, info={"fee": value})
+    return lane.buffer
 
 
 @pytest.mark.parametrize("values", [(0, 0.5, 1, 0.25), (False, 2, 0.5, 3), (True, 7, 2**40, 1)])

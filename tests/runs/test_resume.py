@@ -17,6 +17,7 @@ from her_exp.run import resume, train
 from her_exp.system.signals import SignalWatch, Stopped
 from her_exp.training import trainer as trainer_module
 from her_exp.training.trainer import Trainer
+from tests.equality import differences
 from tests.runs.resume_kit import (
     CASES,
     ENVS,
@@ -26,7 +27,7 @@ from tests.runs.resume_kit import (
     killed_at,
     words,
 )
-from tests.runs.runs_kit import checkpoints, differences, last_state, numbers
+from tests.runs.runs_kit import checkpoints, last_state, numbers
 
 # --- stop + resume = never stopped --------------------------------------------------------------
 

@@ -103,6 +103,19 @@ def test_preflight_of_one_run(here: Path) -> None:
     ("argv", "line"),
     [
         (["-m", "threads=glob(*)"], "threads=glob(*): gives no value"),
+        (["-m", "seed=1,2", "hydra/launcher=locl"], "submitit_slurm; did you mean local?"),
+        (
+            ["-m", "seed=1,2", "hydra/sweeper=optuna", "hydra.sweeper.direction=up"],
+            "direction=up: must be max",
+        ),
+        (["sweep=x"], "sweep=x: names the folder of a sweep; add -m"),
+        (["-m", "seed=1,1"], "seed=1: listed twice"),
+        (["-m", "seed=1,2", "buffer.k=1", "buffer.k=2"], "buffer.k is given 2 times; give it"),
+        (["-m", "seed=1", "hydra/sweeper=optuna"], "nothing to search"),
+        (["-m", "sweep=a,b"], "sweep names the folder of all jobs"),
+        (["-m", "agent.tau=interval(0,1)"], "cannot be enumerated; list the values"),
+        (["buffer.k"], "buffer.k: not an override; write key=value"),
+        (["buffer.k=1,2"], "buffer.k=1,2: several values; add -m"),
         (["-m", "hydra.sweeper._target_=nope"], "hydra.sweeper._target_=nope: no plugin of Hydra"),
         (["-m", "hydra.launcher._target_=os.system"], "os.system: no plugin of Hydra; choose"),
         (["-m", "hydra.sweep.subdir=${nope}"], "hydra.sweep.subdir: Interpolation key 'nope'"),
@@ -115,7 +128,9 @@ def test_preflight_of_one_run(here: Path) -> None:
         (["--config-name=../config"], "--config-name=../config: give a name"),
     ],
 )
-def test_settings_of_hydra_are_refused_in_one_line(here: Path, argv: list[str], line: str) -> None:
+def test_words_of_a_command_line_are_refused_in_one_line(
+    here: Path, argv: list[str], line: str
+) -> None:
     with pytest.raises(UserError, match=re.escape(line)) as caught:
         preflight(argv)
     assert "\n" not in str(caught.value)
@@ -187,6 +202,7 @@ def test_wrong_flags(argv: list[str], words: str) -> None:
         preflight(argv)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

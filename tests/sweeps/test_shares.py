@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from her_exp.system import launchers as share
 from her_exp.types import UserError
 from hydra_plugins.her_exp.ray_launcher import RayLauncher
 
+pytestmark = pytest.mark.heavy
 LOCAL = ["-m", "seed=range(8)", "hydra/launcher=local"]
 
 
@@ -88,6 +90,21 @@ def test_threads_of_a_job_fit_its_share(
         environment = preflight([*LOCAL, *words]).environment
         assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == threads
     assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("submitit hydra.launcher.cpus_per_task=2 threads=3",
+         "threads=3: a job has hydra.launcher.cpus_per_task=2 cores"),
+        ("local hydra.launcher.n_jobs=0", "hydra.launcher.n_jobs=0: must be"),
+        ("local hydra.launcher.n_job=2", "did you mean hydra.launcher.n_jobs?"),
+        ("slurm", "hydra/launcher=slurm: sbatch and srun are"),
+    ],
+)  # fmt: skip
+def test_wrong_settings_of_a_launcher(words: str, line: str, here: Path) -> None:
+    with pytest.raises(UserError, match=re.escape(line)):
+        preflight(["-m", "seed=1,2", *f"hydra/launcher={words}".split()])
 
 
 def test_two_jobs_on_four_workers_have_half_the_machine_each(eight: None, here: Path) -> None:

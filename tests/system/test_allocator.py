@@ -27,6 +27,7 @@ print(before, faults())
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc")
 def test_freed_memory_is_used_again_without_new_pages() -> None:
     done = subprocess.run(

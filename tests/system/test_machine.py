@@ -144,6 +144,7 @@ def test_it_is_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> 
     validate(cfg)
 
 
+@pytest.mark.heavy
 def test_a_run_of_another_machine(
     tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +162,7 @@ def test_a_run_of_another_machine(
         resume(folder, ["trainer.total_steps=600"])
 
 
+@pytest.mark.heavy
 def test_what_is_written_is_what_goes_on(tiny: list[str], tmp_path: Path) -> None:
     other = "torch" if products().float32 == "onednn" else "onednn"
     folder = tmp_path / "run"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from her_exp.agents.ddpg import DDPG
 from her_exp.envs.make import GoalTask
 from her_exp.training import evaluation
 from her_exp.training.evaluation import describe, evaluate, pooled, shares, wilson_interval
+from tests.equality import differences
 
 
 @pytest.mark.parametrize(
@@ -133,37 +135,15 @@ def make_agent(task: GoalTask, seed: int = 0) -> DDPG:
     return agent
 
 
-def same(one: Any, other: Any) -> bool:
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, np.ndarray):
-        return np.array_equal(one, other)
-    return bool(one == other)
-
-
-def snapshot(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: snapshot(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [snapshot(v) for v in value]
-    if isinstance(value, torch.Tensor):
-        return value.clone()
-    return value.copy() if isinstance(value, np.ndarray) else value
-
-
 def test_agent_and_training_env_are_left_as_they_are(task: GoalTask) -> None:
     functions, agent = task.goal_functions(), make_agent(task)
     training, apart = task.make(), task.make(5)
     training.reset(seed=3)
     training.step(np.ones((3, 2), np.float32))
-    before = snapshot([training.get_state(), agent.state_dict()])
+    before = copy.deepcopy([training.get_state(), agent.state_dict()])
     globals_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     evaluate(apart, functions, agent, 20, seed=1, paths=3)
-    assert same(before, snapshot([training.get_state(), agent.state_dict()]))
+    assert differences(before, [training.get_state(), agent.state_dict()]) == []
     assert torch.equal(globals_before[0], torch.get_rng_state())
     assert np.array_equal(globals_before[1], np.random.get_state()[1])  # noqa: NPY002
 

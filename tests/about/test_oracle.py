@@ -1,4 +1,4 @@
-"""Would the comparison notice? A sound buffer is built or fed wrongly, and must be caught."""
+"""Would the oracle notice? A sound buffer is built or fed wrongly, or draws unevenly, and must be caught."""
 
 from __future__ import annotations
 
@@ -8,11 +8,38 @@ import numpy as np
 import pytest
 
 from her_exp.types import Step
-from tests.about.spoiled_buffer import rig_of
-from tests.buffers.audit import audit
+from tests.buffers.audit import assert_uniform, audit
+from tests.buffers.oracle import STRATEGIES
+from tests.buffers.side_by_side import Rig
 from tests.buffers.world import FloatGoals
 
+pytestmark = pytest.mark.heavy
+
+
+def rig_of(strategy: str, /, **changes: Any) -> Rig:
+    """Return three lanes of 16 rows; after 58 steps they hold episodes of every sort."""
+    return Rig(48, lanes=3, strategy=strategy, seed=12, buffer_changes=changes).begin()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_sound_buffer_passes(strategy: str) -> None:
+    rig = rig_of(strategy).add(58)
+    endings = {s.episode.states[-2].taken.terminated for s in rig.oracle.drawable()}
+    assert endings == {True, False}
+    assert not all(s.episode.states[0].alive for s in rig.oracle.drawable())
+    rig.audit(per_cell=40)
+
+
 # -- a sound buffer, built wrongly
+
+
+def never_the_last(drawn: Any, rng: np.random.Generator) -> Any:
+    return drawn.at(1 + rng.integers(0, np.maximum(drawn.left - 1, 1)))
+
+
+def by_rounding(drawn: Any, rng: np.random.Generator) -> Any:
+    """The next and the last state half as often as those between."""
+    return drawn.at(1 + np.round(rng.random(len(drawn.left)) * (drawn.left - 1)).astype(int))
 
 
 class Swapped(FloatGoals):
@@ -36,11 +63,16 @@ BUILT = {
     "info not passed on": ({"goal_functions": Blind()}, r"reward \(relab"),
     "share of 1 - 1/k": ({"k": 3}, "share: "),
     "share of k": ({"k": 0}, "share: "),
+    "share a little too small": ({"k": 3.7}, "mean share"),
     "one row less": ({"capacity": 45}, "not drawable|not among|observation"),
     "one row more": ({"capacity": 51}, "not drawable|not among|observation"),
     "another strategy: final": ({"strategy": "final"}, "coverage of goals"),
     "another strategy: episode": ({"strategy": "episode"}, "not among"),
     "another strategy: random": ({"strategy": "random"}, "not among"),
+    "goals that were asked for": ({"strategy": "future_actual"}, "not among"),
+    "the next state alone": ({"strategy": lambda drawn, _: drawn.at(1)}, "coverage of goals"),
+    "never the last state": ({"strategy": never_the_last}, "coverage of goals"),
+    "goals by rounding": ({"strategy": by_rounding}, "uniform goals"),
 }
 
 
@@ -126,3 +158,25 @@ def test_episodes_that_run_on_over_a_barrier_are_caught() -> None:
     rig.add(5)
     with pytest.raises(AssertionError, match=r"not drawable|not among"):
         rig.audit()
+
+
+# -- draws that are uneven
+
+
+def counted(draws: np.ndarray) -> list[dict[int, int]]:
+    return [dict(enumerate(np.bincount(draws, minlength=12).tolist()))]
+
+
+def test_uneven_draws_are_caught() -> None:
+    """Of twelve steps in two lanes, one of which has twice as many as the other."""
+    rng = np.random.default_rng(0)
+    assert_uniform("steps", counted(rng.integers(12, size=4000)))
+    lane_first = np.where(
+        rng.random(4000) < 0.5, rng.integers(8, size=4000), rng.integers(8, 12, size=4000)
+    )
+    with pytest.raises(AssertionError, match="uniform steps"):
+        assert_uniform("steps", counted(lane_first))
+    with pytest.raises(AssertionError, match="coverage of steps: never drawn"):
+        assert_uniform("steps", counted(rng.integers(11, size=4000)))
+    with pytest.raises(AssertionError, match="too even steps"):  # a shuffle, no draws
+        assert_uniform("steps", counted(np.arange(4000) % 12))
