@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 #: What a line that is a command begins with.
 PROGRAMS = r"(?:PYTHONPATH=scripts )?(?:python3?|pip|make|tensorboard|her-\w+|ray|\w+/bin/\w+) "
 #: What stands before words that are overrides alone.
