@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
@@ -40,7 +39,7 @@ def path_safe(text: object) -> str:
 
 
 def config_hash(cfg: DictConfig) -> str:
-    """Six hex digits of what a run computes: its configuration without `hydra` and `sweep`."""
+    """Return a hash of what a run computes: its configuration without `hydra` and `sweep`."""
     job = without_hydra(cfg)
     with open_dict(job):
         job.pop("sweep", None)
@@ -49,18 +48,12 @@ def config_hash(cfg: DictConfig) -> str:
     except OmegaConfBaseException:  # refers to what is known only once the folder exists
         values = OmegaConf.to_container(job)
     text = json.dumps(values, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:6]
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def job_folder(override_dirname: str | None, _root_: DictConfig) -> str:
-    """Name a sweep job's folder: its overrides, made safe and short, and its config's hash.
-
-    One that is there by that hash keeps its name: the sweep may have had other keys when it was made.
-    """
-    digits = config_hash(_root_)
-    folder = OmegaConf.select(_root_, "hydra.sweep.dir")
-    for there in sorted(Path(folder).glob(f"*_{digits}")) if folder else ():
-        return there.name
+    """Name a sweep job's folder: its overrides, made safe and short, and six digits of its config's hash."""
+    digits = config_hash(_root_)[:6]
     name = path_safe(override_dirname or "default")[: FOLDER_LENGTH - len(digits) - 1]
     return f"{name}_{digits}"
 
@@ -68,7 +61,6 @@ def job_folder(override_dirname: str | None, _root_: DictConfig) -> str:
 def register_resolvers() -> None:
     """Make `${path_safe:...}` and the others known to OmegaConf; may be called again."""
     OmegaConf.register_new_resolver("path_safe", path_safe, replace=True)
-    OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
     OmegaConf.register_new_resolver("workers", share.workers, replace=True)
     OmegaConf.register_new_resolver("job_gpus", share.job_gpus, replace=True)
 

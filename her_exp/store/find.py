@@ -8,15 +8,36 @@ import shlex
 import sys
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from her_exp.store.folder import CONFIG, RESULT, STORY, is_run
+from omegaconf import DictConfig, OmegaConf
+
+from her_exp.config import hydra_api
+from her_exp.store.folder import CONFIG, RESULT, STORY, check_same, is_run
 from her_exp.text import printable, tell
 from her_exp.types import UserError
 
 _NAMED = 3  # runs in the line, at most
 _SEARCHED = 2000  # folders looked into; what lies below may be a whole disk
+
+
+def job_folder(override_dirname: str | None, _root_: DictConfig) -> str:
+    """Name a sweep job's folder: the one that holds its very experiment, else by its overrides.
+
+    That one may have another name: the sweep had fewer keys when it was made.
+    """
+    name, sweep = hydra_api.job_folder(override_dirname, _root_), _root_.hydra.sweep.dir
+    for there in sorted(Path(sweep).glob(f"*_{name.rpartition('_')[2]}")):
+        with suppress(UserError, OSError):  # six digits alike are not the same experiment
+            if is_run(there):
+                check_same(there, _root_)
+                return there.name
+    return name
+
+
+OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
 
 
 def targets(text: str) -> list[str]:

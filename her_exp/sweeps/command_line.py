@@ -25,7 +25,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from her_exp.config.blame import blame_experiment, blame_sweep
 from her_exp.config.compose import Composer, check_complete, composer
-from her_exp.config.hydra_api import CONFIG_NAME, hydra_values, path_safe, plain, without_hydra
+from her_exp.config.hydra_api import (
+    CONFIG_NAME,
+    config_hash,
+    hydra_values,
+    path_safe,
+    plain,
+    without_hydra,
+)
 from her_exp.config.overrides import given_twice
 from her_exp.config.signatures import mismatch
 from her_exp.config.validate import validate
@@ -219,7 +226,14 @@ def _check_folders(
                 f"({jobs[number].label}) would share the folder {folder / name}; leave it out, or name "
                 "in it what is swept"
             )
-    for name, cfg in zip(names, configs, strict=True):
+    same: dict[str, int] = {}
+    for number, (name, cfg) in enumerate(zip(names, configs, strict=True)):
+        other = same.setdefault(config_hash(cfg), number)
+        if other != number:
+            raise UserError(
+                f"job {other} ({jobs[other].label}) and job {number} ({jobs[number].label}) are the same "
+                "experiment; leave one out"
+            )
         check_same(folder / name, cfg)
 
 

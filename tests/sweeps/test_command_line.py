@@ -75,6 +75,14 @@ def test_preflight_leaves_a_given_name(here: Path) -> None:
     assert by_mode.sweep_dir == plan.sweep_dir
 
 
+def test_the_same_experiment_twice_is_refused(here: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^job 0 \(seed=1\) and job 1 \(.*threads.*\) are the same"
+    ):
+        preflight(["-m", "seed=1,${threads}"])
+    assert list(here.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("words", "same"),
     [

@@ -1,0 +1,50 @@
+"""A job of a sweep is known by its whole config, whatever its folder is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from her_exp.config.compose import compose
+from her_exp.config.hydra_api import hydra_values, without_hydra
+from her_exp.store.find import job_folder
+
+
+def job(*overrides: str) -> DictConfig:
+    return compose([*overrides, "sweep=mine"], hydra_config=True)
+
+
+def name_of(cfg: DictConfig, override_dirname: str) -> str:
+    with hydra_values(cfg):
+        return job_folder(override_dirname, _root_=cfg)
+
+
+def begun(name: str, cfg: DictConfig) -> None:
+    folder = Path("outputs/sweeps/mine") / name
+    folder.mkdir(parents=True)
+    OmegaConf.save(without_hydra(cfg), folder / "config.yaml", resolve=True)
+    (folder / "run.json").write_text("{}")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_sweep_may_have_had_fewer_keys_when_the_job_was_done() -> None:
+    cfg = job("buffer.k=8", "seed=1")
+    before = name_of(cfg, "buffer.k=8")
+    begun(before, cfg)
+    assert name_of(cfg, "buffer.k=8,seed=1") == before
+    assert name_of(job("buffer.k=8", "seed=2"), "seed=2").startswith("seed=2_")
+
+
+def test_six_digits_alike_are_not_the_same_experiment() -> None:
+    cfg = job("buffer.k=8")
+    name = name_of(cfg, "buffer.k=8")
+    begun(f"agent.tau=0.1_{name[-6:]}", job("agent.tau=0.1"))
+    assert name_of(cfg, "buffer.k=8") == name
+    (Path("outputs/sweeps/mine") / f"notes_{name[-6:]}").mkdir()  # no run at all
+    assert name_of(cfg, "buffer.k=8") == name
