@@ -2,7 +2,7 @@
 
 python -m her_exp.evaluate run=outputs/point_reach/ddpg/2026-11-26_10-00-00-123456 episodes=200
 
-  run=FOLDER        a run folder; the folder alone will do
+  run=FOLDER        a run folder; the folder alone will do; run=latest is the newest under outputs/
   episodes=200      episodes, each with a start and a goal of its own
   seed=0            another seed gives other goals; none of them is used in training
   checkpoint=last   last or best
@@ -33,7 +33,7 @@ from her_exp.envs.make import GoalTask
 from her_exp.envs.vector.pool import not_installed
 from her_exp.store.checkpoint import load, load_policy
 from her_exp.store.files import write_json
-from her_exp.store.find import check_run
+from her_exp.store.find import check_run, named
 from her_exp.store.folder import EVALUATION, judge
 from her_exp.store.trust import load_run_config, packages
 from her_exp.system.machine import choose_library, products, resolve_device
@@ -154,7 +154,7 @@ def command(argv: Sequence[str]) -> int:
             raise UserError(f"{key}={options[key]}: give 1 or more")
     if options["seed"] < 0:
         raise UserError(f"seed={options['seed']}: give 0 or more")
-    folder = Path(options["run"])
+    folder = named("run", options["run"])
     check_run("run", folder)
     judge(folder)
     trust = packages(options["trust"])

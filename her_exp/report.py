@@ -8,8 +8,8 @@ python -m her_exp.report runs=outputs/sweeps/mine
 
 Runs that differ in their seed only are one group. What is printed: a line for each group, what became of
 the runs, and last the path of the page. What is written: index.html (opens anywhere, without a
-network), its figures as PNG, its tables as CSV, and beside the folder, under aggregate/, each
-group's curve for TensorBoard. What the numbers mean: docs/report.md.
+network, and holds the rest), its figures as PNG, its tables as CSV, and beside the folder, under
+aggregate/, each group's curve for TensorBoard. What the numbers mean: docs/report.md.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ def make(runs: str, out: Path | None = None) -> tuple[Path, list[str]]:
         UserError: no run is found, or the report cannot be written.
     """
     from her_exp.reporting.runs import read
-    from her_exp.reporting.summary import lines
     from her_exp.reporting.write import damage, write
     from her_exp.store.files import check_plain
     from her_exp.store.find import find, home, targets
@@ -67,12 +66,12 @@ def make(runs: str, out: Path | None = None) -> tuple[Path, list[str]]:
             if any(target.iterdir()):
                 raise UserError(f"out={target}: holds other files; give a new or an empty folder")
             (target / _MARK).touch()
-        content = write(found, target, runs)
+        lines = write(found, target, runs)
     except OSError as error:
         raise UserError(f"out={target}: cannot be written ({error.strerror or error})") from error
     for line in damage(found):
         tell(f"her_exp: warning: {line}", sys.stderr)
-    return target / "index.html", lines(content)
+    return target / "index.html", lines
 
 
 def command(argv: Sequence[str]) -> int:
@@ -80,7 +79,7 @@ def command(argv: Sequence[str]) -> int:
     options = parse(argv, DEFAULTS, folder="runs")
     if not options["runs"]:
         raise UserError("runs is not set; give a folder, e.g. runs=outputs")
-    missing = [name for name in ("plotly", "matplotlib") if find_spec(name) is None]
+    missing = [name for name in ("plotly", "matplotlib", "jinja2") if find_spec(name) is None]
     if missing:
         raise UserError(
             f"a report needs {' and '.join(missing)}, not installed; pip install 'her_exp[report]'"

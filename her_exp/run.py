@@ -1,6 +1,7 @@
 """Going on with a run, or running it again, from its own folder.
 
 python -m her_exp.train resume=FOLDER trainer.total_steps=20000      # go on in the same folder
+python -m her_exp.train resume=latest                                # the newest under outputs/
 python -m her_exp.train resume=auto run_dir=FOLDER buffer.k=8        # start or go on: for schedulers
 python -m her_exp.train rerun=FOLDER seed=7                         # its config again, elsewhere
 
@@ -52,7 +53,7 @@ class Request:
     """What the command line asks for.
 
     Attributes:
-        resume, rerun: a run folder, or None; `resume` may be 'auto'.
+        resume, rerun: a run folder, 'latest', or None; `resume` may be 'auto'.
         run_dir: where an 'auto' or a rerun writes.
         trust: packages whose classes a run's config may name: what the command itself names, or trusts.
         overrides: the rest of the command line.
@@ -103,16 +104,19 @@ def request(argv: Sequence[str]) -> Request | None:
     return Request(resume, rerun, run_dir, sorted(trust), rest)
 
 
-def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> float:
+def train(
+    cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), swept: Sequence[str] = ()
+) -> float:
     """Run one experiment and return its final success rate.
 
     Args:
         cfg: a composed and validated configuration; `auto` values are written back resolved.
         folder: the run's folder, made if it does not exist.
         overrides: what was asked on the command line, for the folder's own record.
+        swept: those of them that differ between the jobs of a sweep.
     """
     with RunFolder(folder) as run:
-        run.write_story(cfg, list(overrides))
+        run.write_story(cfg, list(overrides), swept)
         return run_trainer(cfg, run)
 
 

@@ -30,7 +30,7 @@ from her_exp.config.slips import flags, refuse_slips
 from her_exp.config.validate import NAMES
 from her_exp.run import WORDS, Request, log_to, request, rerun, resume, train
 from her_exp.store.files import load_json
-from her_exp.store.find import check_run, without_key
+from her_exp.store.find import check_run, named, without_key
 from her_exp.store.folder import STORY, has_checkpoint, overrides_of, start_over, status_of
 from her_exp.store.trust import packages_of
 from her_exp.sweeps import jobs as sweep
@@ -137,14 +137,16 @@ def _report(plan: Plan, folder: Path, seen: int, status: str | int | None) -> No
 def _continue(asked: Request) -> list[str] | None:
     """Go on with a run or run one again; where `resume=auto` has to start it, return the words for that."""
     if asked.rerun is not None:
-        cfg, folder = rerun(Path(asked.rerun), asked.overrides, asked.trust, asked.run_dir)
+        cfg, folder = rerun(
+            named("rerun", asked.rerun), asked.overrides, asked.trust, asked.run_dir
+        )
         try:
             log_to(folder)
         except UserError as error:
             raise UserError(f"{error}; give another run_dir=FOLDER") from error
         _end(folder, lambda: train(cfg, folder, asked.overrides))
         return None
-    folder = Path(asked.run_dir or asked.resume or "")
+    folder = Path(asked.run_dir) if asked.run_dir else named("resume", asked.resume or "")
     if os.path.exists(folder) and not folder.is_dir():
         raise UserError(
             f"{'run_dir' if asked.run_dir else 'resume'}={folder}: a file, no run folder"
@@ -224,8 +226,13 @@ def job(cfg: DictConfig) -> float:
     overrides = texts(settings.overrides.task)
     if settings.mode == RunMode.MULTIRUN:
         _join_others(cfg, settings)
+        same = settings.job.config.override_dirname.exclude_keys
+        swept = [word for word in overrides if word.partition("=")[0].lstrip("+~") not in same]
+        tells = settings.job.num == 0 or any(word.startswith("env") for word in swept)
+        beside = not launcher_of(plain(settings.launcher)).in_turn
+        sweep.label_lines(folder.name, tells, beside)
         trust = packages_of(plain(without_hydra(cfg)))
-        return sweep.run_job(folder, cfg, lambda: train(cfg, folder, overrides), trust)
+        return sweep.run_job(folder, cfg, lambda: train(cfg, folder, overrides, swept), trust)
     _end(folder, lambda: train(cfg, folder, overrides))
     return 0.0
 

@@ -4,7 +4,7 @@
     python scripts/cost_of_faults.py --only nav2d      # one task
 
 The doubles are in `faulty.py`; `tests/scripts/test_reproduction_doubles.py` proves that each has its fault
-and no other. Writes its part of docs/reproductions.md and the picture beside it. Needs matplotlib
+and no other. Writes its part of docs/reproductions.md, and picture and table beside it. Needs matplotlib
 ('.[bench]'), and '.[sweep]' for more than one job.
 """
 
@@ -14,7 +14,6 @@ from typing import Any
 
 import grids
 import numpy as np
-from common import table
 from grids import Grid, Run, Sweep, each_text, plt, steps_text, success_text
 
 NAME = "her_faults"
@@ -82,8 +81,8 @@ def against(runs: list[Run], correct: list[Run]) -> str:
     return f"{100 * np.mean(lost):+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
-def tell(tasks: dict[str, Cells]) -> str:
-    """Return the table."""
+def tell(tasks: dict[str, Cells]) -> list[list[Any]]:
+    """Return the table: its head, and a row a cell."""
     rows = [
         [task, FAULTS[fault][0], success_text(runs), each_text(runs), steps_text(runs),
          f"{np.mean([run.mean_success for run in runs]):.1%}", against(runs, cells.get(OURS, []))]
@@ -92,7 +91,7 @@ def tell(tasks: dict[str, Cells]) -> str:
     head = ["task", "buffer", "success after training (95 %)", "each seed, %",
             "steps to 95 %: median (95 %; seeds)", "mean over training",
             "against correct, points (95 %)"]  # fmt: skip
-    return table(head, rows)
+    return [head, *rows]
 
 
 def main() -> list[str]:
@@ -104,7 +103,7 @@ def main() -> list[str]:
         tasks.setdefault(sweep.removeprefix(f"{NAME}_"), {})[fault] = runs
     about = grid.about(run for cells in tasks.values() for runs in cells.values() for run in runs)
     picture = f"![Success over env steps of the correct buffer and of each fault]({NAME}.png)"
-    grids.write_page(args.docs, NAME, f"{about}\n\n{picture}\n\n{tell(tasks)}", draw(tasks))
+    grids.write_page(args.docs, NAME, f"{about}\n\n{picture}", tell(tasks), draw(tasks))
     return grid.missing
 
 

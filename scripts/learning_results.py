@@ -1,4 +1,4 @@
-"""The learning results of the README: trains, then judges the last policy on 200 held-out goals.
+"""The learning results of docs/results.md: trains, then judges the last policy on 200 held-out goals.
 
     python scripts/learning_results.py                       # every task, hours; robots need '.[fast]'
     python scripts/learning_results.py point_reach nav2d     # some

@@ -3,7 +3,7 @@
     python scripts/reproduce_fig1.py --jobs 2             # all; again: goes on, or only draws anew
     python scripts/reproduce_fig1.py --only 5 8 10        # some numbers of bits
 
-Writes its part of docs/reproductions.md and the picture beside it. Needs matplotlib ('.[bench]'), and
+Writes its part of docs/reproductions.md, and picture and table beside it. Needs matplotlib ('.[bench]'), and
 '.[sweep]' for more than one job.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Any
 
 import grids
-from common import table
 from grids import Grid, Run, Sweep, each_text, plt, steps_text, success_text
 
 from her_exp.training import evaluation
@@ -66,8 +65,8 @@ def draw(cells: Cells) -> Any:
     return axes.figure
 
 
-def tell(cells: Cells) -> str:
-    """Return the table, and up to how many bits each kind solves the task."""
+def tell(cells: Cells) -> tuple[list[list[Any]], str]:
+    """Return the table, its head first, and up to how many bits each kind solves the task."""
     rows, solved = [], dict.fromkeys(KINDS, 0)
     for (n, k), runs in cells.items():
         rate, _ = evaluation.pooled([run.held_out for run in runs])
@@ -77,7 +76,7 @@ def tell(cells: Cells) -> str:
     head = ["bits", "agent", "env steps", "success (95 %)", "each seed, %",
             "steps to 95 %: median (95 %; seeds)"]  # fmt: skip
     most = ", ".join(f"{KINDS[k][0]} {n or 'none'}" for k, n in solved.items())
-    return f"{table(head, rows)}\n\nMost bits with 95 % success: {most}."
+    return [head, *rows], f"Most bits with 95 % success: {most}."
 
 
 def main() -> list[str]:
@@ -87,7 +86,8 @@ def main() -> list[str]:
     cells = {(n, k): runs for (_, n, k), runs in grid.run().items()}
     picture = f"![Success over the number of bits, with and without hindsight]({NAME}.png)"
     about = grid.about(run for runs in cells.values() for run in runs)
-    grids.write_page(args.docs, NAME, f"{about}\n\n{picture}\n\n{tell(cells)}", draw(cells))
+    rows, most = tell(cells)
+    grids.write_page(args.docs, NAME, f"{about}\n\n{picture}\n\n{most}", rows, draw(cells))
     return grid.missing
 
 

@@ -3,7 +3,7 @@
     python scripts/reproduce_fig6.py --jobs 2                     # all; again: goes on, or only draws anew
     python scripts/reproduce_fig6.py --only bit_flip --seeds 10   # one task
 
-Writes its part of docs/reproductions.md and the picture beside it. Needs matplotlib ('.[bench]'), and
+Writes its part of docs/reproductions.md, and picture and table beside it. Needs matplotlib ('.[bench]'), and
 '.[sweep]' for more than one job.
 """
 
@@ -14,7 +14,6 @@ from typing import Any
 
 import grids
 import numpy as np
-from common import table
 from grids import Grid, Run, Sweep, bootstrap, each_text, plt, steps_text, success_text
 
 from her_exp.training import evaluation
@@ -89,16 +88,16 @@ def _bars(axes: Any, x: Any, points: Any, color: str, style: str, label: str) ->
     axes.vlines(x, low, high, color=color, alpha=0.5, linewidth=2)
 
 
-def tell(task: str, cells: Cells) -> str:
-    """Return the table of a task."""
-    rows = [
-        [strategy, k, success_text(runs), each_text(runs), steps_text(runs),
-         f"{np.mean([run.mean_success for run in runs]):.1%}"]
-        for (strategy, k), runs in cells.items()
-    ]  # fmt: skip
-    head = ["strategy", "k", "success after training (95 %)", "each seed, %",
+def tell(tasks: dict[str, Cells]) -> list[list[Any]]:
+    """Return the table: its head, and a row a cell."""
+    head = ["task", "strategy", "k", "success after training (95 %)", "each seed, %",
             "steps to 95 %: median (95 %; seeds)", "mean over training"]  # fmt: skip
-    return f"**{TITLES[task]}**\n\n{table(head, rows)}"
+    rows = [
+        [TITLES[task], strategy, k, success_text(runs), each_text(runs), steps_text(runs),
+         f"{np.mean([run.mean_success for run in runs]):.1%}"]
+        for task, cells in tasks.items() for (strategy, k), runs in cells.items()
+    ]  # fmt: skip
+    return [head, *rows]
 
 
 def main() -> list[str]:
@@ -112,8 +111,7 @@ def main() -> list[str]:
         tasks.setdefault(task, {})[strategy, k] = runs
     about = grid.about(run for cells in tasks.values() for runs in cells.values() for run in runs)
     picture = f"![Final success and steps to 95 % over k, for each strategy]({NAME}.png)"
-    tables = "\n\n".join(tell(task, cells) for task, cells in tasks.items())
-    grids.write_page(args.docs, NAME, f"{about}\n\n{picture}\n\n{tables}", draw(tasks))
+    grids.write_page(args.docs, NAME, f"{about}\n\n{picture}", tell(tasks), draw(tasks))
     return grid.missing
 
 

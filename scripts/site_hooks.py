@@ -1,4 +1,4 @@
-"""What mkdocs does beside building pages: the configuration's pages, and sections of the README."""
+"""What mkdocs does beside building pages: those of conf/ and of notebooks, and sections of the README."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).parent))  # mkdocs loads this file alone
-from config_pages import pages
+import config_pages
+import notebook_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Pages of the nav that need not be there.
@@ -39,15 +40,20 @@ def _without(nav: list[Any], absent: set[str]) -> list[Any]:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages of the configuration."""
-    for path, text in pages().items():
-        files.append(File.generated(config, path, content=text))
+    """Add the pages of the configuration and those of notebooks."""
+    made = {**config_pages.pages(), **notebook_pages.pages(ROOT / "docs")}
+    for path, content in made.items():
+        files.append(File.generated(config, path, content=content))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put a section of the README where a page asks for it: <!-- README: its title -->."""
-    return re.sub(r"<!-- README: (.+) -->", lambda match: readme(match[1]), markdown)
+    """Put a section of the README where a page asks for it: <!-- README: its title -->.
+
+    A link to a notebook leads to its page.
+    """
+    markdown = re.sub(r"<!-- README: (.+) -->", lambda match: readme(match[1]), markdown)
+    return re.sub(r"(\]\([\w./]+)\.ipynb\)", r"\1.md)", markdown)
 
 
 def readme(title: str) -> str:

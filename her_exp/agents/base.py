@@ -18,7 +18,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -88,7 +88,8 @@ class GoalAgent(Agent):
         gamma: discount.
         tau: share by which targets move.
         target_every: updates between two moves of the targets.
-        clip_targets: clip Q targets to what the rewards can pay.
+        clip_targets: clip Q targets to what the rewards can pay; 'value': clip the value of what follows,
+            before what entropy adds to it (Bounded Q, arXiv:2312.05787).
         normalize, normalize_clip: see `InputNormalizer`.
         grad_clip_norm: largest norm of the gradient of each network, or None.
     """
@@ -104,7 +105,7 @@ class GoalAgent(Agent):
     tau: Tau = 0.05
     target_every: Count = 1
     grad_clip_norm: Positive | None = None
-    clip_targets: bool = True
+    clip_targets: bool | Literal["value"] = True
     normalize: bool = True
     normalize_clip: Positive = 5.0
     precision: Precision = "float32"
@@ -230,14 +231,23 @@ class GoalAgent(Agent):
             self.inputs(batch.next_observation, batch.goal),
         )
 
-    def bootstrap(self, batch: Learned, next_value: Tensor, s: Any) -> Tensor:
-        """Return the Q target, (b,) or (b, n) as `next_value` is: only `terminated` cuts the bootstrap."""
+    def bootstrap(
+        self, batch: Learned, next_value: Tensor, s: Any, bonus: Tensor | float = 0.0
+    ) -> Tensor:
+        """Return the Q target, (b,) or (b, n) as `next_value` is: only `terminated` cuts the bootstrap.
+
+        `bonus` is what entropy adds to the next value.
+        """
+        values = self.target_range is not None and self.clip_targets == "value"
+        if values:
+            next_value = next_value.clamp(s.lowest, s.highest)
         reward, goes_on = batch.reward, 1.0 - batch.terminated
         if next_value.dim() > reward.dim():
             reward, goes_on = reward.unsqueeze(-1), goes_on.unsqueeze(-1)
-        target = reward + s.gamma * goes_on * next_value
-        clipped: Tensor = target if self.target_range is None else target.clamp(s.lowest, s.highest)
-        return clipped.detach()
+        target: Tensor = reward + s.gamma * goes_on * (next_value + bonus)
+        if self.target_range is not None and not values:
+            target = target.clamp(s.lowest, s.highest)
+        return target.detach()
 
     def takes_turn(self, every: int) -> bool:
         """Say whether what is done once in `every` updates is done in this one: it is the last of them."""

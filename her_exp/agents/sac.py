@@ -45,7 +45,7 @@ class SAC(BoxAgent):
     entropy_lr: Positive = 2e-3
     target_entropy: Aim | Literal["auto"] = "auto"
     action_l2: NotNegative = 0.0
-    clip_targets: bool = False
+    clip_targets: bool | Literal["value"] = False
 
     def prepare(self) -> None:
         """Say what moves, and what entropy is worth and aimed at."""
@@ -109,8 +109,8 @@ class SAC(BoxAgent):
         """How far the critics are from the soft target, the sum over them."""
         action, log_prob = squash(nets.actor(batch.next_state), noise["next"])
         values = self.pool(nets.target_critic(joined(batch.next_state, action), *chosen(noise)))
-        soft = values - (self.worth(nets, s) * log_prob).unsqueeze(-1)
-        target = self.bootstrap(batch, soft, s)
+        entropy = -(self.worth(nets, s) * log_prob).unsqueeze(-1)
+        target = self.bootstrap(batch, values, s, entropy)
         q = nets.critic(joined(batch.state, batch.action))
         each = self.distance(q, target)
         return each.sum(), {"critic_loss": each.detach().mean(), "q_mean": q.detach().mean()}

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
@@ -52,8 +53,14 @@ def config_hash(cfg: DictConfig) -> str:
 
 
 def job_folder(override_dirname: str | None, _root_: DictConfig) -> str:
-    """Name a sweep job's folder: its overrides, made safe and short, and its config's hash."""
+    """Name a sweep job's folder: its overrides, made safe and short, and its config's hash.
+
+    One that is there by that hash keeps its name: the sweep may have had other keys when it was made.
+    """
     digits = config_hash(_root_)
+    folder = OmegaConf.select(_root_, "hydra.sweep.dir")
+    for there in sorted(Path(folder).glob(f"*_{digits}")) if folder else ():
+        return there.name
     name = path_safe(override_dirname or "default")[: FOLDER_LENGTH - len(digits) - 1]
     return f"{name}_{digits}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -15,49 +15,36 @@ from her_exp.store.folder import flatten
 _GROUPS = ("env", "buffer", "agent", "trainer")
 
 
-class _File(NamedTuple):
-    values: dict[str, Any]
-    comments: dict[str, str]
-
-
 def explain(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return the explanation of each of a run's settings; of what no file explains, none.
 
     Files of a group may explain a key differently. The one counts that is most like the run.
     """
-    found: dict[str, str] = {}
+
+    def likeness(file: tuple[dict[str, Any], dict[str, str]]) -> int:
+        return sum(str(settings.get(key, ...)) == str(value) for key, value in file[0].items())
+
+    found = {
+        key: text for key, text in comments_of(CONF_DIR / "config.yaml").items() if "." not in key
+    }
     for folder in _GROUPS:
-        files = _files(folder)
-        ordered = sorted(files, key=lambda file: -_likeness(file.values, settings))
-        for file in ordered:
-            for key, comment in file.comments.items():
-                found.setdefault(key, comment)
-    return {key: text for key, text in (found | _root()).items() if key in settings}
-
-
-def _likeness(values: Mapping[str, Any], settings: Mapping[str, Any]) -> int:
-    return sum(str(settings.get(key, ...)) == str(value) for key, value in values.items())
+        for _, comments in sorted(_files(folder), key=likeness, reverse=True):
+            found = comments | found
+    return {key: text for key, text in found.items() if key in settings}
 
 
 @cache
-def _root() -> dict[str, str]:
-    comments = comments_of(CONF_DIR / "config.yaml")
-    return {key: text for key, text in comments.items() if "." not in key}
-
-
-@cache
-def _files(folder: str) -> list[_File]:
+def _files(folder: str) -> list[tuple[dict[str, Any], dict[str, str]]]:
+    """Return values and comments of each file of a group, under the keys that a run has."""
     files = []
     for path in sorted((CONF_DIR / folder).rglob("*.yaml")):
         values = flatten(yaml.safe_load(path.read_text()) or {})
-        comments = comments_of(path)
-        files.append(
-            _File(
-                {f"{folder}.{key}": value for key, value in values.items()},
-                {f"{folder}.{key}": text for key, text in comments.items()},
-            )
-        )
+        files.append((_below(folder, values), _below(folder, comments_of(path))))
     return files
+
+
+def _below(folder: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{folder}.{key}": value for key, value in part.items()}
 
 
 def comments_of(path: Path) -> dict[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +14,13 @@ from her_exp.reporting import statistics
 from her_exp.reporting.groups import Group
 from her_exp.reporting.runs import Floats, Points, Run
 
+Row = dict[str, Any]  #: of a table
+
 DRAWN = 8  # groups in a figure, at most: as many as a palette tells apart
 WINDOW = 100  # episodes of a moving average, at most
 FEW = 5  # seeds; of fewer a bootstrap interval is too narrow, and a reader is told so
+SUCCESS = "eval/success_final"
+_LAST = "success at the last step"
 _POINTS = 20_000  # of the thin lines of a figure
 
 
@@ -24,33 +30,43 @@ class Series:
 
     Attributes:
         label, color: the group, and its place in the palette.
+        name: the label with how many seeds there are, marked where these are few.
         x, y, low, high: the curve and its band, each (n,); empty where no run counts.
         n: seeds behind the curve.
-        thin: a line for each run: its seed, x and y.
+        thin: a line for each run: x and y.
     """
 
     label: str
     color: int
+    name: str = ""
     x: Floats = field(default_factory=lambda: np.empty(0))
     y: Floats = field(default_factory=lambda: np.empty(0))
     low: Floats = field(default_factory=lambda: np.empty(0))
     high: Floats = field(default_factory=lambda: np.empty(0))
     n: int = 0
-    thin: list[tuple[str, Floats, Floats]] = field(default_factory=list)
+    thin: list[Points] = field(default_factory=list)
 
 
 @dataclass
 class Figure:
-    """A figure: curves over x, or, where `rows` is set, points with intervals, a row each."""
+    """A figure: curves over x, or, where `rows` is set, a value with its interval along x, a row each.
+
+    Of a row `y`, `low` and `high` (1,) are the value and its interval, `thin` what each seed gave.
+    """
 
     name: str
     title: str
     x_label: str
     y_label: str
-    note: str
     series: list[Series]
-    share: bool = False  #: y is a share, from 0 to 1
+    percent: str = ""  #: axes of shares, from 0 to 1
+    note: str = ""
     rows: bool = False
+    middle: float | None = None  #: x of a dotted line
+
+
+def _named(label: str, n: int) -> str:
+    return f"{label} (n={n})" + " †" * (n < FEW) if n else label
 
 
 def drawn(groups: Sequence[Group]) -> list[Group]:
@@ -58,21 +74,30 @@ def drawn(groups: Sequence[Group]) -> list[Group]:
     ranks: dict[str, int] = {}
     places = {}
     for one in sorted(groups, key=_best_first):
-        ranks[one.env] = ranks.get(one.env, -1) + 1
-        places[id(one)] = (ranks[one.env], _best_first(one))
+        ranks[one.task] = ranks.get(one.task, -1) + 1
+        places[id(one)] = (ranks[one.task], _best_first(one))
     best = sorted(places, key=lambda which: places[which])[:DRAWN]
     return [one for one in groups if id(one) in best]
 
 
 def _best_first(one: Group) -> float:
-    return -float(statistics.iqm(one.scores)) if len(one.scores) else math.inf
+    return -one.iqm[0] if one.counted else math.inf
+
+
+def final_success(groups: Sequence[Group]) -> Figure:
+    """Return what each group came to: the IQM with its interval, and each seed."""
+    series = []
+    for color, group in enumerate(groups):
+        if n := len(group.scores):
+            y, low, high = (np.array([value]) for value in group.iqm)
+            thin = [(group.scores, np.empty(0))]
+            name = _named(group.label, n)
+            series.append(Series(group.label, color, name, y=y, low=low, high=high, n=n, thin=thin))
+    note = "Large: the IQM, with its 95% bootstrap interval; small: each seed."
+    return Figure("final", "Final success", _LAST, "", series, "x", note, rows=True)
 
 
 # --- curves ------------------------------------------------------------------------------------
-
-
-def _over_steps(tag: str) -> Callable[[Run], Points]:
-    return lambda run: run.points(tag)
 
 
 def success_by_seconds(run: Run) -> Points:
@@ -80,7 +105,7 @@ def success_by_seconds(run: Run) -> Points:
 
     Seconds are logged every `trainer.log_every` env steps; between two lines they are interpolated.
     """
-    steps, success = run.points("eval/success_final")
+    steps, success = run.points(SUCCESS)
     logged, seconds = run.points("time/train_s")
     if not len(logged):
         return np.empty(0), np.empty(0)
@@ -94,7 +119,8 @@ def _by_episode(tag: str) -> Callable[[Run], Points]:
     """Smooth what is logged of training episodes, over a part of the run that is short beside it."""
 
     def points(run: Run) -> Points:
-        (steps, values), (others, episodes) = run.points(tag), run.points("rollout/episodes")
+        steps, values = run.points(f"rollout/{tag}")
+        others, episodes = run.points("rollout/episodes")
         _, mine, theirs = np.intersect1d(steps, others, return_indices=True)
         x, first = np.unique(episodes[theirs], return_index=True)
         if not len(x):
@@ -120,70 +146,44 @@ def curve(runs: Sequence[Run], points: Callable[[Run], Points]) -> Series:
     return out
 
 
-_STEPS, _EPISODES = "env steps", "training episodes"
-_BAND = (
-    "Thick: {middle} over the seeds that are done; band: its 95 % bootstrap interval. Thin: each "
-    "seed.{of}"
-)
-_SMOOTH = f" All are moving averages over a tenth of a run's episodes, at most {WINDOW} of them."
-_NARROW = f" With fewer than {FEW} seeds the band is too narrow."
-
-
 def curves(groups: Sequence[Group]) -> list[Figure]:
     """Return the figures of evaluation and training over the groups that are drawn."""
-    success = _over_steps("eval/success_final")
-    made = [
-        _curves(groups, "success_steps", "Evaluation success over env steps", _STEPS,
-                "success at the last step", success, share=True),
-        _curves(groups, "success_seconds", "Evaluation success over training time",
-                "training seconds", "success at the last step", success_by_seconds,
-                share=True),
+
+    def logged(tag: str) -> Callable[[Run], Points]:
+        return lambda run: run.points(tag)
+
+    steps, episodes = "env steps", "training episodes"
+    kinds: list[tuple[str, str, str, str, Callable[[Run], Points]]] = [
+        ("success_steps", "Evaluation success over env steps", steps, _LAST, logged(SUCCESS)),
+        ("success_seconds", "Evaluation success over training time", "training seconds", _LAST,
+         success_by_seconds),
+        ("return", "Return per training episode", episodes, "return", _by_episode("return")),
+        ("success", "Success per training episode", episodes, _LAST, _by_episode("success")),
+        ("final_distance", "Final distance per training episode", episodes, "distance to the goal",
+         _by_episode("final_distance")),
+        ("critic_loss", "Critic loss", steps, "critic loss", logged("train/critic_loss")),
+        ("actor_loss", "Actor loss", steps, "actor loss", logged("train/actor_loss")),
+        ("q_mean", "Mean Q", steps, "mean Q", logged("train/q_mean")),
     ]  # fmt: skip
-    for tag, title, label in (
-        ("return", "Return per training episode", "return"),
-        ("success", "Success per training episode", "success at the last step"),
-        ("final_distance", "Final distance per training episode", "distance to the goal"),
-    ):
-        made.append(
-            _curves(groups, tag, title, _EPISODES, label, _by_episode(f"rollout/{tag}"),
-                    share=tag == "success", of=_SMOOTH)
-        )  # fmt: skip
-    for tag, title in (
-        ("critic_loss", "Critic loss"),
-        ("actor_loss", "Actor loss"),
-        ("q_mean", "Mean Q"),
-    ):
-        points = _over_steps(f"train/{tag}")
-        made.append(_curves(groups, tag, title, _STEPS, title.lower().replace("q", "Q"), points))
-    return made
+    return [
+        Figure(name, title, x, y, _series(groups, points), "y" if y == _LAST else "")
+        for name, title, x, y, points in kinds
+    ]
 
 
-def _curves(
-    groups: Sequence[Group], name: str, title: str, x: str, y: str,
-    points: Callable[[Run], Points], share: bool = False, of: str = "",
-) -> Figure:  # fmt: skip
+def _series(groups: Sequence[Group], points: Callable[[Run], Points]) -> list[Series]:
     series = []
     runs = sum(len(group.runs) for group in groups)
     for color, group in enumerate(groups):
         one = curve(group.counted, points)
-        one.label, one.color = group.label, color
+        one.label, one.color, one.name = group.label, color, _named(group.label, one.n)
         for run in group.runs:
             line = points(run)
             if len(line[0]) and (run.counted or run.status != "done"):
-                mark = "" if run.counted else f" ({run.status})"
-                one.thin.append(
-                    (f"seed {run.seed}{mark}", *_thinned(line, _POINTS // max(runs, 1), one.x))
-                )
+                one.thin.append(_thinned(line, _POINTS // max(runs, 1), one.x))
         if one.thin:
             series.append(one)
-    few = any(0 < one.n < 4 for one in series)
-    middle = "IQM" + (" (the mean where there are fewer than 4)" if few else "")
-    note = _BAND.format(middle=middle, of=of) + _narrow(series)
-    return Figure(name, title, x, y, note, series, share)
-
-
-def _narrow(series: Sequence[Series]) -> str:
-    return _NARROW if any(0 < one.n < FEW for one in series) else ""
+    return series
 
 
 def _thinned(points: Points, most: int, grid: Floats) -> Points:
@@ -207,59 +207,47 @@ def profiles(groups: Sequence[Group]) -> Figure:
         if len(scores := group.scores):
             low, high = statistics.bootstrap(lambda s: statistics.profile(s, taus), [scores])
             y = statistics.profile(scores, taus)
-            series.append(Series(group.label, color, taus, y, low, high, len(scores)))
-    note = (
-        "Share of the runs that are done whose success at the last step is tau or more; band: 95 %."
-    ) + _narrow(series)
-    return Figure("profile", "Performance profile", "success at the last step, tau",
-                  "share of runs", note, series, share=True)  # fmt: skip
+            name, n = _named(group.label, len(scores)), len(scores)
+            series.append(Series(group.label, color, name, taus, y, low, high, n))
+    note = "Share of the runs that are done whose success at the last step is tau or more."
+    return Figure(
+        "profile", "Performance profile", f"{_LAST}, tau", "share of runs", series, "xy", note
+    )
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Probability that a run of group `x` beats one of group `y`, with its interval."""
-
-    x: Group
-    y: Group
-    value: float
-    low: float
-    high: float
-
-
-def pairs(groups: Sequence[Group]) -> list[Pair]:
-    """Compare each two groups with the same task; the better one comes first."""
-    ranked = sorted((one for one in groups if len(one.scores)), key=_best_first)
-    found = []
-    for i, x in enumerate(ranked):
-        for y in ranked[i + 1 :]:
-            if x.env == y.env:
-                value = float(statistics.improvement(x.scores, y.scores))
-                interval = statistics.bootstrap(statistics.improvement, [x.scores, y.scores])
-                found.append(Pair(x, y, value, *map(float, interval)))
-    return found
+def compared(groups: Sequence[Group]) -> list[Row]:
+    """Return for each two groups with the same task the probability that a run of the better one wins."""
+    ranked = sorted((one for one in groups if one.counted), key=_best_first)
+    rows = []
+    for x, y in combinations(ranked, 2):
+        if x.task == y.task:
+            low, high = statistics.bootstrap(statistics.improvement, [x.scores, y.scores])
+            rows.append({
+                "x": x.label, "y": y.label,
+                "probability": float(statistics.improvement(x.scores, y.scores)),
+                "low": float(low), "high": float(high),
+                "x_seeds": len(x.scores), "y_seeds": len(y.scores),
+            })  # fmt: skip
+    return rows
 
 
-def improvements(groups: Sequence[Group], compared: Sequence[Pair]) -> Figure:
-    """Return the figure of `pairs`."""
+def improvements(groups: Sequence[Group], rows: Sequence[Row]) -> Figure:
+    """Return the figure of what is `compared`."""
+    labels = [group.label for group in groups]
     series = []
-    for pair in compared:
-        color = next(i for i, group in enumerate(groups) if group is pair.x)
-        y, low, high = (np.array([v]) for v in (pair.value, pair.low, pair.high))
-        label = f"{pair.x.label}  >  {pair.y.label}"
-        n = min(len(pair.x.scores), len(pair.y.scores))
-        label += " †" if n < FEW else ""
-        series.append(Series(label, color, y=y, low=low, high=high, n=n))
+    for row in rows:
+        name = "  >  ".join(_named(row[one], row[f"{one}_seeds"]) for one in "xy")
+        y, low, high = (np.array([row[key]]) for key in ("probability", "low", "high"))
+        series.append(Series("", labels.index(row["x"]), name, y=y, low=low, high=high))
     note = (
         "Chance that a run of the first group ends with more success than one of the second, ties by "
-        "half, with its 95 % bootstrap interval; 0.5 is no difference."
+        "half, with its 95% bootstrap interval; 50% is no difference."
     )
-    if any(one.n < FEW for one in series):
-        note += f" † fewer than {FEW} seeds in one of the two: its interval is too narrow."
-    return Figure("improvement", "Probability of improvement", "P(X > Y)", "", note, series,
-                  share=True, rows=True)  # fmt: skip
+    return Figure("improvement", "Probability of improvement", "P(X > Y)", "", series, "x", note,
+                  rows=True, middle=0.5)  # fmt: skip
 
 
-def all_figures(groups: Sequence[Group], compared: Sequence[Pair]) -> list[Figure]:
-    """Return every figure that has something to show; `compared` holds the `pairs` of the groups."""
-    made = [*curves(groups), improvements(groups, compared), profiles(groups)]
+def all_figures(groups: Sequence[Group], rows: Sequence[Row]) -> list[Figure]:
+    """Return every figure that has something to show; `rows` says how the groups are `compared`."""
+    made = [final_success(groups), *curves(groups), improvements(groups, rows), profiles(groups)]
     return [figure for figure in made if figure.series]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from her_exp.reporting import statistics
 from her_exp.reporting.runs import Floats, Run
 
-#: Settings that change no number of a run; the seed is what a group is over.
+#: Settings that change no number of a run, as `score.`, the bar that an experiment must reach, does not;
+#: the seed is what a group is over.
 IGNORED = (
     "seed", "sweep", "trainer.progress", "trainer.picture", "trainer.keep_checkpoints",
     "trainer.log_every",
 )  # fmt: skip
-_IGNORED_GROUPS = ("score.",)  # the bar that an experiment must reach
 _SHOWN = 4  # settings in a label
 _WORD = 60  # characters of one of them
 
@@ -38,7 +41,7 @@ class Group:
     runs: list[Run] = field(default_factory=list)
 
     @property
-    def env(self) -> str:
+    def task(self) -> str:
         """Name of its task."""
         return str(self.settings.get("env.name"))
 
@@ -57,13 +60,22 @@ class Group:
         """Success at the last step of the counted runs (n,)."""
         return np.array([run.success for run in self.counted], float)
 
+    @cached_property
+    def iqm(self) -> tuple[float, float, float]:
+        """IQM of the scores and its bootstrap interval: *the* result, in tables and figures; or NaN."""
+        if not len(self.scores):
+            return (math.nan,) * 3
+        low, high = statistics.bootstrap(statistics.iqm, [self.scores])
+        return float(statistics.iqm(self.scores)), float(low), float(high)
+
 
 def group(runs: Sequence[Run]) -> list[Group]:
     """Return the groups, in the order of what tells them apart; runs without a config are in none."""
     found: dict[str, Group] = {}
     for run in runs:
         if run.settings:
-            settings = {k: v for k, v in run.settings.items() if not _is_ignored(k)}
+            kept = [key for key in run.settings if key not in IGNORED and key[:6] != "score."]
+            settings = {key: run.settings[key] for key in kept}
             key = json.dumps(settings, sort_keys=True, default=str)
             found.setdefault(key, Group(settings)).runs.append(run)
     groups = list(found.values())
@@ -73,10 +85,6 @@ def group(runs: Sequence[Run]) -> list[Group]:
     _label(groups)
     groups.sort(key=lambda one: [_order(value) for value in one.differs.values()])
     return groups
-
-
-def _is_ignored(key: str) -> bool:
-    return key in IGNORED or key.startswith(_IGNORED_GROUPS)
 
 
 def _count(runs: Sequence[Run]) -> None:
@@ -93,18 +101,18 @@ def _count(runs: Sequence[Run]) -> None:
 
 def _label(groups: Sequence[Group]) -> None:
     """Name each group by what tells it from the others."""
-    envs, agents = {one.env for one in groups}, {one.agent for one in groups}
+    tasks, agents = {one.task for one in groups}, {one.agent for one in groups}
     for one in groups:
-        alike = [other for other in groups if (other.env, other.agent) == (one.env, one.agent)]
+        alike = [other for other in groups if (other.task, other.agent) == (one.task, one.agent)]
         own = differing([other.settings for other in alike])
-        one.differs = {"env": one.env} if len(envs) > 1 else {}
+        one.differs = {"task": one.task} if len(tasks) > 1 else {}
         one.differs |= {"agent": one.agent} if len(agents) > 1 else {}
         one.differs |= {key: one.settings.get(key) for key in own}
-        words = [one.env] * (len(envs) > 1) + [one.agent] * (len(agents) > 1)
+        words = [one.task] * (len(tasks) > 1) + [one.agent] * (len(agents) > 1)
         short = _short(own)
         words += [f"{short[key]}={show(one.settings.get(key))}" for key in own[:_SHOWN]]
         words += [f"and {len(own) - _SHOWN} more"] if len(own) > _SHOWN else []
-        words = words or [one.env, one.agent]
+        words = words or [one.task, one.agent]
         one.label = ", ".join(w if len(w) <= _WORD else f"{w[: _WORD - 3]}..." for w in words)
     seen: dict[str, int] = {}
     for one in groups:

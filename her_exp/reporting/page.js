@@ -9,6 +9,16 @@
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
   };
 
+  for (const box of document.querySelectorAll(".scroll")) {
+    const mark = () => {
+      const more = box.scrollWidth - box.clientWidth - box.scrollLeft;
+      box.parentElement.classList.toggle("more-left", box.scrollLeft > 1);
+      box.parentElement.classList.toggle("more-right", more > 1);
+    };
+    box.addEventListener("scroll", mark);
+    new ResizeObserver(mark).observe(box);
+  }
+
   const theme = () => {
     const style = getComputedStyle(document.documentElement);
     return (name) => style.getPropertyValue(name).trim();

@@ -1,6 +1,6 @@
-"""The page: one HTML file that holds its numbers, its pictures and plotly.js.
+"""The page: one HTML file that holds its numbers, its pictures, its files and plotly.js.
 
-What comes from a run folder is a stranger's text. `markup` escapes every text, the figures' data
+What comes from a run folder is a stranger's text. The template escapes every text, the figures' data
 cannot end its script element, and the page's policy lets no other script run.
 """
 
@@ -8,59 +8,53 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from her_exp.reporting import draw
-from her_exp.reporting.markup import Html, el
-from her_exp.reporting.sections import SECTIONS, Content
+from her_exp.reporting import draw, words
+from her_exp.reporting.figures import WINDOW, Figure, Row
+from her_exp.reporting.groups import Group, show
 
 _HERE = Path(__file__).parent
 
 
-def render(content: Content) -> str:
-    """Return the page."""
-    script, library = (_HERE / "page.js").read_text(), get_plotlyjs()
-    hashes = " ".join(_hash(text) for text in (script, library))
-    policy = (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    head = el(
-        "head",
-        Html('<meta charset="utf-8">'),
-        Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
-        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Html('<meta name="color-scheme" content="light dark">'),
-        el("title", content.title),
-        el("style", Html((_HERE / "page.css").read_text())),
-    )
-    body = el(
-        "body",
-        el("main", (section(content) for section in SECTIONS)),
-        el("script", Html(_json(content)), type="application/json", id="report-data"),
-        el("script", Html(library)),
-        el("script", Html(script)),
-    )
-    return f'<!DOCTYPE html>\n<html lang="en">{head}{body}</html>\n'
+def render(
+    *, groups: Sequence[Group], drawn: Sequence[Group], final: Sequence[Row],
+    figures: Sequence[Figure], **more: Any,
+) -> str:  # fmt: skip
+    """Return the page; `more` is what page.html shows besides."""
+    scripts = [get_plotlyjs(), (_HERE / "page.js").read_text()]
+    env = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    env.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    env.filters |= {
+        "percent": words.percent, "count": words.count, "show": show, "uri": _uri,
+        "last_part": lambda folder: Path(folder).name or folder,
+    }  # fmt: skip
+    return env.get_template("page.html").render(
+        more, words=words, window=WINDOW, groups=groups, final=final, figures=figures,
+        data={"figures": [draw.to_plotly(figure) for figure in figures]},
+        colours={group.label: color for group, color in zip(drawn, draw.PALETTE, strict=False)},
+        differing=list(dict.fromkeys(key for group in groups for key in group.differs)),
+        marked=any(map(words.mark, final)) or any(
+            "†" in series.name for figure in figures for series in figure.series
+        ),
+        style=Markup((_HERE / "page.css").read_text()), scripts=list(map(Markup, scripts)),
+        hashes=Markup(" ".join(map(_hash, scripts))),
+    )  # fmt: skip
 
 
 def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def _json(content: Content) -> str:
-    data = {
-        "figures": [draw.to_plotly(figure) for figure in content.figures],
-        "final": [{k: _null(v) for k, v in row.items()} for row in content.final],
-    }
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _null(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _uri(content: bytes, kind: str) -> str:
+    """Return a file as an address that is the file."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import re
@@ -14,9 +15,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from her_exp.store.files import load_json, load_yaml, open_file
-from her_exp.store.folder import CONFIG, LOG, METRICS, RESULT, STORY, flatten, status_of
+from her_exp.store.folder import CONFIG, LOG, METRICS, PATHS_LAST, RESULT, STORY, flatten, status_of
 from her_exp.text import one_line
 
 Floats = NDArray[np.float64]
@@ -31,6 +33,7 @@ TAGS = (
 _HEADER = ["env_steps", "tag", "value"]
 _LOG_TAIL = 200_000  # bytes of run.log that are searched for warnings
 _WARNINGS = 5  # of a run that are shown
+_LARGEST, _SIDE = 10_000_000, 4096  # bytes and pixels of a picture
 
 
 @dataclass
@@ -171,3 +174,25 @@ def _log_warnings(folder: Path) -> list[str]:
         return []
     lines = re.findall(r"\[(?:WARNING|ERROR)\] (.*)", text)
     return [line.strip()[:300] for line in dict.fromkeys(lines)][:_WARNINGS]
+
+
+def last_picture(run: Run) -> bytes | None:
+    """Return the last picture of a run's paths as PNG, or None; damage is noted in the run.
+
+    It is decoded and encoded again: what goes onto the page is a picture and nothing else.
+    """
+    try:
+        with (
+            open_file(run.folder, PATHS_LAST, "rb") as file,
+            Image.open(io.BytesIO(file.read(_LARGEST)), formats=["PNG"]) as image,
+        ):
+            if max(image.size) > _SIDE:
+                raise ValueError("too large")
+            out = io.BytesIO()
+            image.convert("RGB").save(out, "PNG")
+            return out.getvalue()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        run.problems.append(f"{PATHS_LAST} cannot be read")
+        return None

@@ -7,6 +7,7 @@ arXiv:2108.13264. Formulas in words: docs/report.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def profile(scores: Floats, taus: Floats) -> Floats:
 
 
 def bootstrap(
-    statistic: Callable[..., Floats], strata: Sequence[Floats], *, seed: int = 0
+    statistic: Callable[..., Floats], strata: Sequence[NDArray[Any]], *, seed: int = 0
 ) -> Interval:
     """Return the 95 % percentile interval of `statistic(*strata)`.
 
@@ -57,23 +58,19 @@ def bootstrap(
     return low, high
 
 
-def bootstrap_curve(values: Floats, *, seed: int = 0) -> Interval:
+def bootstrap_curve(values: Floats) -> Interval:
     """Return the pointwise interval of the IQM of `values` (n runs, t points): two arrays (t,).
 
     All points of a resample are of the same runs.
     """
     runs, length = values.shape
-    if runs < 2:
-        return np.full(length, np.nan), np.full(length, np.nan)
-    drawn = np.random.default_rng(seed).integers(0, runs, (RESAMPLES, runs))
-    size = max(1, _CELLS // drawn.size)
-    low, high = np.empty(length), np.empty(length)
-    for start in range(0, length, size):
-        part = values.T[start : start + size]
-        means = iqm(part[:, drawn])
-        low[start : start + size], high[start : start + size] = np.quantile(
-            means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1
-        )
+    size = max(1, _CELLS // (RESAMPLES * runs))
+
+    def interval(points: Floats) -> Interval:
+        return bootstrap(lambda drawn: iqm(np.moveaxis(points[drawn], 1, -1)), [np.arange(runs)])
+
+    parts = [interval(values[:, start : start + size]) for start in range(0, length, size)]
+    low, high = (np.concatenate(ends) for ends in zip(*parts, strict=True))
     return low, high
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from her_exp.reporting import statistics
 from her_exp.reporting.explanations import explain
-from her_exp.reporting.figures import Figure, Pair
+from her_exp.reporting.figures import Figure, Row
 from her_exp.reporting.groups import Group, differing, show
 from her_exp.reporting.runs import Run, number
 from her_exp.training.evaluation import wilson_interval
-
-Row = dict[str, Any]
 
 
 def final(groups: Sequence[Group]) -> list[Row]:
@@ -36,12 +33,8 @@ def _final(group: Group) -> Row:
     if len(runs) and np.isfinite(sizes).all() and sizes.sum() > 0:
         wins, n = round(float((scores * sizes).round().sum())), round(float(sizes.sum()))
         pooled = (wins / n, *wilson_interval(wins, n))
-    middle: tuple[float, ...] = (nan, nan, nan)
-    if len(runs):
-        low, high = statistics.bootstrap(statistics.iqm, [scores])
-        middle = float(statistics.iqm(scores)), float(low), float(high)
     row |= dict(zip(("success", "success_low", "success_high"), pooled, strict=True))
-    row |= dict(zip(("iqm", "iqm_low", "iqm_high"), middle, strict=True))
+    row |= dict(zip(("iqm", "iqm_low", "iqm_high"), group.iqm, strict=True))
     row["each_seed"] = [float(score) for score in scores]
     reached = [[number(run.result, "reached", "0.95", key) for key in ("env_steps", "train_seconds")]
                for run in runs]  # fmt: skip
@@ -62,25 +55,14 @@ def _median(values: Sequence[float]) -> float:
     return median if np.isfinite(median) else float("nan")
 
 
-def compared(pairs: Sequence[Pair]) -> list[Row]:
-    """Return the probabilities of improvement."""
-    return [
-        {"x": p.x.label, "y": p.y.label, "probability": p.value, "low": p.low, "high": p.high,
-         "x_seeds": len(p.x.scores), "y_seeds": len(p.y.scores)}
-        for p in pairs
-    ]  # fmt: skip
-
-
 def hyperparameters(groups: Sequence[Group]) -> list[Row]:
     """Return a row for each setting and each value that it has, those that differ first."""
     different = set(differing([group.settings for group in groups]))
     texts: dict[str, str] = {}
     for group in groups:
         texts = explain(group.settings) | texts
-    rows = []
-    for key in sorted(
-        {k for g in groups for k in g.settings}, key=lambda k: (k not in different, k)
-    ):
+    rows, keys = [], {key for group in groups for key in group.settings}
+    for key in sorted(keys, key=lambda key: (key not in different, key)):
         values: dict[str, list[str]] = {}
         for group in groups:
             if key in group.settings:
@@ -97,26 +79,22 @@ def listed(runs: Sequence[Run], groups: Sequence[Group]) -> list[Row]:
     """Return what is known of each run, those of no group last."""
     labels = {id(run): group.label for group in groups for run in group.runs}
     ordered = [run for group in groups for run in group.runs]
-    return [_listed(run, labels[id(run)]) for run in ordered] + [
-        _listed(run, "") for run in runs if id(run) not in labels
-    ]
+    ordered += [run for run in runs if id(run) not in labels]
+    return [_listed(run, labels.get(id(run), "")) for run in ordered]
 
 
 def _listed(run: Run, label: str) -> Row:
     story = run.story
-    versions, machine = story.get("versions"), story.get("machine")
     commit = str(story.get("git_commit") or "")
     return {
         "folder": str(run.folder), "group": label, "seed": show(run.seed), "status": run.status,
         "reason": run.reason, "counted": run.counted, "success": run.success,
         "env_steps": number(run.result, "env_steps"),
         "train_seconds": number(run.result, "train_seconds"),
-        "command": str(story.get("command") or ""),
-        "started": str(story.get("started") or ""),
-        "ended": str(story.get("ended") or ""),
+        **{key: str(story.get(key) or "") for key in ("command", "started", "ended")},
         "resumed": len(went_on) if isinstance(went_on := story.get("resumes"), list) else 0,
         "commit": commit + (" with changes (git.patch)" if story.get("git_changed") else ""),
-        "versions": _words(versions), "machine": _words(machine),
+        **{key: _words(story.get(key)) for key in ("versions", "machine")},
         "warnings": [*run.problems, *run.warnings],
     }  # fmt: skip
 
@@ -139,12 +117,13 @@ def points(figure: Figure) -> list[Row]:
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
 
 
-def write(rows: Sequence[Row], path: Path) -> None:
-    """Write rows as CSV: numbers in full, NaN as nothing, lists joined by '; ', no formulas."""
-    with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
-        writer = csv.writer(file)
-        writer.writerow(map(_cell, rows[0] if rows else ()))
-        writer.writerows([[_cell(value) for value in row.values()] for row in rows])
+def to_csv(rows: Sequence[Row]) -> bytes:
+    """Return rows as CSV: numbers in full, NaN as nothing, lists joined by '; ', no formulas."""
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(map(_cell, rows[0] if rows else ()))
+    writer.writerows([[_cell(value) for value in row.values()] for row in rows])
+    return file.getvalue().encode(errors="replace")
 
 
 def _cell(value: Any) -> Any:

@@ -185,14 +185,19 @@ def write_json(folder: Path, name: str, content: Any, suffix: str = ".tmp") -> N
 
 
 def write_text(folder: Path, name: str, text: str, suffix: str = ".tmp") -> None:
+    """Write a text as `write_bytes` does."""
+    write_bytes(folder, name, text.encode(errors="replace"), suffix)
+
+
+def write_bytes(folder: Path, name: str, content: bytes, suffix: str = ".tmp") -> None:
     """Write a file so that a reader sees the old one or the new one, never half of one.
 
     `suffix` names the temporary file; where several processes may write at once it must differ.
     """
     temporary = name + suffix
     try:
-        with open_file(folder, temporary, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
+        with open_file(folder, temporary, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         (folder / temporary).replace(folder / name)

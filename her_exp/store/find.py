@@ -5,13 +5,14 @@ from __future__ import annotations
 import glob
 import os
 import shlex
+import sys
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from her_exp.store.folder import CONFIG, is_run
-from her_exp.text import printable
+from her_exp.store.folder import CONFIG, RESULT, STORY, is_run
+from her_exp.text import printable, tell
 from her_exp.types import UserError
 
 _NAMED = 3  # runs in the line, at most
@@ -82,6 +83,28 @@ def _below(root: Path) -> Iterator[Path]:
             names.clear()  # what lies in a run folder is its own
             yield Path(path)
         names[:] = [name for name in names if not name.startswith(".")]
+
+
+def named(word: str, text: str) -> Path:
+    """Return the folder that `word`=text names; 'latest' is the run under outputs/ that trained last.
+
+    Which one that is, is told.
+
+    Raises:
+        UserError: there is no run under outputs/.
+    """
+    if text != "latest":
+        return Path(text)
+    newest = max(_below(Path("outputs").absolute()), key=_last_trained, default=None)
+    if newest is None:
+        raise UserError(f"{word}=latest: no run under {Path.cwd()}/outputs; give {word}=FOLDER")
+    tell(f"{word}=latest: {newest}", sys.stderr)
+    return newest
+
+
+def _last_trained(folder: Path) -> float:
+    files = [folder / name for name in (STORY, RESULT)]  # written at the start, and as it goes on
+    return max((file.lstat().st_mtime for file in files if os.path.lexists(file)), default=0.0)
 
 
 def check_run(word: str, folder: Path) -> None:

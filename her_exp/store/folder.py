@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO, Any
@@ -27,12 +27,12 @@ CONFIG, BEGAN, STORY, RESULT = "config.yaml", "config_began.yaml", "run.json", "
 METRICS, LOG, LOCK, PATCH, EVALUATION = (
     "metrics.csv", "run.log", "run.lock", "git.patch", "evaluation.json",
 )  # fmt: skip
-CHECKPOINTS, PICTURE, FILM = "checkpoints", "paths.png", "film"
+CHECKPOINTS, PICTURE, PATHS_LAST, FILM = "checkpoints", "paths.png", "paths_last.png", "film"
 EVENTS = "events.out.tfevents.*"
 #: What a run, an evaluation or Hydra writes into the folder.
 _WRITTEN = (
     CONFIG, BEGAN, STORY, RESULT, METRICS, LOG, LOCK, PATCH, EVALUATION, CHECKPOINTS, PICTURE,
-    f"{FILM}.*", "*.tmp", ".hydra",
+    PATHS_LAST, f"{FILM}.*", "*.tmp", ".hydra",
 )  # fmt: skip
 _ENDED = ("done", "stopped", "failed")
 
@@ -74,6 +74,12 @@ def overrides_of(folder: Path) -> list[str]:
     """Return the overrides that a run was started with."""
     given = read_json(folder, STORY).get("overrides")
     return [str(text) for text in given] if isinstance(given, list) else []
+
+
+def swept_of(folder: Path) -> list[str]:
+    """Return the overrides that tell a sweep's job from the others."""
+    swept = read_json(folder, STORY).get("swept")
+    return [str(text) for text in swept] if isinstance(swept, list) else []
 
 
 def success_of(folder: Path) -> float:
@@ -175,8 +181,10 @@ def start_over(folder: Path) -> None:
     """Clear what a run left that was killed before its first checkpoint."""
     judge(folder)
     with lock(folder):
-        for path in [*folder.glob(EVENTS), folder / METRICS, folder / BEGAN, folder / RESULT]:
-            path.unlink(missing_ok=True)
+        for name in (METRICS, BEGAN, RESULT, PATHS_LAST):
+            (folder / name).unlink(missing_ok=True)
+        for path in folder.glob(EVENTS):
+            path.unlink()
 
 
 #: The folders of runs of this process, and which file is their lock.
@@ -243,13 +251,16 @@ class RunFolder:
         """Write the `result.json` of a run that failed before its first step."""
         write_json(self.path, RESULT, empty_result("failed", reason_of(error)))
 
-    def write_story(self, cfg: DictConfig, overrides: list[str]) -> None:
-        """Write `config.yaml` (resolved), `run.json` and, in a changed checkout, `git.patch`."""
+    def write_story(self, cfg: DictConfig, overrides: list[str], swept: Sequence[str] = ()) -> None:
+        """Write `config.yaml` (resolved), `run.json` and, in a changed checkout, `git.patch`.
+
+        Of the overrides those `swept` differ between the jobs of a sweep.
+        """
         self.write_config(cfg)
         content, patch = story.began(overrides)
         if patch:
             write_text(self.path, PATCH, patch)
-        write_json(self.path, STORY, content)
+        write_json(self.path, STORY, content | ({"swept": list(swept)} if swept else {}))
 
     def story(self) -> dict[str, Any]:
         """Return what `run.json` says."""

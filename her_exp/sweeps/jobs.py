@@ -42,6 +42,9 @@ NOTES = "jobs.jsonl"
 #: A node that died may leave a process that still writes for a moment after its job began again.
 _WAIT_SECONDS = 60
 
+#: Who tells how a run begins: whose functions judge, how much memory is taken.
+_BEGIN = ("her_exp.training.build", "her_exp.buffers.recorder")
+
 _ELSEWHERE = "another process is at it"
 
 _stopped: Stopped | None = None  # this process was asked to stop: its next jobs do not begin
@@ -114,6 +117,27 @@ def run_job(
     _note(what, folder, f"success {success:.1%}")
     print(folder, flush=True)
     return success
+
+
+def label_lines(name: str, first: bool, beside: bool) -> None:
+    """Say on the terminal which job a line is of; how a run begins is told there by the first job alone.
+
+    Each job's own log holds all of its lines.
+
+    Args:
+        name: of the job's folder.
+        first: it is the first of the sweep, or its env may be another than that one's.
+        beside: others run at the same time.
+    """
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            continue
+        if beside:
+            handler.setFormatter(logging.Formatter(f"{name.rpartition('_')[0]}: %(message)s"))
+        if not first:
+            handler.addFilter(
+                lambda record: record.name not in _BEGIN or record.levelno > logging.INFO
+            )
 
 
 def _failed(folder: Path, error: Exception, line: str) -> float:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from her_exp.config.blame import blame_experiment
 from her_exp.config.compose import Composer
-from her_exp.config.hydra_api import FOLDER_LENGTH, plain, texts, without_hydra
+from her_exp.config.hydra_api import plain, texts, without_hydra
 from her_exp.config.signatures import arguments, find_class, mismatch
 from her_exp.config.validate import validate
 from her_exp.limits import complaint
@@ -126,12 +126,14 @@ def check_jobs(hydra: Composer, jobs: Sequence[Job], *, elsewhere: bool) -> list
 
 
 def short_names(jobs: Sequence[Job]) -> list[str]:
-    """Where the names of the jobs' folders grow too long, name them by what differs alone."""
-    if max(len(",".join(job.overrides)) for job in jobs) <= FOLDER_LENGTH - 7:
+    """Name the jobs' folders by what differs alone; a single job has nothing else, and is named by all."""
+    if not jobs[0].label:
         return []
     swept = {o.partition("=")[0] for o in jobs[0].label.split(" ")}
     keys = [o.partition("=")[0].lstrip("+~") for o in jobs[0].overrides]
-    same = [key for key in keys if key not in swept and not key.startswith("hydra")]
+    same = [key for key in keys if key not in {*swept, "sweep"} and not key.startswith("hydra")]
+    if not same:
+        return []
     return [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(['sweep', *same])}]"]
 
 

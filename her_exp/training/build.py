@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from her_exp.config.hydra_api import plain
 from her_exp.config.parts import ready
 from her_exp.envs.make import GoalTask
 from her_exp.store.checkpoint import restore
+from her_exp.store.folder import swept_of
 from her_exp.system.machine import resolve_device
 from her_exp.training.checks import close_all
-from her_exp.training.logger import RunLogger
+from her_exp.training.logger import HParams, RunLogger
 from her_exp.training.trainer import Trainer
 from her_exp.types import Agent, Buffer, UserError
 
@@ -115,7 +116,7 @@ def _make_trainer(
         ),
         env_seed=env_seed(seeds["env"]),
         eval_seed=env_seed(seeds["evaluation"]),
-        hparams=flat(cfg),
+        hparams=hparams(cfg, swept_of(folder)),
     )
     return trainer
 
@@ -129,6 +130,13 @@ def _whole(protocol: type, key: str, part: Any) -> Any:
             f"her_exp.types.{protocol.__name__}, which has the defaults"
         )
     return part
+
+
+def hparams(cfg: DictConfig, swept: Sequence[str]) -> HParams:
+    """Return a run's settings for TensorBoard's table: of a sweep's job it shows those `swept`, else all."""
+    given = dict(word.lstrip("+").partition("=")[::2] for word in swept if "=" in word)
+    settings = given | flat(cfg)  # a group is none of its settings
+    return HParams(settings, list(given or settings))
 
 
 def flat(cfg: DictConfig) -> dict[str, Any]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
+from torch.utils.tensorboard.summary import hparams as hparams_summaries
 from tqdm import tqdm
 
-from her_exp.store.files import open_file, write_json
-from her_exp.store.folder import METRICS, RESULT, check_ours
+from her_exp.store.files import open_file, write_bytes, write_json
+from her_exp.store.folder import METRICS, PATHS_LAST, RESULT, check_ours
 from her_exp.types import UserError
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,17 @@ CHARTS = {
     "actor loss": [r"train/actor_loss$"],
     "mean Q": [r"train/q_mean$"],
 }
+
+
+#: Figures of a run in the table of hyperparameters.
+METRICS_SHOWN = ("eval/success_final", "eval/return")
+
+
+class HParams(NamedTuple):
+    """A run's line in TensorBoard's table of hyperparameters."""
+
+    settings: dict[str, Any]
+    shown: list[str]  #: its columns
 
 
 class RunLogger:
@@ -88,17 +101,34 @@ class RunLogger:
             self._csv.writerow((env_steps, tag, repr(float(value))))
 
     def picture(self, tag: str, image: NDArray[np.uint8], env_steps: int) -> None:
-        """Put a picture (height, width, 3) into TensorBoard."""
-        self._writer.add_image(tag, image, env_steps, dataformats="HWC")
+        """Put a picture (height, width, 3) into TensorBoard, and keep the last one as a file.
 
-    def hparams(self, settings: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-        """Enter the run in TensorBoard's table of hyperparameters, within this run's own event file."""
+        A file that cannot be written is warned of: no picture is worth a run.
+        """
+        self._writer.add_image(tag, image, env_steps, dataformats="HWC")
+        check_ours(self.folder)
+        png = io.BytesIO()
+        Image.fromarray(image).save(png, "PNG")
+        try:
+            write_bytes(self.folder, PATHS_LAST, png.getvalue())
+        except OSError as error:
+            reason = error.strerror or error
+            log.warning("%s cannot be written (%s)", self.folder / PATHS_LAST, reason)
+
+    def hparams(self, hparams: HParams) -> None:
+        """Enter the run in TensorBoard's table of hyperparameters, within this run's own event file.
+
+        TensorBoard takes the columns from any one of the runs that it shows.
+        """
         # SummaryWriter.add_hparams would make a second run beside this one.
         plain = {
             key: value if isinstance(value, bool | int | float | str) else str(value)
-            for key, value in settings.items()
+            for key, value in hparams.settings.items()
         }
-        for summary in hparams(plain, dict(metrics)):
+        figures = dict.fromkeys(METRICS_SHOWN, 0.0)  # their values are the scalars of these names
+        table, *_ = hparams_summaries({key: plain[key] for key in hparams.shown}, figures)
+        _, *session = hparams_summaries(plain, figures)
+        for summary in (table, *session):
             self._writer.file_writer.add_summary(summary)
 
     def result(self, content: Mapping[str, Any]) -> None:

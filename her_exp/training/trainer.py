@@ -18,7 +18,7 @@ from her_exp.training import evaluation, pictures
 from her_exp.training.barrier import Barrier
 from her_exp.training.checks import LearningCheck, check_agent, close_all, verdict
 from her_exp.training.clock import Every, Stopwatch, Until
-from her_exp.training.logger import RunLogger
+from her_exp.training.logger import HParams, RunLogger
 from her_exp.training.progress import Record
 from her_exp.training.rollout import Rollout, shown
 from her_exp.types import Agent, Buffer, GoalFunctions, Observation, UserError
@@ -39,7 +39,7 @@ class Trainer:
         buffer, agent: what keeps and what learns.
         logger: where numbers go.
         env_seed, eval_seed: seeds of lane 0 of each env.
-        hparams: settings to show in TensorBoard's table.
+        hparams: what TensorBoard's table of hyperparameters says of the run, if anything.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Trainer:
         logger: RunLogger,
         env_seed: int,
         eval_seed: int,
-        hparams: dict[str, Any] | None = None,
+        hparams: HParams | None = None,
     ):
         check_arguments(Trainer, locals())
         self.total_steps, self.learning_starts = total_steps, learning_starts
@@ -76,7 +76,7 @@ class Trainer:
         self.short_checkpoints = short_checkpoints
         self.env, self.eval_env, self.functions = env, eval_env, goal_functions
         self.buffer, self.agent, self.logger = buffer, agent, logger
-        self.env_seed, self.eval_seed, self.hparams = env_seed, eval_seed, hparams or {}
+        self.env_seed, self.eval_seed, self.hparams = env_seed, eval_seed, hparams
         self.collecting = Until(total_steps)
         intervals = (learn_every, log_every, eval_every, checkpoint_every)
         self.schedules = [Every(interval) for interval in intervals]
@@ -231,8 +231,8 @@ class Trainer:
             self._evaluate()
         if self.record.logged_at != self.record.env_steps:
             self._log()
-        success = float(self.record.result["success_final"])
-        self.logger.hparams(self.hparams, {"eval/success_final": success})
+        if self.hparams is not None:
+            self.logger.hparams(self.hparams)
         self._checkpoint()
         self._write_result("done")
 

@@ -51,10 +51,12 @@ def pinball(values: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         (sac, {"entropy": 0.2, "action_l2": 0.7}),
         (sac, {"n_critics": 3, "target_critics": 2, "target_entropy": -1.5}),
         (sac, {"policy_every": 2, "clip_targets": True}),
+        (sac, {"n_critics": 3, "target_critics": 2, "clip_targets": "value"}),
+        (tqc, {"drop_quantiles": 2, "clip_targets": "value"}),
         (tqc, {"drop_quantiles": 2}),
         (tqc, {"drop_quantiles": 0, "entropy": 0.2}),
     ],
-    ids=["sac", "fixed", "redq", "delayed", "tqc", "tqc fixed"],
+    ids=["sac", "fixed", "redq", "delayed", "bounded", "tqc bounded", "tqc", "tqc fixed"],
 )
 def test_soft_updates_equal_the_reference(
     make: Any, more: dict[str, Any], changes: dict[str, Any]
@@ -63,6 +65,11 @@ def test_soft_updates_equal_the_reference(
     agent = make(
         actor_lr=1e-3, critic_lr=2e-3, entropy_lr=5e-3, entropy_start=0.3, **settings, **more
     )
+    if more.get("clip_targets") == "value":  # some values promise what no reward can pay
+        with torch.no_grad():
+            for critics in (agent.nets.critic, agent.nets.target_critic):
+                for network in critics.networks:
+                    network.layers[-1].bias += 0.2
     names = [f"critic.{i}" for i in range(agent.n_critics)]
     reference = Reference(agent, dict.fromkeys(names, 2e-3) | {"actor": 1e-3}, settings)
     log_alpha = torch.tensor(math.log(more.get("entropy", 0.3)), requires_grad=True)
@@ -83,9 +90,12 @@ def test_soft_updates_equal_the_reference(
                 best = pooled[:, : len(names) * (5 - more["drop_quantiles"])]
             else:
                 best = values.amin(0)
+            if more.get("clip_targets") == "value":  # REDQ+HER+BQ: before the entropy
+                assert number > 1 or (best > reference.range[1]).any()
+                best = best.clamp(*reference.range)
             soft = best - alpha * log_prob[:, None]
             y = batch.reward[:, None] + agent.gamma * (1 - batch.terminated[:, None]) * soft
-            if more.get("clip_targets"):
+            if more.get("clip_targets") is True:
                 y = y.clamp(*reference.range)
         values = both(net, names, state, act(batch))
         losses = pinball(values, y) if make is tqc else ((values - y) ** 2).mean((1, 2))

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 Done = subprocess.CompletedProcess[str]
 
@@ -99,3 +101,14 @@ def by_tag(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def policy_of(folder: Path, name: str = "last") -> Any:
     return torch.load(folder / "checkpoints" / f"{name}.pt", weights_only=True)
+
+
+def hparams_of(folder: Path) -> tuple[Any, Any]:
+    """Return what a run's event file says of TensorBoard's table: its columns, the run's settings."""
+    events = EventAccumulator(str(folder)).Reload()
+    data = {
+        tag: HParamsPluginData.FromString(events.SummaryMetadata(tag).plugin_data.content)
+        for tag in events.PluginTagToContent("hparams")
+    }
+    settings = data["_hparams_/session_start_info"].session_start_info.hparams
+    return data["_hparams_/experiment"].experiment, settings

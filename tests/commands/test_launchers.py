@@ -49,7 +49,7 @@ def assert_same(folder: Path, whole: Path, seeds: int) -> None:
 
 
 def test_eight_jobs_on_two_workers(nursery: Nursery, cwd: Path) -> None:
-    """One of them fails; each worker has a GPU of its own."""
+    """One of them fails; each worker has a GPU of its own; each line names its job."""
     pytest.importorskip("joblib")
     (cwd / "mine.py").write_text(BROKEN)
     words_ = [
@@ -60,12 +60,24 @@ def test_eight_jobs_on_two_workers(nursery: Nursery, cwd: Path) -> None:
     assert nursery.run(words_, cwd, plant) == 1
     lines = words(cwd).splitlines()
     assert "7 done, 1 failed" in lines
+    told = [line for line in lines if "steps: success" in line]
+    assert {line.partition(": ")[0] for line in told} == {
+        f"agent.noise_std=0.{n}"
+        for n in range(1, 9)
+        if n != 3  # too noisy
+    }
+    # How a run begins, the first job alone tells.
+    begun = [line for line in lines if "success: compute_success" in line or "buffer: " in line]
+    assert {line.partition(": ")[0] for line in begun} == {"agent.noise_std=0.1"}
+    assert len(begun) == 2
     assert lines[-1] == "her_exp: error: 1 of the sweep's jobs failed, see its run.log"
     folder = cwd / "outputs/sweeps/s"
     notes = [json.loads(line) for line in (folder / "jobs.jsonl").read_text().splitlines()]
     assert sorted(what for what, _, _ in notes) == [*["done"] * 7, "failed"]
     (failed,) = (Path(path) for what, path, _ in notes if what == "failed")
     assert "too noisy" in (failed / "run.log").read_text()
+    logs = [path.read_text() for path in folder.glob("*/run.log")]
+    assert all("success: compute_success" in log for log in logs)
     stories = [json.loads(path.read_text()) for path in folder.glob("*/run.json")]
     assert {story["machine"]["cuda_visible_devices"] for story in stories} == {"3", "5"}
     assert sorted(status(path) for path in folder.iterdir() if path.name.startswith("agent")) == [

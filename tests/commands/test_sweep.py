@@ -19,7 +19,7 @@ from urllib.parse import quote
 import pytest
 from omegaconf import OmegaConf
 
-from tests.commands.cli_kit import Lab, by_tag, policy_of, rows_of
+from tests.commands.cli_kit import Lab, by_tag, hparams_of, policy_of, rows_of
 from tests.equality import equal
 from tests.runs.runs_kit import numbers, result_of
 
@@ -44,9 +44,7 @@ def test_same_seed_same_numbers(lab: Lab) -> None:
 
 
 def test_a_job_of_a_sweep_equals_the_run_on_its_own(lab: Lab) -> None:
-    (job,) = (
-        f for f in lab.jobs("sweep") if f.name.startswith("buffer.k=4,experiment=tiny,seed=0")
-    )
+    (job,) = (f for f in lab.jobs("sweep") if f.name.startswith("buffer.k=4,seed=0"))
     assert numbers(job) == numbers(lab.run("single"))
     assert equal(policy_of(job), policy_of(lab.run("single")))
 
@@ -91,12 +89,13 @@ def test_a_sweep_names_its_jobs_by_their_overrides(lab: Lab) -> None:
     jobs = lab.jobs("sweep")
     assert {job.parent for job in jobs} == {folder}
     names = [re.sub(r"_[0-9a-f]{6}$", "", job.name) for job in jobs]
-    expected = [f"buffer.k={k},experiment=tiny,seed={seed}" for k in (0, 4) for seed in (0, 1)]
+    expected = [f"buffer.k={k},seed={seed}" for k in (0, 4) for seed in (0, 1)]
     assert names == expected
     assert len({job.name[-6:] for job in jobs}) == 4
+    assert done.stderr.count("success: compute_success") == 1  # by the first job
     for job, name in zip(jobs, expected, strict=True):
         cfg = OmegaConf.load(job / "config.yaml")
-        assert name == f"buffer.k={cfg.buffer.k},experiment=tiny,seed={cfg.seed}"
+        assert name == f"buffer.k={cfg.buffer.k},seed={cfg.seed}"
         assert result_of(job)["status"] == "done"
         assert result_of(job)["env_steps"] == 304
         assert str(job) in done.stdout.splitlines()
@@ -201,12 +200,20 @@ def board(lab: Lab, tmp_path: Path) -> Iterator[tuple[int, list[str]]]:
             server.wait(10)
 
 
+def test_hparams_open_on_what_is_swept(lab: Lab) -> None:
+    for job in lab.jobs("sweep"):
+        table, values = hparams_of(job)
+        assert {info.name for info in table.hparam_infos} == {"buffer.k", "seed"}
+        assert table.metric_infos[0].name.tag == "eval/success_final"
+        assert values["agent.gamma"].number_value == 0.98  # the others are there to be chosen
+
+
 def test_tensorboard_shows_runs_by_readable_names(lab: Lab, board: tuple[int, list[str]]) -> None:
     port, runs = board
     folders = [lab.run("single"), *lab.jobs("sweep")]
     names = [f.relative_to(lab.folder("single") / "outputs").as_posix() for f in folders]
     assert names[0].startswith("point_reach/ddpg/")
-    assert names[1].startswith("sweeps/grid/buffer.k=0,experiment=tiny,seed=0_")
+    assert names[1].startswith("sweeps/grid/buffer.k=0,seed=0_")
     assert sorted(runs) == sorted(names)  # and no sub-run beside them
     tags = ask(port, "/data/plugin/scalars/tags")
     for folder, name in zip(folders, names, strict=True):

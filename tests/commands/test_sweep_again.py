@@ -23,7 +23,7 @@ SPOIL = (
     + """
 from her_exp.training.trainer import Trainer
 def spoil(trainer):
-    seed = trainer.hparams["seed"]
+    seed = trainer.hparams.settings["seed"]
     if seed == 1 and trainer.record.env_steps >= WHEN:
         raise RuntimeError("the dog ate it")
     if seed == 2 and trainer.record.env_steps >= 250 and DIE:

@@ -22,14 +22,13 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.hparams import plugin_data_pb2
 
 from her_exp.config.compose import compose
 from her_exp.store.checkpoint import load_policy
 from her_exp.system.machine import products
 from her_exp.training.build import make, make_agent
 from her_exp.training.evaluation import wilson_interval
-from tests.commands.cli_kit import Done, Lab, by_tag, policy_of, rows_of
+from tests.commands.cli_kit import Done, Lab, by_tag, hparams_of, policy_of, rows_of
 from tests.equality import equal
 from tests.runs.runs_kit import result_of
 
@@ -173,20 +172,14 @@ def test_event_file_equals_metrics_csv(lab: Lab) -> None:
 
 def test_hparams_are_in_the_runs_own_event_file(lab: Lab) -> None:
     folder = lab.run("single")
-    events = events_of(folder)
-    data = {
-        tag: plugin_data_pb2.HParamsPluginData.FromString(
-            events.SummaryMetadata(tag).plugin_data.content
-        )
-        for tag in events.PluginTagToContent("hparams")
-    }
-    settings = data["_hparams_/session_start_info"].session_start_info.hparams
+    table, settings = hparams_of(folder)
     assert settings["agent.gamma"].number_value == 0.98
     assert settings["buffer.strategy"].string_value == "future"
     assert settings["env.max_steps"].number_value == 10
     assert settings["seed"].number_value == 0
-    metrics = data["_hparams_/experiment"].experiment.metric_infos
-    assert {info.name.tag for info in metrics} == {"eval/success_final"} <= by_tag(folder).keys()
+    assert [info.name.tag for info in table.metric_infos] == ["eval/success_final", "eval/return"]
+    assert {info.name.tag for info in table.metric_infos} <= by_tag(folder).keys()
+    assert {info.name for info in table.hparam_infos} == settings.keys()
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {".hydra", "checkpoints"}
 
 
@@ -198,6 +191,8 @@ def test_a_picture_at_each_evaluation(lab: Lab) -> None:
         assert pixels.shape == (image.height, image.width, 3)
         assert min(pixels.shape[:2]) >= 200
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+    with Image.open(lab.run("single") / "paths_last.png") as last:
+        assert np.array_equal(np.asarray(last), pixels)
 
 
 def test_checkpoints_are_plain_and_fit_the_agent(lab: Lab) -> None:

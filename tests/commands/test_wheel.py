@@ -78,7 +78,8 @@ def test_the_wheel_holds_code_and_configuration_only(wheel: Path) -> None:
         for path in (CHECKOUT / package).rglob("*.py")
     }
     assert {name for name in names if name.endswith(".py")} == code
-    assert {"her_exp/py.typed", "her_exp/reporting/page.css", "her_exp/reporting/page.js"} <= names
+    page = {f"her_exp/reporting/page.{end}" for end in ("html", "css", "js")}
+    assert {"her_exp/py.typed", *page} <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {
         "her_exp",
         "hydra_plugins",

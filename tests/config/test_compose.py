@@ -85,6 +85,21 @@ def test_job_folder_is_short_and_tells_configs_apart() -> None:
     assert job_folder("", _root_=cfg).startswith("default_")
 
 
+def test_a_job_keeps_the_folder_that_has_its_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep may have swept less when it was made: the job is done all the same."""
+    monkeypatch.chdir(tmp_path)
+    cfg = compose(["buffer.k=8", "seed=1", "sweep=mine"], hydra_config=True)
+    with hydra_values(cfg):
+        before = job_folder("buffer.k=8", _root_=cfg)
+        (tmp_path / "outputs/sweeps/mine" / before).mkdir(parents=True)
+        assert job_folder("buffer.k=8,seed=1", _root_=cfg) == before
+    other = compose(["buffer.k=8", "seed=2", "sweep=mine"], hydra_config=True)
+    with hydra_values(other):
+        assert job_folder("buffer.k=8,seed=2", _root_=other).startswith("buffer.k=8,seed=2_")
+
+
 def test_hash_leaves_the_folders_out() -> None:
     plain = config_hash(compose())
     assert plain == config_hash(compose(["sweep=mine"]))

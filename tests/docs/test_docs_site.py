@@ -96,3 +96,13 @@ def test_nothing_is_loaded_from_a_network(site: Path, pages: dict[Path, Links]) 
 def test_every_page_is_in_the_nav(site: Path, pages: dict[Path, Links]) -> None:
     home = {path for _, path, _ in targets(site / "index.html", pages[site / "index.html"].points)}
     assert {path for path in pages if path.name != "404.html"} - home == set()
+
+
+def test_a_notebook_is_a_page_with_its_pictures(site: Path, pages: dict[Path, Links]) -> None:
+    """Links to a notebook lead to its page; the notebook itself is there to be taken."""
+    page = site / "tutorial.html"
+    assert "tutorial.html" in pages[site / "index.html"].points
+    assert "tutorial.ipynb" not in pages[site / "index.html"].points
+    assert "tutorial.ipynb" in pages[page].points
+    assert [load for load in pages[page].loads if load.endswith(".png")]
+    assert (site / "tutorial.ipynb").read_bytes() == (ROOT / "docs/tutorial.ipynb").read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -14,14 +15,13 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image
-from torch.utils.tensorboard import SummaryWriter
 
 from her_exp.config.compose import compose
 from her_exp.training.evaluation import wilson_interval
 
 Rows = Sequence[tuple[int, str, float]]
 FIGURES = {
-    "success_steps", "success_seconds", "return", "success", "final_distance", "critic_loss",
+    "final", "success_steps", "success_seconds", "return", "success", "final_distance", "critic_loss",
     "actor_loss", "q_mean", "improvement", "profile",
 }  # fmt: skip
 
@@ -98,14 +98,9 @@ def make_run(
     return folder
 
 
-def draw(folder: Path, shades: Sequence[int]) -> None:
-    """Write an event file with a grey picture of each shade, one after the other."""
-    with SummaryWriter(str(folder)) as writer:
-        for step, shade in enumerate(shades):
-            writer.add_image(
-                "eval/paths", np.full((8, 8, 3), shade, np.uint8), step, dataformats="HWC"
-            )
-            writer.add_scalar("eval/success_final", 0.5, step)
+def draw(folder: Path, shade: int) -> None:
+    """Keep a grey picture as a run's last one."""
+    Image.new("RGB", (8, 8), (shade,) * 3).save(folder / "paths_last.png")
 
 
 def sweep(folder: Path, ks: Sequence[int] = (0, 4), seeds: int = 3) -> Path:
@@ -131,5 +126,26 @@ def data_of(page: Path) -> dict[str, Any]:
     return content
 
 
+def files_of(page: Path) -> dict[str, bytes]:
+    """The files that a page itself holds, by the name that each is saved as."""
+    found = re.findall(
+        r'<a download="([^"]*)" href="data:[a-z/]+;base64,([^"]*)"', page.read_text()
+    )
+    return {name: base64.b64decode(content) for name, content in found}
+
+
 def shade_of(png: bytes) -> int:
     return int(np.asarray(Image.open(io.BytesIO(png)))[0, 0, 0])
+
+
+def contrast(a: list[float], b: list[float]) -> float:
+    """The contrast of two colours by WCAG 2."""
+
+    def luminance(colour: list[float]) -> float:
+        linear = [
+            v / 255 / 12.92 if v <= 10 else ((v / 255 + 0.055) / 1.055) ** 2.4 for v in colour
+        ]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted([luminance(a), luminance(b)])
+    return (high + 0.05) / (low + 0.05)

@@ -48,10 +48,10 @@ def test_what_is_wrong_is_one_line(
 
 
 def test_missing_packages_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("her_exp.report.find_spec", lambda name: None if name == "plotly" else name)
-    with pytest.raises(
-        UserError, match=r"needs plotly, not installed; pip install 'her_exp\[report\]'"
-    ):
+    missing = ["plotly", "jinja2"]
+    monkeypatch.setattr("her_exp.report.find_spec", lambda name: None if name in missing else name)
+    line = r"needs plotly and jinja2, not installed; pip install 'her_exp\[report\]'"
+    with pytest.raises(UserError, match=line):
         command(["runs=."])
 
 

@@ -21,7 +21,6 @@ for name in ("plotly", "matplotlib"):
 
 from her_exp.report import report  # noqa: E402
 from her_exp.reporting import runs as reading  # noqa: E402
-from her_exp.reporting.events import last_picture  # noqa: E402
 
 # --- damaged -----------------------------------------------------------------------------------
 
@@ -102,13 +101,9 @@ def test_damage_is_named_and_the_rest_goes_on(
 def test_what_a_run_is_writing_is_no_damage(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "s/a", status="running")
     cut(folder / "metrics.csv", -3)
-    draw(folder, [1])
-    (events,) = folder.glob("events*")
-    cut(events, -3)
     with (folder / "run.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         run = reading.read(folder)
-    assert last_picture(run) is not None
     assert (run.status, run.problems) == ("running", [])
     assert len(run.points("time/train_s")[0]) == 4  # the last line is not taken either
 
@@ -121,7 +116,7 @@ def test_pipes_and_devices_are_not_opened(tmp_path: Path) -> None:
         "metrics.csv",
         "run.log",
         "run.lock",
-        "events.out.tfevents.1",
+        "paths_last.png",
     ):
         folder = make_run(tmp_path / "s" / name, 0, status="running")
         (folder / name).unlink(missing_ok=True)
@@ -150,7 +145,7 @@ def test_any_text_can_be_written(tmp_path: Path) -> None:
             (folder / "result.json").read_text().replace("null", '"\\ud83d"')
         )
     page = report(str(tmp_path / "s")).read_text()
-    assert 'href="../run%FF0/"' in page
+    assert "<td>run?0</td>" in page
     labels = [row["group"] for row in table(tmp_path / "s/report/final.csv")]
     assert [label[-7:] for label in labels] == ["x_{0}$ \u4e2d"[-7:], "x_{1}$ \u4e2d"[-7:]]
 
@@ -207,7 +202,7 @@ def test_results_of_another_shape_end_nothing(result: dict[str, object], tmp_pat
 
 
 def test_a_run_folder_cannot_put_a_script_on_the_page(tmp_path: Path) -> None:
-    evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+    evil = "' \" onload=alert(4) </script><script>alert(1)</script><img src=x onerror=alert(1)>"
     name = "<script>alert(2)<img onerror=alert(3)>"
     for seed, k in ((0, 0), (1, 4)):
         folder = make_run(tmp_path / "s" / f"{name}{seed}", seed, k)
@@ -220,6 +215,7 @@ def test_a_run_folder_cannot_put_a_script_on_the_page(tmp_path: Path) -> None:
         story |= {"versions": {evil: evil}, "machine": {evil: evil}}
         (folder / "run.json").write_text(json.dumps(story))
         (folder / "run.log").write_text(f"[2026][WARNING] {evil}\n")
+        draw(folder, 9)
     make_run(tmp_path / "s/c", 2, status=evil, reason=evil)
     page = report(f"[{tmp_path}/s]").read_text()
     scripts = [part.partition(">")[0] for part in page.split("<script")[1:]]
@@ -227,9 +223,10 @@ def test_a_run_folder_cannot_put_a_script_on_the_page(tmp_path: Path) -> None:
     assert page.count("</script>") == 3
     assert "alert(1)</script>" not in page
     head = page.split("<script")[0]
-    for word in ("<img src=x", "<script>", "onerror=alert(1)>"):
+    for word in ("<img src=x", "<script>", "onerror=alert(1)>", '" onload', "' onload"):
         assert word not in head
     assert "&lt;script&gt;" in head
+    assert head.count('<img alt="paths of ') == 2
     for figure in data_of(tmp_path / "s/report/index.html")["figures"]:
         for trace in figure["data"]:  # plotly reads a kind of HTML itself
             assert "<" not in trace["name"].replace("<br>", "")

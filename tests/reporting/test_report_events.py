@@ -1,11 +1,13 @@
-"""Pictures out of event files, groups in TensorBoard, and the layout of a run's main curves."""
+"""The last pictures of runs, groups in TensorBoard, and the layout of a run's main curves."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 
@@ -15,8 +17,7 @@ for name in ("plotly", "matplotlib"):
     pytest.importorskip(name)
 
 from her_exp.report import report  # noqa: E402
-from her_exp.reporting.events import last_picture  # noqa: E402
-from her_exp.reporting.runs import read  # noqa: E402
+from her_exp.reporting.runs import last_picture, read  # noqa: E402
 from her_exp.training.logger import CHARTS, RunLogger  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("no_png")
@@ -34,71 +35,62 @@ def layout_of(events: EventAccumulator) -> layout_pb2.Layout:
 # --- pictures ----------------------------------------------------------------------------------
 
 
-def the_event_file(folder: Path) -> Path:
-    (path,) = folder.glob("events.out.tfevents.*")
-    return path
-
-
-def test_the_last_picture_is_shown(tmp_path: Path) -> None:
+def test_what_is_shown_is_the_picture_and_nothing_else(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "a")
     assert last_picture(read(folder)) is None
-    draw(folder, [10, 20, 30])
-    png = last_picture(read(folder))
-    assert png is not None
-    assert shade_of(png) == 30
-    second = tmp_path / "second"  # the run went on: a newer file
-    draw(second, [40])
-    the_event_file(second).rename(folder / "events.out.tfevents.9999999999.host.1.0")
-    png = last_picture(read(folder))
-    assert png is not None
-    assert shade_of(png) == 40
-
-
-@pytest.mark.parametrize("size", [0, 5, 13, 200, -3])
-def test_a_cut_event_file_gives_what_is_whole(size: int, tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "a")
-    draw(folder, [10, 20])
-    path = the_event_file(folder)
-    whole = path.read_bytes()
-    path.write_bytes(whole[:size])
+    draw(folder, 30)
+    path = folder / "paths_last.png"
+    path.write_bytes(path.read_bytes() + b"<script>alert(1)</script>")
     run = read(folder)
     png = last_picture(run)
-    if size == -3:  # in the last scalar, after both pictures
-        assert png is not None
-        assert shade_of(png) == 20
-    else:
-        assert png is None
-    wanted = [] if size == 0 else [f"{path.name}: damaged or cut off; what comes after is left out"]
-    assert run.problems == wanted
+    assert png is not None
+    assert shade_of(png) == 30
+    assert b"script" not in png
+    assert run.problems == []
 
 
-def test_a_broken_picture_is_named(tmp_path: Path) -> None:
+def large(path: Path) -> None:
+    Image.new("L", (5000, 10)).save(path)
+
+
+def a_gif(path: Path) -> None:
+    Image.new("L", (8, 8)).save(path, "GIF")
+
+
+def linked(path: Path) -> None:
+    """A picture elsewhere: somebody's own."""
+    path.rename(path.parent.parent / "private.png")
+    path.symlink_to(path.parent.parent / "private.png")
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:50]),
+    "broken": lambda path: path.write_bytes(path.read_bytes().replace(b"IDAT", b"IDAT\0\0\0")),
+    "junk": lambda path: path.write_bytes(b"\xff" * 64),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a link": linked,
+    "too large": large,
+    "no PNG": a_gif,
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_picture_that_cannot_be_read_is_named(kind: str, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "a")
-    draw(folder, [10])
-    path = the_event_file(folder)
-    data = path.read_bytes()
-    at = data.index(b"IDAT")
-    path.write_bytes(data[: at + 4] + b"\0" * 9 + data[at + 13 :])
+    draw(folder, 10)
+    DAMAGE[kind](folder / "paths_last.png")
     run = read(folder)
     assert last_picture(run) is None
-    assert run.problems == [f"{path.name}: its last picture cannot be read"]
-
-
-@pytest.mark.parametrize("junk", [b"\xff" * 64, b"\0" * 64, b"eval/paths" * 9])
-def test_junk_is_no_event_file(junk: bytes, tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "a")
-    (folder / "events.out.tfevents.1.h").write_bytes(junk)
-    run = read(folder)
-    assert last_picture(run) is None
-    assert len(run.problems) == 1
+    assert run.problems == ["paths_last.png cannot be read"]
 
 
 def test_the_page_shows_one_seed_of_each_group(tmp_path: Path) -> None:
     root = sweep(tmp_path / "s", seeds=2)
-    draw(root / "buffer.k=4,seed=1_41", [77])
+    draw(root / "buffer.k=4,seed=1_41", 77)
     page = report(str(root)).read_text()
     assert page.count('<img alt="paths of') == 1
-    assert "no picture in its event file" in page  # of the other group
+    assert "no picture in its run folders" in page  # of the other group
 
 
 # --- groups in TensorBoard ---------------------------------------------------------------------

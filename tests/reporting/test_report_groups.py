@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from PIL import Image
 
 from tests.reporting.report_kit import Rows, make_run, sweep, table
 
@@ -16,6 +17,7 @@ from her_exp import CONF_DIR  # noqa: E402
 from her_exp.config.compose import compose  # noqa: E402
 from her_exp.report import report  # noqa: E402
 from her_exp.reporting import runs as reading  # noqa: E402
+from her_exp.reporting.draw import PALETTE  # noqa: E402
 from her_exp.reporting.explanations import comments_of, explain  # noqa: E402
 
 
@@ -97,6 +99,15 @@ def test_figures_show_the_eight_best_of_many_groups(tmp_path: Path) -> None:
     assert len(shown) == 8
     assert min(scores[one] for one in shown) >= max(scores[one] for one in scores.keys() - shown)
     assert "Figures show the 8 best of 10 groups" in (tmp_path / "s/report/index.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["final", "success_steps", "profile"])
+def test_a_png_has_the_colours_of_the_page(name: str, tmp_path: Path) -> None:
+    report(str(sweep(tmp_path / "s", ks=(0, 4, 8), seeds=2)))
+    with Image.open(tmp_path / "s/report" / f"{name}.png") as image:
+        there = {color for _, color in image.convert("RGB").getcolors(1 << 24)}
+    colours = [tuple(bytes.fromhex(colour[1:])) for colour in PALETTE[:6]]  # the seventh is grey
+    assert [colour in there for colour in colours] == [True] * 3 + [False] * 3
 
 
 def test_settings_are_explained_by_the_files_of_conf() -> None:

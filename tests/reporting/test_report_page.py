@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.reporting.report_kit import draw, make_run, sweep
+from tests.reporting.report_kit import contrast, draw, make_run, sweep
 
 for name in ("plotly", "matplotlib", "selenium"):
     pytest.importorskip(name)
@@ -21,6 +21,7 @@ for name in ("plotly", "matplotlib", "selenium"):
 from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService  # noqa: E402
 
 from her_exp.report import report  # noqa: E402
+from her_exp.reporting.words import percent  # noqa: E402
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -42,7 +43,7 @@ Open = Callable[[Path, int], Chrome]
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = sweep(tmp_path_factory.mktemp("page") / "s", ks=(0, 4), seeds=4)
     make_run(root / "failed", 9, 4, status="failed", reason="a long reason " * 30)
-    draw(root / "buffer.k=4,seed=0_40", [77])
+    draw(root / "buffer.k=4,seed=0_40", 77)
     return report(str(root))
 
 
@@ -105,7 +106,7 @@ def test_every_figure_is_drawn_without_an_error(page: Path, opened: Open, width:
         "p.querySelectorAll('.scatterlayer .trace path, .shapelayer path').length, p.clientWidth])"
     )
     names = {name for name, *_ in figures}
-    assert len(names) == 10
+    assert len(names) == 11
     for name, traces, paths, wide in figures:
         assert traces, name
         assert all(y and x for y, x in traces), name
@@ -139,28 +140,29 @@ def test_a_phone_scrolls_wide_tables_in_their_own_box(page: Path, opened: Open) 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_an_edge_is_shaded_where_more_of_a_table_lies(
+def test_a_shade_beside_a_table_tells_where_more_of_it_lies(
     page: Path, opened: Open, scheme: str
 ) -> None:
     chrome = opened(page, 390)
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    box = chrome.find_element("css selector", ".scroll:has(.numbers)")
+    table = chrome.find_element("css selector", ".scroll:has(.numbers)")
+    box = table.find_element("xpath", "..")
     chrome.execute_script("arguments[0].scrollIntoView({block: 'center'})", box)
 
     def shade(left: int) -> tuple[float, float]:
-        """How far both edges are from the paper beside them, at the foot of the table."""
-        chrome.execute_script(f"arguments[0].scrollLeft = {left}", box)
+        """How far both edges are from the paper, at the foot of the table; on the table is none."""
+        chrome.execute_script(f"arguments[0].scrollLeft = {left}", table)
         time.sleep(0.2)
         picture = np.asarray(Image.open(io.BytesIO(box.screenshot_as_png)).convert("L"), float)
         bar = int(chrome.execute_script(
-            "return arguments[0].offsetHeight - arguments[0].clientHeight", box
+            "return arguments[0].offsetHeight - arguments[0].clientHeight", table
         ))  # fmt: skip
-        row = picture[-bar - 2]  # below the letters
-        paper = np.median(row[40:-40])
-        return abs(row[2] - paper), abs(row[-4] - paper)
+        row = picture[-bar - 3]  # below the letters
+        assert np.ptp(row[11:-11]) < 3  # digits stand on paper
+        return abs(row[2] - row[60]), abs(row[-4] - row[60])
 
-    begin, middle, end = shade(0), shade(200), shade(10_000)
+    begin, middle, end = shade(0), shade(100), shade(10_000)
     chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     assert begin[1] > 12
     assert begin[0] < 3
@@ -189,12 +191,12 @@ def hover(chrome: Chrome, figure: str, trace: str) -> str:
 
 
 def test_hovering_tells_step_value_interval_and_seeds(page: Path, opened: Open) -> None:
-    label = hover(opened(page, 1280), "figure-success_steps", "buffer.k=4")
-    assert "buffer.k=4" in label
+    label = hover(opened(page, 1280), "figure-success_steps", "buffer.k=4 (n=4) †")
+    assert "buffer.k=4 (n=4)" in label
     assert "500 env steps" in label
-    assert "n = 4 seeds" in label
     row = (page.parent / "success_steps.csv").read_text().splitlines()[-1].split(",")
-    assert all(f"{float(value):.1%}" in label for value in row[2:5])
+    middle, low, high = (percent(float(value)) for value in row[2:5])  # as in the tables
+    assert f"{middle} ({low} to {high})" in label
 
 
 def test_a_click_on_the_legend_hides_the_whole_group(page: Path, opened: Open) -> None:
@@ -208,15 +210,33 @@ def test_a_click_on_the_legend_hides_the_whole_group(page: Path, opened: Open) -
         )
         return {label: [seen for name, seen in pairs if name == label] for label, _ in pairs}
 
-    assert visible() == {"buffer.k=0": [True] * 3, "buffer.k=4": [True] * 3}
+    first, second = "buffer.k=0 (n=4) †", "buffer.k=4 (n=4) †"
+    assert visible() == {first: [True] * 3, second: [True] * 3}
     toggles = place.find_elements("css selector", ".legendtoggle")
     assert len(toggles) == 2
     for wanted in (False, True):
         ActionChains(chrome).move_to_element(toggles[1]).click().perform()
-        until(lambda wanted=wanted: visible()["buffer.k=4"] == [wanted] * 3)
-        assert visible()["buffer.k=0"] == [True] * 3
+        until(lambda wanted=wanted: visible()[second] == [wanted] * 3)
+        assert visible()[first] == [True] * 3
         toggles = place.find_elements("css selector", ".legendtoggle")
         time.sleep(0.4)  # two clicks at once would be a double click
+
+
+def test_a_page_that_is_sent_alone_saves_its_files(
+    page: Path, opened: Open, tmp_path: Path
+) -> None:
+    alone = tmp_path / "elsewhere/page.html"
+    alone.parent.mkdir()
+    shutil.copy(page, alone)
+    chrome = opened(alone, 1280)
+    saved = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    chrome.execute_cdp_cmd("Browser.setDownloadBehavior", saved)
+    for name in ("success_steps.csv", "success_steps.png"):
+        link = chrome.find_element("css selector", f'a[download="{name}"]')
+        chrome.execute_script("arguments[0].click()", link)
+        until(lambda name=name: (tmp_path / name).is_file())
+        wanted = (page.parent / name).read_bytes()
+        until(lambda name=name, wanted=wanted: (tmp_path / name).read_bytes() == wanted)
 
 
 def test_nothing_is_fetched(page: Path, opened: Open) -> None:
@@ -236,7 +256,7 @@ def test_nothing_is_fetched(page: Path, opened: Open) -> None:
 def test_a_strangers_text_stays_text(hostile: Path, opened: Open, width: int) -> None:
     chrome = opened(hostile, width)
     assert chrome.get_log("browser") == []
-    assert chrome.title.startswith("Report on ")
+    assert chrome.title.startswith("Report: ddpg on ")
     assert chrome.execute_script("return document.scripts.length") == 3
     assert (
         chrome.execute_script(
@@ -250,7 +270,7 @@ def test_a_strangers_text_stays_text(hostile: Path, opened: Open, width: int) ->
     assert chrome.execute_script("return document.documentElement.scrollWidth") <= width
     run = "const s = document.createElement('script'); s.textContent = 'document.title = 1'"
     chrome.execute_script(f"{run}; document.body.append(s)")
-    assert chrome.title.startswith("Report on ")  # the page's policy lets no other script run
+    assert chrome.title.startswith("Report: ddpg on ")  # the page's policy lets no other script run
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -273,16 +293,3 @@ def test_text_is_readable_in_light_and_dark(page: Path, opened: Open, scheme: st
         assert until(readable)
     finally:
         chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-
-
-def contrast(a: list[float], b: list[float]) -> float:
-    """The contrast of two colours by WCAG 2."""
-
-    def luminance(colour: list[float]) -> float:
-        linear = [
-            v / 255 / 12.92 if v <= 10 else ((v / 255 + 0.055) / 1.055) ** 2.4 for v in colour
-        ]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    low, high = sorted([luminance(a), luminance(b)])
-    return (high + 0.05) / (low + 0.05)

@@ -60,5 +60,5 @@ def test_no_run_done_is_a_report_without_numbers(tmp_path: Path) -> None:
     (final,) = (report(str(tmp_path / "s")), table(tmp_path / "s/report/final.csv"))[1]
     assert (final["seeds"], final["iqm"], final["success"]) == ("0", "", "")
     data = data_of(tmp_path / "s/report/index.html")
-    assert {one["name"] for one in data["figures"]} == FIGURES - {"improvement", "profile"}
+    assert {one["name"] for one in data["figures"]} == FIGURES - {"final", "improvement", "profile"}
     assert all(one["showlegend"] for figure in data["figures"] for one in figure["data"])

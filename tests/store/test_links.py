@@ -20,8 +20,9 @@ from tests.commands.sweeps_kit import words
 #: What a run or an evaluation writes: each may stand in the folder as something else.
 NAMES = (
     "run.log", "run.lock", "metrics.csv", "run.json", "result.json", "config.yaml", "git.patch",
-    "config_began.yaml", "evaluation.json", "paths.png", "film.mp4", "film.gif", "result.json.tmp",
-    "checkpoints/last.pt", "checkpoints/state_000000000999.pt.tmp",
+    "config_began.yaml", "evaluation.json", "paths.png", "paths_last.png", "film.mp4", "film.gif",
+    "result.json.tmp", "paths_last.png.tmp", "checkpoints/last.pt",
+    "checkpoints/state_000000000999.pt.tmp",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from her_exp.buffers.ring import StepRing
 from her_exp.config.compose import composer
 from her_exp.sweeps.command_line import preflight
-from her_exp.sweeps.plan import jobs
+from her_exp.sweeps.plan import Job, jobs, short_names
 from her_exp.types import UserError
 from tests.commands.imports_kit import TELL_IMPORTS, heavy_imports
 from tests.conftest import RunCli
@@ -73,6 +73,25 @@ def test_preflight_leaves_a_given_name(here: Path) -> None:
     assert plan.sweep_dir == here / "outputs" / "sweeps" / "mine"
     by_mode = preflight(["buffer.k=0,4", "hydra.mode=MULTIRUN", "sweep=mine"])
     assert by_mode.sweep_dir == plan.sweep_dir
+
+
+@pytest.mark.parametrize(
+    ("words", "same"),
+    [
+        ("buffer.k=0,4", ""),
+        ("buffer.k=0,4 agent.gamma=0.9 experiment=nav2d", "agent.gamma,experiment"),
+        ("buffer.k=0,4 +env.extra=1 seed=1,2", "env.extra"),
+        ("agent.gamma=0.9", ""),  # one job: it is named by all
+    ],
+)
+def test_folders_are_named_by_what_differs(words: str, same: str) -> None:
+    jobs = [Job([*words.replace("0,4", k).replace("1,2", s).split()], label) for k, s, label in
+            (("0", "1", "buffer.k=0 seed=1"), ("4", "2", "buffer.k=4 seed=2"))]  # fmt: skip
+    if "," not in words:
+        jobs = [Job(words.split(), "")]
+    told = short_names(jobs)
+    excluded = f"hydra.job.config.override_dirname.exclude_keys=[sweep,{same}]"
+    assert told == ([excluded] if same else [])
 
 
 def test_preflight_of_one_run(here: Path) -> None:
