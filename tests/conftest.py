@@ -19,7 +19,7 @@ from hypothesis import settings
 
 from her_exp.system.machine import choose_library
 from her_exp.types import GoalFunctions
-from tests.commands.forked_commands import Nursery
+from tests.commands.forked_commands import Forks
 
 # Fixtures of several files lie in their kit; as plugins, kits have their asserts tell what was compared.
 pytest_plugins = [
@@ -126,16 +126,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    """Where the commands of many tests are born."""
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
+def forks() -> Iterator[Forks]:
+    """What starts the commands of many tests."""
+    forks = Forks()
+    yield forks
+    forks.close()
 
 
 @pytest.fixture
 def cwd(tmp_path: Path) -> Path:
-    """Where a command of the nursery runs; it writes `out` and `err` beside this folder."""
+    """Where a forked command runs; it writes `out` and `err` beside this folder."""
     (tmp_path / "cwd").mkdir()
     return tmp_path / "cwd"
 

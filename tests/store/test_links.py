@@ -14,7 +14,7 @@ from her_exp.store.checkpoint import Checkpoints
 from her_exp.store.files import load_json, open_file, write_text
 from her_exp.store.folder import RunFolder, check_free, judge, lock
 from her_exp.types import UserError
-from tests.commands.forked_commands import Nursery
+from tests.commands.forked_commands import Forks
 from tests.commands.sweeps_kit import words
 
 #: What a run or an evaluation writes: each may stand in the folder as something else.
@@ -188,11 +188,11 @@ def test_what_is_written_replaces_a_link(tmp_path: Path) -> None:
     "name", ["run.log", ".hydra", "config.yaml", "metrics.csv", "checkpoints", "paths.png"]
 )
 def test_a_link_that_leads_nowhere_is_refused_before_hydra_writes(
-    name: str, nursery: Nursery, cwd: Path
+    name: str, forks: Forks, cwd: Path
 ) -> None:
     (cwd / "run").mkdir()
     (cwd / "run" / name).symlink_to(cwd / "planted")
-    assert nursery.run(["resume=auto", "run_dir=run"], cwd) == 2
+    assert forks.run(["resume=auto", "run_dir=run"], cwd) == 2
     (line,) = words(cwd).splitlines()
     assert f"{name} is a link, which is not written to" in line
     assert sorted(os.listdir(cwd)) == ["run"]

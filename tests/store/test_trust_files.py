@@ -15,7 +15,7 @@ from her_exp import evaluate
 from her_exp.run import request, rerun, train
 from her_exp.train import _continue
 from her_exp.types import UserError
-from tests.store.trust_kit import WAYS, Payload, Way, by_evaluate, by_resume, plant, refuse
+from tests.store.trust_kit import WAYS, Payload, Way, by_evaluate, by_resume, change_config, refuse
 
 PICKLES: dict[str, Callable[[Any, Path], None]] = {
     "torch": lambda payload, path: torch.save(payload, path),
@@ -77,7 +77,7 @@ def test_a_config_that_lacks_a_part(
 @pytest.mark.parametrize("name", ["../../x", "/tmp/x", "..", "a/../../x", ".hidden", "-rf"])
 def test_a_name_that_climbs_out(name: str, stranger_run: tuple[Path, Path]) -> None:
     folder, _ = stranger_run
-    plant(folder, {"env.name": name})
+    change_config(folder, {"env.name": name})
     cfg, new = rerun(folder, [], [], None)
     assert new.resolve().parent.parent.parent == (Path.cwd() / "outputs")
     assert not new.parent.parent.name.startswith((".", "-"))
