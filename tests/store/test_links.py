@@ -100,7 +100,7 @@ def test_what_is_refused_is_refused_before_a_line_is_logged(
 ) -> None:
     """A crafted config and a log that leads into the reader's shell file: code of a stranger."""
     from her_exp.run import request
-    from her_exp.train import _continue
+    from her_exp.train import carry_out
 
     folder, canary = stranger_run
     victim, content = swapped(folder, "run.log", link)
@@ -109,7 +109,7 @@ def test_what_is_refused_is_refused_before_a_line_is_logged(
     asked = request([f"resume={folder}"])
     assert asked is not None
     with pytest.raises((UserError, SystemExit)):
-        _continue(asked)
+        carry_out(asked)
     assert victim.read_bytes() == content
     assert not canary.exists()
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from her_exp import evaluate
 from her_exp.run import request, rerun, train
-from her_exp.train import _continue
+from her_exp.train import carry_out
 from her_exp.types import UserError
 from tests.store.trust_kit import WAYS, Payload, Way, by_evaluate, by_resume, change_config, refuse
 
@@ -111,7 +111,7 @@ def test_a_folder_that_is_no_run_is_left_alone(
         asked = request(words)
         assert asked is not None
         with pytest.raises((UserError, SystemExit)):
-            _continue(asked)
+            carry_out(asked)
     assert [p.name for p in tmp_path.rglob("*")] == ["photos"]
 
 
@@ -122,6 +122,6 @@ def test_a_rerun_into_a_folder_that_is_taken(stranger_run: tuple[Path, Path]) ->
     asked = request([f"rerun={folder}", f"run_dir={folder}"])
     assert asked is not None
     with pytest.raises((UserError, SystemExit)):
-        _continue(asked)
+        carry_out(asked)
     now = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert now == before

@@ -9,7 +9,7 @@ import pytest
 
 from her_exp.config.compose import compose
 from her_exp.run import request, train
-from her_exp.train import _continue
+from her_exp.train import carry_out
 from her_exp.types import UserError
 from tests.runs.runs_kit import checkpoints, result_of
 from tests.store.trust_kit import TINY, change_config
@@ -41,7 +41,7 @@ def run_of(folder: Path, naming: str) -> list[str]:
 def go_on(*argv: str) -> bool:
     asked = request(argv)
     assert asked is not None
-    return _continue(asked) is None
+    return carry_out(asked) is None
 
 
 @NAMINGS
