@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from tests.buffers.oracle import STRATEGIES
 from tests.buffers.side_by_side import Both
@@ -117,13 +116,3 @@ def test_goals_reach_the_functions_as_they_were_stored(kind: str) -> None:
     assert seen
     assert {array.dtype for array in seen} == {wanted}
     assert {array.shape[1:] for array in seen} == {(2,)}
-
-
-def test_int_goals_and_discrete_actions() -> None:
-    both = Both(40, lanes=2, kind="int").begin().add(60)
-    (batch,) = both.buffer.sample(32)
-    assert batch.action.dtype == torch.int64
-    assert batch.action.shape == (32,)
-    assert batch.goal.dtype == batch.observation.dtype == torch.float32
-    assert set(batch.action.tolist()) <= {0, 1, 2, 3}
-    both.audit()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 
 from tests.commands.fake_slurm import NAMES
 from tests.commands.forked_commands import Forks
-from tests.commands.sweeps_kit import BROKEN, TINY, job, status, wait_for, words
+from tests.commands.sweeps_kit import BROKEN, TINY, job, status, table, wait_for, words
 from tests.runs.runs_kit import numbers
 
 #: Long enough to be met in the middle.
@@ -32,12 +31,6 @@ def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("whole")
     assert forks.run(SEEDS, root / "cwd") == 0
     return root / "cwd/outputs/sweeps/s"
-
-
-def table(text: str) -> dict[str, str]:
-    """From the last lines on stderr: seed to what became of its job."""
-    kinds = "done|skipped|resumed|stopped|failed|killed|running"
-    return {seed: kind for kind, seed in re.findall(rf"^({kinds}) +\S*seed=(\d)\S* ", text, re.M)}
 
 
 def assert_same(folder: Path, whole: Path, seeds: int) -> None:

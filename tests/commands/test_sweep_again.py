@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.commands.deaths import TOOLS
 from tests.commands.forked_commands import Forks
-from tests.commands.sweeps_kit import TINY, job, status, words
+from tests.commands.sweeps_kit import TINY, job, status, table, wait_for, words
 from tests.runs.runs_kit import checkpoints, numbers
 
 SWEEP = ["-m", *TINY, "seed=0,1,2", "sweep=grid"]
@@ -39,13 +38,6 @@ def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("whole")
     assert forks.run(SWEEP, root / "cwd") == 0, (root / "err").read_text()
     return root / "cwd" / "outputs" / "sweeps" / "grid"
-
-
-def table(text: str) -> dict[str, str]:
-    """From the last lines on stderr: seed to what became of its job."""
-    kinds = "done|skipped|resumed|stopped|failed"
-    rows = re.findall(rf"^({kinds}) +\S*seed=(\d)\S*  ", text, re.M)
-    return {seed: kind for kind, seed in rows}
 
 
 def test_a_sweep_run_again(forks: Forks, whole: Path, cwd: Path) -> None:
@@ -110,10 +102,7 @@ def test_a_job_that_never_got_to_a_checkpoint(forks: Forks, whole: Path, cwd: Pa
 def test_a_sweep_that_is_stopped_by_a_signal(forks: Forks, whole: Path, cwd: Path) -> None:
     folder = cwd / "outputs" / "sweeps" / "grid"
     child = forks.start(SWEEP, cwd)
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("*seed=1*/checkpoints/state_*.pt")):
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    wait_for(lambda: list(folder.glob("*seed=1*/checkpoints/state_*.pt")))
     os.kill(child.pid, signal.SIGTERM)
     assert child.wait() == 128 + signal.SIGTERM
     text = words(cwd)

@@ -48,16 +48,6 @@ def test_a_checkpoint_of_something_else(content: Any, stranger_run: tuple[Path, 
 
 
 @WAYS
-@pytest.mark.parametrize(
-    "text", ["{", "- 1\n- 2\n", "7", "a: !!python/object/apply:os.system ['touch @']\n", "\x00"]
-)
-def test_a_config_that_is_none(text: str, way: Way, stranger_run: tuple[Path, Path]) -> None:
-    folder, canary = stranger_run
-    (folder / "config.yaml").write_text(text.replace("@", str(canary)))
-    refuse(way, folder, canary)
-
-
-@WAYS
 @pytest.mark.parametrize("part", ["env", "agent", "trainer", "seed", None])
 def test_a_config_that_lacks_a_part(
     part: str | None, way: Way, stranger_run: tuple[Path, Path]
