@@ -7,6 +7,7 @@ import pytest
 from tests.buffers.oracle import STRATEGIES
 from tests.buffers.side_by_side import Both
 
+pytestmark = pytest.mark.heavy
 ENDLESS = {"lengths": (10**6,)}  # no episode ever ends by itself
 
 
