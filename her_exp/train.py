@@ -60,7 +60,7 @@ def main() -> None:
             folder=without_key,
         )
         asked = request(sys.argv[1:])
-        argv = _continue(asked) if asked is not None else sys.argv[1:]
+        argv = carry_out(asked) if asked is not None else sys.argv[1:]
         if argv is None:
             return
         plan = preflight(argv)
@@ -134,8 +134,12 @@ def _report(plan: Plan, folder: Path, seen: int, status: str | int | None) -> No
     sys.exit(status)
 
 
-def _continue(asked: Request) -> list[str] | None:
-    """Go on with a run or run one again; where `resume=auto` has to start it, return the words for that."""
+def carry_out(asked: Request) -> list[str] | None:
+    """Go on with a run or run one again; where `resume=auto` has to start it, return the words for that.
+
+    Raises:
+        UserError: the folder is no run, or what is asked of it cannot be.
+    """
     if asked.rerun is not None:
         cfg, folder = rerun(
             named("rerun", asked.rerun), asked.overrides, asked.trust, asked.run_dir

@@ -87,7 +87,7 @@ def mismatch(value: Any, annotation: Any) -> str | None:
     if whole and _fits(int(value), annotation):
         hint = f"; write {int(value)}"
     elif isinstance(value, str):
-        names = [choice for choice in _choices(annotation) if isinstance(choice, str)]
+        names = [choice for choice in choices_of(annotation) if isinstance(choice, str)]
         near = did_you_mean(value, names)
         hint = f"; {near}" if near else ""
     return f"must be {describe(annotation)}{hint}"
@@ -126,10 +126,11 @@ def _items_fit(value: list[Any], kind: type, args: tuple[Any, ...]) -> bool:
     return not args or all(_fits(item, args[0]) for item in value)
 
 
-def _choices(annotation: Any) -> list[Any]:
+def choices_of(annotation: Any) -> list[Any]:
+    """Return the values of every `Literal` within an annotation."""
     if typing.get_origin(annotation) is Literal:
         return list(typing.get_args(annotation))
-    return [choice for arg in typing.get_args(annotation) for choice in _choices(arg)]
+    return [choice for arg in typing.get_args(annotation) for choice in choices_of(arg)]
 
 
 def describe(annotation: Any) -> str:

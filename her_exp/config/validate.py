@@ -153,7 +153,7 @@ def _node(
         runtime = list(takes.types)[: NESTED[key][1]]
     try:
         if key == "env" and takes.open:
-            takes = _with_env(cls, takes, node)
+            takes = with_env(cls, takes, node)
     except UserError as error:
         yield "env.id", str(error)
         return
@@ -235,7 +235,7 @@ def _strategy(key: str, value: Any) -> Iterator[tuple[str, str]]:
         yield value_line(key, value, f"{wrong}; {hint}" if hint else wrong)
 
 
-def _with_env(cls: type, takes: Arguments, node: dict[str, Any]) -> Arguments:
+def with_env(cls: type, takes: Arguments, node: dict[str, Any]) -> Arguments:
     """Add the arguments of the Gymnasium env to those of the task that passes them on."""
     from gymnasium.envs.registration import load_env_creator
 

@@ -10,24 +10,24 @@ import pytest
 from her_exp.types import Step
 from tests.buffers.audit import assert_uniform, audit
 from tests.buffers.oracle import STRATEGIES
-from tests.buffers.side_by_side import Rig
+from tests.buffers.side_by_side import Both
 from tests.buffers.world import FloatGoals
 
 pytestmark = pytest.mark.heavy
 
 
-def rig_of(strategy: str, /, **changes: Any) -> Rig:
+def both_of(strategy: str, /, **changes: Any) -> Both:
     """Return three lanes of 16 rows; after 58 steps they hold episodes of every sort."""
-    return Rig(48, lanes=3, strategy=strategy, seed=12, buffer_changes=changes).begin()
+    return Both(48, lanes=3, strategy=strategy, seed=12, buffer_changes=changes).begin()
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_sound_buffer_passes(strategy: str) -> None:
-    rig = rig_of(strategy).add(58)
-    endings = {s.episode.states[-2].taken.terminated for s in rig.oracle.drawable()}
+    both = both_of(strategy).add(58)
+    endings = {s.episode.states[-2].taken.terminated for s in both.oracle.drawable()}
     assert endings == {True, False}
-    assert not all(s.episode.states[0].alive for s in rig.oracle.drawable())
-    rig.audit(per_cell=40)
+    assert not all(s.episode.states[0].alive for s in both.oracle.drawable())
+    both.audit(per_cell=40)
 
 
 # -- a sound buffer, built wrongly
@@ -79,9 +79,9 @@ BUILT = {
 @pytest.mark.parametrize("name", BUILT)
 def test_a_buffer_built_wrongly_is_caught(name: str) -> None:
     changes, said = BUILT[name]
-    rig = rig_of("future", **changes).add(58)
+    both = both_of("future", **changes).add(58)
     with pytest.raises(AssertionError, match=said):
-        audit(rig.buffer, rig.oracle, per_cell=40)
+        audit(both.buffer, both.oracle, per_cell=40)
 
 
 # -- a sound buffer, fed wrongly
@@ -132,32 +132,32 @@ FED = {
 @pytest.mark.parametrize("strategy", ["future", "random"])
 def test_a_buffer_fed_wrongly_is_caught(strategy: str, name: str) -> None:
     change, said = FED[name]
-    rig = rig_of(strategy)
-    rig.change_step = change
-    rig.add(58)
+    both = both_of(strategy)
+    both.change_step = change
+    both.add(58)
     with pytest.raises(AssertionError, match=said):
-        rig.audit()
+        both.audit()
 
 
 def test_episodes_that_run_on_over_a_barrier_are_caught() -> None:
     """As if `begin` were one more step of the open episodes."""
-    rig = rig_of("future").add(5)
-    rig.oracle.begin(rig.world.reset())
+    both = both_of("future").add(5)
+    both.oracle.begin(both.world.reset())
     step = Step(
-        observation=rig.world.now,
+        observation=both.world.now,
         action=np.zeros((3, 2), np.float32),
         reward=np.zeros(3),
         terminated=np.zeros(3, bool),
         truncated=np.zeros(3, bool),
-        next_observation=rig.world.now,
+        next_observation=both.world.now,
         valid=np.ones(3, bool),
         info={"wind": np.zeros(3), "load": np.zeros((3, 2))},
         success=np.zeros(3, bool),
     )
-    rig.give(rig.buffer, step)
-    rig.add(5)
+    both.give(both.buffer, step)
+    both.add(5)
     with pytest.raises(AssertionError, match=r"not drawable|not among"):
-        rig.audit()
+        both.audit()
 
 
 # -- draws that are uneven

@@ -15,7 +15,7 @@ from tests.buffers.oracle import Oracle, State
 from tests.buffers.world import World
 
 
-class Rig:
+class Both:
     """A buffer and the oracle, fed by one world."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Rig:
     def new_buffer(self, seed: int) -> Any:
         return WeightedHindsightBuffer(**self.arguments, generator=np.random.default_rng(seed))
 
-    def begin(self) -> Rig:
+    def begin(self) -> Both:
         observation = self.world.reset()
         self.oracle.begin(observation)
         lent = {name: value.copy() for name, value in observation.items()}
@@ -57,7 +57,7 @@ class Rig:
         _spoil(lent)
         return self
 
-    def add(self, steps: int = 1) -> Rig:
+    def add(self, steps: int = 1) -> Both:
         for _ in range(steps):
             step = self.world.step()
             self.oracle.add(step)
@@ -92,13 +92,13 @@ class Rig:
         return draws
 
 
-def unlike_lanes(strategy: str = "future") -> Rig:
+def unlike_lanes(strategy: str = "future") -> Both:
     """Return lanes of long and of shortest episodes: some hold twice the steps of others."""
-    rig = Rig(48, lanes=3, strategy=strategy, seed=7, lengths=(1,) * 6 + (30,))
-    rig.begin().add(25)
-    steps = Counter(state.lane for state in rig.oracle.drawable())
+    both = Both(48, lanes=3, strategy=strategy, seed=7, lengths=(1,) * 6 + (30,))
+    both.begin().add(25)
+    steps = Counter(state.lane for state in both.oracle.drawable())
     assert max(steps.values()) > 1.5 * min(steps.values())
-    return rig
+    return both
 
 
 def _spoil(arrays: Mapping[str, Any]) -> None:

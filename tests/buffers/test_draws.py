@@ -8,20 +8,20 @@ import torch
 
 from tests.buffers.audit import compare
 from tests.buffers.oracle import STRATEGIES
-from tests.buffers.side_by_side import Rig, unlike_lanes
+from tests.buffers.side_by_side import Both, unlike_lanes
 
 
 def test_batches_of_one_call_are_draws_of_their_own() -> None:
-    rig = Rig(200, lanes=4, seed=2).begin().add(60)
-    batches = rig.buffer.sample(50, 9)
-    compare(rig.buffer, rig.oracle, batches)
-    last = rig.buffer.last
+    both = Both(200, lanes=4, seed=2).begin().add(60)
+    batches = both.buffer.sample(50, 9)
+    compare(both.buffer, both.oracle, batches)
+    last = both.buffer.last
     assert last.row.shape == last.relabelled.shape == (9, 50)
     drawn = {tuple(zip(last.lane[i], last.row[i], strict=True)) for i in range(9)}
     assert len(drawn) == 9
     before = [batch.observation.clone() for batch in batches]
     assert len({batch.observation.data_ptr() for batch in batches}) == 9
-    again = [batch.observation.clone() for batch in rig.buffer.sample(50, 9)]
+    again = [batch.observation.clone() for batch in both.buffer.sample(50, 9)]
     assert not any(torch.equal(a, b) for a in before for b in again)
 
 
@@ -31,26 +31,26 @@ def test_steps_count_alike_in_lanes_with_few_and_with_many(strategy: str) -> Non
 
 
 def test_draws_are_with_replacement() -> None:
-    rig = Rig(40).begin().add(2)
-    assert len(rig.check(500)) == 500
+    both = Both(40).begin().add(2)
+    assert len(both.check(500)) == 500
 
 
 def test_only_its_own_generator_is_asked() -> None:
     def draws(noise: int) -> list[int]:
-        rig = Rig(60, lanes=3, seed=1).begin().add(40)
+        both = Both(60, lanes=3, seed=1).begin().add(40)
         np.random.seed(noise)  # noqa: NPY002
         torch.manual_seed(noise)
         before = np.random.get_state()[1].copy()  # noqa: NPY002
-        rig.buffer.sample(64, 2)
+        both.buffer.sample(64, 2)
         assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
-        return rig.buffer.last.goal_row.tolist()
+        return both.buffer.last.goal_row.tolist()
 
     assert draws(1) == draws(2)
 
 
 def test_sampling_changes_nothing_that_is_stored() -> None:
-    rig = Rig(30, lanes=2).begin().add(30)
-    for batch in rig.buffer.sample(32, 3):
+    both = Both(30, lanes=2).begin().add(30)
+    for batch in both.buffer.sample(32, 3):
         for tensor in batch:
             tensor.fill_(7)  # a user's own transformation, in place
-    rig.audit()
+    both.audit()

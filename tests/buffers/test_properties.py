@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.buffers.audit import compare
 from tests.buffers.oracle import STRATEGIES
-from tests.buffers.side_by_side import Rig
+from tests.buffers.side_by_side import Both
 from tests.equality import differences
 
 pytestmark = pytest.mark.heavy
@@ -41,21 +41,21 @@ WORLDS = {
 }
 
 
-def sample(rig: Rig, batch_size: int, n_batches: int) -> None:
+def sample(both: Both, batch_size: int, n_batches: int) -> None:
     """Draw and compare, or see it refused where there is nothing to draw."""
-    if rig.oracle.drawable():
-        rig.check(batch_size, n_batches)
+    if both.oracle.drawable():
+        both.check(batch_size, n_batches)
     else:
         with pytest.raises(ValueError, match=r"\w+ \w+"):
-            rig.buffer.sample(batch_size, n_batches)
+            both.buffer.sample(batch_size, n_batches)
 
 
-def reloaded(rig: Rig) -> Any:
+def reloaded(both: Both) -> Any:
     """A new buffer, of another seed, with the state of the old one as it is read from a file."""
     file = io.BytesIO()
-    torch.save(rig.buffer.state_dict(), file)
+    torch.save(both.buffer.state_dict(), file)
     file.seek(0)
-    buffer = rig.new_buffer(seed=999)
+    buffer = both.new_buffer(seed=999)
     buffer.load_state_dict(torch.load(file, weights_only=True))
     return buffer
 
@@ -65,20 +65,20 @@ def reloaded(rig: Rig) -> Any:
 @given(calls=CALLS, **WORLDS)
 def test_any_interleaving(strategy, calls, rows, spare, lanes, k, kind, lengths, seed):
     capacity = rows * lanes + min(spare, lanes - 1)
-    rig = Rig(
+    both = Both(
         capacity, lanes=lanes, k=k, strategy=strategy, kind=kind, lengths=lengths, seed=seed
     ).begin()
     for name, *numbers in calls:
         if name == "begin":
-            rig.begin()
+            both.begin()
         elif name == "sample":
-            sample(rig, *numbers)
+            sample(both, *numbers)
         elif name == "reload":
-            rig.buffer = reloaded(rig)
+            both.buffer = reloaded(both)
         else:
-            rig.add(*numbers)
-        assert rig.buffer.size == rig.oracle.size
-    sample(rig, 40, 2)
+            both.add(*numbers)
+        assert both.buffer.size == both.oracle.size
+    sample(both, 40, 2)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -94,12 +94,12 @@ def test_any_interleaving(strategy, calls, rows, spare, lanes, k, kind, lengths,
 def test_all_that_is_allowed_comes_equally_often(
     strategy, rows, lanes, steps, barrier, lengths, seed
 ):
-    rig = Rig(rows * lanes, lanes=lanes, strategy=strategy, lengths=lengths, seed=seed).begin()
-    rig.add(steps)
+    both = Both(rows * lanes, lanes=lanes, strategy=strategy, lengths=lengths, seed=seed).begin()
+    both.add(steps)
     if barrier:
-        rig.begin().add(1)
-    if rig.oracle.drawable():
-        rig.audit(at_least=400)
+        both.begin().add(1)
+    if both.oracle.drawable():
+        both.audit(at_least=400)
 
 
 @settings(SETTINGS, max_examples=60)
@@ -111,15 +111,15 @@ def test_all_that_is_allowed_comes_equally_often(
     seed=st.integers(0, 2**32 - 2),
 )
 def test_a_loaded_state_goes_on_as_the_first(steps, later, strategy, lanes, seed):
-    rig = Rig(15 * lanes, lanes=lanes, strategy=strategy, seed=seed).begin().add(steps)
-    copy = reloaded(rig)
+    both = Both(15 * lanes, lanes=lanes, strategy=strategy, seed=seed).begin().add(steps)
+    copy = reloaded(both)
     for _ in range(later):
-        step = rig.world.step()
-        rig.oracle.add(step)
-        rig.give(rig.buffer, step)
-        rig.give(copy, step)
-    ours, theirs = rig.buffer.sample(20, 2), copy.sample(20, 2)
-    compare(copy, rig.oracle, theirs)
+        step = both.world.step()
+        both.oracle.add(step)
+        both.give(both.buffer, step)
+        both.give(copy, step)
+    ours, theirs = both.buffer.sample(20, 2), copy.sample(20, 2)
+    compare(copy, both.oracle, theirs)
     assert differences(ours, theirs) == []
     for name in ("lane", "row", "goal_row", "relabelled"):
-        assert np.array_equal(getattr(rig.buffer.last, name), getattr(copy.last, name))
+        assert np.array_equal(getattr(both.buffer.last, name), getattr(copy.last, name))

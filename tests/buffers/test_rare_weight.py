@@ -15,7 +15,7 @@ from her_exp.buffers.rarity import BINS, RareGoals
 from her_exp.buffers.ring import StepRing
 from her_exp.types import UserError
 from tests.buffers.oracle import STRATEGIES, Oracle, State
-from tests.buffers.side_by_side import Rig
+from tests.buffers.side_by_side import Both
 from tests.buffers.test_met_weight import Pair, assert_drawn_by, chances
 
 MOST = 8.0
@@ -52,21 +52,21 @@ def weights(oracle: Oracle, most: float) -> dict[State, float]:
     return found
 
 
-def rig_of(most: float = MOST, met_weight: float = 1.0, **world: Any) -> Rig:
+def both_of(most: float = MOST, met_weight: float = 1.0, **world: Any) -> Both:
     changes = {"rare_weight": most, "met_weight": met_weight}
-    return Rig(buffer_changes=changes, **world).begin()
+    return Both(buffer_changes=changes, **world).begin()
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize(("met_weight", "kind"), [(1.0, "float"), (0.2, "float"), (0.5, "int")])
 def test_pairs_come_by_their_weight(strategy: str, met_weight: float, kind: str) -> None:
-    rig = rig_of(MOST, met_weight, capacity=20, lanes=2, strategy=strategy, kind=kind).add(30)
-    by_rarity = weights(rig.oracle, MOST)
+    both = both_of(MOST, met_weight, capacity=20, lanes=2, strategy=strategy, kind=kind).add(30)
+    by_rarity = weights(both.oracle, MOST)
     assert len(set(by_rarity.values())) > 1
-    expected = chances(rig.oracle, met_weight, by_rarity)
+    expected = chances(both.oracle, met_weight, by_rarity)
     seen: Counter[Pair] = Counter()
     while sum(seen.values()) < 40 * len(expected):
-        seen.update((s, goal) for s, goal in rig.check(64, 20) if goal is not None)
+        seen.update((s, goal) for s, goal in both.check(64, 20) if goal is not None)
     assert_drawn_by(expected, seen)
 
 
@@ -150,35 +150,35 @@ def test_neighbours_of_what_is_asked_for_are_not_outside(asked: Any) -> None:
 @pytest.mark.parametrize("kind", ["float", "int"])
 def test_a_restored_buffer_goes_on_with_the_same_draws(kind: str) -> None:
     world = {"capacity": 900, "lanes": 3, "strategy": "future_actual", "kind": kind}
-    rig = rig_of(met_weight=0.3, **world).add(700)
-    rig.check(20)
-    rig.add(2)  # written to since it was counted
-    again = rig.new_buffer(seed=99)
-    again.load_state_dict(copy.deepcopy(rig.buffer.state_dict()))
-    counted = rig.buffer.state_dict()["rare"]["counted"]
+    both = both_of(met_weight=0.3, **world).add(700)
+    both.check(20)
+    both.add(2)  # written to since it was counted
+    again = both.new_buffer(seed=99)
+    again.load_state_dict(copy.deepcopy(both.buffer.state_dict()))
+    counted = both.buffer.state_dict()["rare"]["counted"]
     for _ in range(6):
-        ours, theirs = rig.buffer.sample(16, 2), again.sample(16, 2)
+        ours, theirs = both.buffer.sample(16, 2), again.sample(16, 2)
         for one, other in zip(ours, theirs, strict=True):
             assert all(bool((a == b).all()) for a, b in zip(one, other, strict=True))
-        for buffer in (rig.buffer, again):
+        for buffer in (both.buffer, again):
             assert buffer.state_dict()["rare"]["counted"] == counted
-        step = rig.world.step()
-        for buffer in (rig.buffer, again):
-            rig.give(buffer, step)
+        step = both.world.step()
+        for buffer in (both.buffer, again):
+            both.give(buffer, step)
 
 
 def test_another_weight_on_resume_counts_anew() -> None:
-    rig = rig_of(capacity=900, lanes=3).add(400)
-    rig.check(20)
-    state = rig.buffer.state_dict()
-    rig.arguments["rare_weight"] = 2.0
-    again = rig.new_buffer(seed=9)
+    both = both_of(capacity=900, lanes=3).add(400)
+    both.check(20)
+    state = both.buffer.state_dict()
+    both.arguments["rare_weight"] = 2.0
+    again = both.new_buffer(seed=9)
     again.load_state_dict(state)
     again.sample(20)
     bins = again.state_dict()["rare"]
     assert bins["ratio"].max() <= 2
     state["rare"] = None  # of a run without it, or older
-    once_more = rig.new_buffer(seed=9)
+    once_more = both.new_buffer(seed=9)
     once_more.load_state_dict(state)
     once_more.sample(20)
     assert once_more.state_dict()["rare"]["counted"] == bins["counted"] > 0
@@ -194,16 +194,16 @@ def test_a_number_that_never_changes_weighs_nothing(value: float) -> None:
 
 
 def test_goals_that_are_no_numbers_end_the_run() -> None:
-    rig = rig_of(capacity=60).add(10)
-    step = rig.world.step()
+    both = both_of(capacity=60).add(10)
+    step = both.world.step()
     step.next_observation["achieved_goal"][...] = np.nan
-    rig.give(rig.buffer, step)
+    both.give(both.buffer, step)
     with pytest.raises(UserError, match=r"rare_weight: a stored achieved_goal is no finite number"):
-        rig.buffer.sample(10)
+        both.buffer.sample(10)
 
 
 def test_one_leaves_the_stream_of_draws_as_it_was() -> None:
-    plain, one = Rig(24, seed=3).begin().add(20), rig_of(1.0, capacity=24, seed=3).add(20)
+    plain, one = Both(24, seed=3).begin().add(20), both_of(1.0, capacity=24, seed=3).add(20)
     for _ in range(3):
         plain.check(20, 2)
         one.check(20, 2)
@@ -213,16 +213,16 @@ def test_one_leaves_the_stream_of_draws_as_it_was() -> None:
 @pytest.mark.parametrize("weight", [0.5, 1001, -1, float("nan")])
 def test_what_is_no_weight_is_refused(weight: float) -> None:
     with pytest.raises(ValueError, match="rare_weight"):
-        rig_of(weight)
+        both_of(weight)
 
 
 def test_a_buffer_that_was_used_draws_from_what_is_restored() -> None:
     states = []
     for seed in (3, 4):
-        rig = rig_of(capacity=300, lanes=2, seed=seed, lengths=(4,), ends=("timeout",)).add(100)
-        rig.check(10)
-        states.append(copy.deepcopy(rig.buffer.state_dict()))
-    used, new = rig.new_buffer(seed=9), rig.new_buffer(seed=9)
+        both = both_of(capacity=300, lanes=2, seed=seed, lengths=(4,), ends=("timeout",)).add(100)
+        both.check(10)
+        states.append(copy.deepcopy(both.buffer.state_dict()))
+    used, new = both.new_buffer(seed=9), both.new_buffer(seed=9)
     used.load_state_dict(states[0])
     used.sample(20)
     for buffer in (used, new):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: What a plant may use. `at(n)` kills at the n-th time that it is called.
+#: What a prelude may use. `at(n)` kills at the n-th time that it is called.
 TOOLS = """
 import csv, io, os, signal
 from pathlib import Path
@@ -48,7 +48,7 @@ def half(write, which, n):
         file.write(data)
     return save
 """
-PLANTS = {
+DEATHS = {
     "before the lock's folder tells anything": """
 import her_exp.store.folder as r
 around(r.RunFolder, "write_story", before=lambda *a: at(1))""",

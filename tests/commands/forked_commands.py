@@ -1,4 +1,4 @@
-"""Where real commands are born for tests: all is loaded once, each command is a fork."""
+"""Real commands as forks of one process that has loaded everything: each is quick to start."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 #: Loads everything once, then runs each command in a process of its own, a fork. A command may be
-#: given a plant: Python code that makes it do something to itself at a certain point.
-NURSERY = """
+#: given a prelude: Python code that runs ahead of it in its process.
+FORKING = """
 import json, os, sys, traceback
 import her_exp.train, her_exp.training.build, her_exp.run, her_exp.evaluate, tensorboard
 import hydra._internal.core_plugins.basic_launcher, hydra._internal.core_plugins.bash_completion
@@ -31,7 +31,7 @@ for line in sys.stdin:
         for number, file in enumerate((null, out, err)):
             os.dup2(file, number)
         sys.argv = ["train.py", *job["argv"]]
-        exec(job["plant"], {})
+        exec(job["prelude"], {})
         her_exp.train.main()
         code = 0
     except SystemExit as stop:
@@ -48,20 +48,20 @@ for line in sys.stdin:
 class Child:
     """A command in a process of its own."""
 
-    def __init__(self, nursery: Nursery, argv: list[str], cwd: Path, plant: str):
-        self._nursery = nursery
-        nursery.say({"argv": argv, "cwd": str(cwd), "plant": plant})
-        self.pid = int(nursery.hear())
+    def __init__(self, forks: Forks, argv: list[str], cwd: Path, prelude: str):
+        self._nursery = forks
+        forks.say({"argv": argv, "cwd": str(cwd), "prelude": prelude})
+        self.pid = int(forks.hear())
 
     def wait(self) -> int:
         return int(self._nursery.hear())
 
 
-class Nursery:
-    """Where commands are born: one at a time."""
+class Forks:
+    """Starts commands, one at a time."""
 
     def __init__(self) -> None:
-        words = [sys.executable, "-c", NURSERY]
+        words = [sys.executable, "-c", FORKING]
         env = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
@@ -76,12 +76,12 @@ class Nursery:
         assert self.process.stdout is not None
         return self.process.stdout.readline()
 
-    def start(self, argv: list[str], cwd: Path, plant: str = "") -> Child:
+    def start(self, argv: list[str], cwd: Path, prelude: str = "") -> Child:
         cwd.mkdir(exist_ok=True)
-        return Child(self, argv, cwd, plant)
+        return Child(self, argv, cwd, prelude)
 
-    def run(self, argv: list[str], cwd: Path, plant: str = "") -> int:
-        return self.start(argv, cwd, plant).wait()
+    def run(self, argv: list[str], cwd: Path, prelude: str = "") -> int:
+        return self.start(argv, cwd, prelude).wait()
 
     def close(self, seconds: float = 10) -> None:
         """Let it end; it has so long to do so."""

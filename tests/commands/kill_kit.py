@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from her_exp.store.checkpoint import load
-from tests.commands.forked_commands import Nursery
+from tests.commands.forked_commands import Forks
 from tests.equality import differences
 from tests.runs.runs_kit import checkpoints, numbers, result_of
 
@@ -23,10 +23,10 @@ AUTO = ["resume=auto", "run_dir=run", *RUN]
 
 
 @pytest.fixture(scope="session")
-def never_killed(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def never_killed(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that was never killed."""
     root = tmp_path_factory.mktemp("never_killed")
-    assert nursery.run(AUTO, root / "cwd") == 0, (root / "err").read_text()
+    assert forks.run(AUTO, root / "cwd") == 0, (root / "err").read_text()
     return root / "cwd" / "run"
 
 

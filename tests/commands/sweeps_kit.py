@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,12 @@ def job(folder: Path, seed: int) -> Path:
 
 def status(folder: Path) -> str:
     return str(json.loads((folder / "result.json").read_text())["status"])
+
+
+def table(text: str) -> dict[str, str]:
+    """From the last lines on stderr: seed to what became of its job."""
+    kinds = "done|skipped|resumed|stopped|failed|killed|running"
+    return {seed: kind for kind, seed in re.findall(rf"^({kinds}) +\S*seed=(\d)\S* ", text, re.M)}
 
 
 def wait_for(ready: Callable[[], object]) -> None:

@@ -113,11 +113,11 @@ def test_an_id_for_a_file(said: Said) -> None:
 
 @robotics
 def test_a_version_that_cannot_be_made_names_one_that_can(said: Said) -> None:
-    plant = "import warnings; warnings.simplefilter('ignore')\n"
+    prelude = "import warnings; warnings.simplefilter('ignore')\n"
     words = ["env=gym", "env.id=FetchReach-v1", "env.imports=[gymnasium_robotics]"]
     if find_spec("mujoco_py"):
         pytest.skip("it can be made")
-    (line,) = said(*words, plant=plant)
+    (line,) = said(*words, prelude=prelude)
     assert line.startswith("env.id=FetchReach-v1: ")
     assert line.endswith("; did you mean FetchReach-v4?")
 
@@ -134,7 +134,7 @@ def test_a_version_that_cannot_be_made_names_one_that_can(said: Said) -> None:
 def test_a_package_that_is_not_installed(
     id: str, module: str, install: str, words: str, said: Said
 ) -> None:
-    plant = f"import sys; sys.modules[{module!r}] = None"  # as if it were not there
-    (line,) = said("env=gym", f"env.id={id}", plant=plant)
+    prelude = f"import sys; sys.modules[{module!r}] = None"  # as if it were not there
+    (line,) = said("env=gym", f"env.id={id}", prelude=prelude)
     begin = f"env.id={id}: no such env; {module} is not installed; {install}, then write {words}"
     assert line.startswith(begin)

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.forked_commands import Nursery
+from tests.commands.forked_commands import Forks
 from tests.commands.sweeps_kit import TINY, wait_for, words
 from tests.runs.runs_kit import checkpoints, result_of
 
 
 @pytest.mark.parametrize("how", ["deleted", "moved"])
-def test_a_run_folder_that_goes_during_the_run(how: str, nursery: Nursery, cwd: Path) -> None:
+def test_a_run_folder_that_goes_during_the_run(how: str, forks: Forks, cwd: Path) -> None:
     """The run ends with a line; what was moved goes on elsewhere, and nothing is left in the old place."""
     argv = ["resume=auto", "run_dir=run", *TINY[1:], "trainer.total_steps=100000"]
-    child = nursery.start(argv, cwd)
+    child = forks.start(argv, cwd)
     wait_for(lambda: checkpoints(cwd / "run"))
     (cwd / "run").rename(cwd / "moved")
     if how == "deleted":
@@ -34,7 +34,7 @@ def test_a_run_folder_that_goes_during_the_run(how: str, nursery: Nursery, cwd: 
         status = json.loads((cwd / "moved/result.json").read_text())["status"]
         assert status == "running"
         steps = "trainer.total_steps=" + checkpoints(cwd / "moved")[-1].stem.rpartition("_")[2]
-        assert nursery.run(["resume=moved", steps.replace("=0", "=1", 1)], cwd, STOP) in (0, 138)
+        assert forks.run(["resume=moved", steps.replace("=0", "=1", 1)], cwd, STOP) in (0, 138)
 
 
 STOP = f"""
@@ -43,12 +43,12 @@ threading.Timer(3, lambda: os.kill(os.getpid(), {int(signal.SIGUSR1)})).start()
 """
 
 
-def test_a_run_whose_place_another_takes(nursery: Nursery, cwd: Path) -> None:
+def test_a_run_whose_place_another_takes(forks: Forks, cwd: Path) -> None:
     """The other's result is not touched."""
     argv = ["resume=auto", "run_dir=run", *TINY[1:]]
-    assert nursery.run([*argv, "trainer.total_steps=120"], cwd) == 0
+    assert forks.run([*argv, "trainer.total_steps=120"], cwd) == 0
     (cwd / "run").rename(cwd / "other")
-    child = nursery.start([*argv, "trainer.total_steps=100000"], cwd)
+    child = forks.start([*argv, "trainer.total_steps=100000"], cwd)
     wait_for(lambda: checkpoints(cwd / "run"))
     (cwd / "run").rename(cwd / "moved")
     (cwd / "other").rename(cwd / "run")
@@ -71,17 +71,17 @@ torch.save = save
 """
 
 
-def test_a_run_that_is_moved_in_the_midst_of_a_checkpoint(nursery: Nursery, cwd: Path) -> None:
+def test_a_run_that_is_moved_in_the_midst_of_a_checkpoint(forks: Forks, cwd: Path) -> None:
     """Between the writing of the file and its renaming."""
     argv = ["resume=auto", "run_dir=run", *TINY[1:], "trainer.total_steps=100000"]
-    assert nursery.run(argv, cwd, MOVED) == 1
+    assert forks.run(argv, cwd, MOVED) == 1
     last = words(cwd).splitlines()[-1]
     assert "the run folder is gone: moved, deleted or replaced" in last
 
 
-def test_metrics_that_are_taken_away(nursery: Nursery, cwd: Path) -> None:
+def test_metrics_that_are_taken_away(forks: Forks, cwd: Path) -> None:
     """All rows would be lost, and the run be done."""
-    child = nursery.start(
+    child = forks.start(
         ["resume=auto", "run_dir=run", *TINY[1:], "trainer.total_steps=100000"], cwd
     )
     wait_for(lambda: checkpoints(cwd / "run"))

@@ -14,9 +14,7 @@ from tests.commands.imports_kit import TELL_IMPORTS, heavy_imports
 from tests.conftest import RunCli
 
 
-@pytest.mark.parametrize(
-    ("module", "word"), [("train", "trainer"), ("check", "her-check"), ("report", "runs=")]
-)
+@pytest.mark.parametrize(("module", "word"), [("check", "her-check"), ("report", "runs=")])
 def test_help_imports_nothing_heavy(
     module: str, word: str, run_cli: RunCli, tmp_path: Path
 ) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from her_exp.store.checkpoint import load
-from tests.commands.deaths import PLANTS, TOOLS
-from tests.commands.forked_commands import Nursery
+from tests.commands.deaths import DEATHS, TOOLS
+from tests.commands.forked_commands import Forks
 from tests.commands.kill_kit import AUTO, assert_ends_as, err
 from tests.runs.runs_kit import checkpoints, result_of
 
@@ -24,15 +24,13 @@ def clear_line(text: str) -> str:
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_a_file_that_may_not_grow(
-    again: bool, nursery: Nursery, never_killed: Path, cwd: Path
-) -> None:
+def test_a_file_that_may_not_grow(again: bool, forks: Forks, never_killed: Path, cwd: Path) -> None:
     """A limit of the file size sets in between two checkpoints."""
     argv = AUTO
     if again:
-        assert nursery.run(AUTO, cwd, TOOLS + PLANTS["after the state's rename"]) < 0
+        assert forks.run(AUTO, cwd, TOOLS + DEATHS["after the state's rename"]) < 0
         argv = ["resume=run"]
-    plant = (
+    prelude = (
         TOOLS
         + f"""
 import resource
@@ -51,7 +49,7 @@ original = her_exp.store.checkpoint.Checkpoints.save
 her_exp.store.checkpoint.Checkpoints.save = padded
 """
     )
-    assert nursery.run(argv, cwd, plant) == 1, err(cwd)
+    assert forks.run(argv, cwd, prelude) == 1, err(cwd)
     assert "the checkpoint cannot be written" in clear_line(err(cwd))
     assert result_of(cwd / "run")["status"] == "failed"
     assert "the checkpoint cannot be written" in result_of(cwd / "run")["reason"]
@@ -59,7 +57,7 @@ her_exp.store.checkpoint.Checkpoints.save = padded
     assert checkpoints(cwd / "run")
     for path in checkpoints(cwd / "run"):
         load(path)
-    assert nursery.run(["resume=run"], cwd) == 0, err(cwd)
+    assert forks.run(["resume=run"], cwd) == 0, err(cwd)
     assert_ends_as(never_killed, cwd / "run")
 
 
@@ -75,10 +73,10 @@ def small_disk(cwd: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("room", [0, 12, 24, 40])
 def test_a_disk_full_of_other_things(
-    room: int, nursery: Nursery, never_killed: Path, cwd: Path, small_disk: Path
+    room: int, forks: Forks, never_killed: Path, cwd: Path, small_disk: Path
 ) -> None:
     """The disk fills up in the middle of the run: `room` kB later a write fails, whichever it is."""
-    plant = (
+    prelude = (
         TOOLS
         + f"""
 import her_exp.training.trainer
@@ -91,27 +89,27 @@ def fill(*args):
 around(her_exp.training.trainer.Trainer, "_collect", before=fill)
 """
     )
-    assert nursery.run(AUTO, cwd, plant) == 1, err(cwd)
+    assert forks.run(AUTO, cwd, prelude) == 1, err(cwd)
     said = err(cwd)
     assert checkpoints(small_disk)
     for path in checkpoints(small_disk):
         load(path)
     (small_disk / "ballast").unlink()
-    assert nursery.run(["resume=run"], cwd) == 0, err(cwd)
+    assert forks.run(["resume=run"], cwd) == 0, err(cwd)
     assert_ends_as(never_killed, small_disk)
     line = clear_line(said)
     assert "No space left" in line or "cannot be written" in line
 
 
-def test_a_folder_that_cannot_be_written(nursery: Nursery, cwd: Path, small_disk: Path) -> None:
-    code = TOOLS + PLANTS["after the state's rename"]
-    assert nursery.run(AUTO, cwd, code) == -signal.SIGKILL
+def test_a_folder_that_cannot_be_written(forks: Forks, cwd: Path, small_disk: Path) -> None:
+    code = TOOLS + DEATHS["after the state's rename"]
+    assert forks.run(AUTO, cwd, code) == -signal.SIGKILL
     kept = [path.read_bytes() for path in checkpoints(small_disk)]
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     said = []
     for argv in (["resume=run"], AUTO, ["rerun=run", "run_dir=run/new"]):
         (cwd.parent / "err").write_text("")
-        assert nursery.run(argv, cwd) in (1, 2)
+        assert forks.run(argv, cwd) in (1, 2)
         said.append(err(cwd))
     assert [path.read_bytes() for path in checkpoints(small_disk)] == kept
     for path in checkpoints(small_disk):

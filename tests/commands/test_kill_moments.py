@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.deaths import PLANTS, TOOLS
-from tests.commands.forked_commands import Nursery
+from tests.commands.deaths import DEATHS, TOOLS
+from tests.commands.forked_commands import Forks
 from tests.commands.kill_kit import AUTO, assert_ends_as, cpu_seconds, err
 from tests.runs.runs_kit import checkpoints
 
@@ -32,10 +32,10 @@ def kill_at(pid: int, moment: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def length(nursery: Nursery, never_killed: Path, tmp_path_factory: pytest.TempPathFactory) -> float:
-    """CPU seconds of the whole command, in the nursery."""
+def length(forks: Forks, never_killed: Path, tmp_path_factory: pytest.TempPathFactory) -> float:
+    """CPU seconds of the whole command, as a fork."""
     cwd = tmp_path_factory.mktemp("length") / "cwd"
-    child = nursery.start(AUTO, cwd)
+    child = forks.start(AUTO, cwd)
     seconds = used = 0.0
     while used < float("inf"):
         seconds, used = used, cpu_seconds(child.pid)
@@ -46,18 +46,18 @@ def length(nursery: Nursery, never_killed: Path, tmp_path_factory: pytest.TempPa
 
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_at_random_moments(
-    seed: int, nursery: Nursery, never_killed: Path, length: float, cwd: Path
+    seed: int, forks: Forks, never_killed: Path, length: float, cwd: Path
 ) -> None:
     """Killed two times, also while it goes on after the first."""
     moments = random.Random(seed)
     codes = []
     for _ in range(2):
-        child = nursery.start(AUTO, cwd)
+        child = forks.start(AUTO, cwd)
         kill_at(child.pid, moments.uniform(0.1, 0.9) * length)
         codes.append(child.wait())
     assert codes[0] == -signal.SIGKILL
     assert set(codes) <= {-signal.SIGKILL, 0}
-    assert nursery.run(AUTO, cwd) == 0, err(cwd)
+    assert forks.run(AUTO, cwd) == 0, err(cwd)
     assert_ends_as(never_killed, cwd / "run")
     assert os.listdir(cwd) == ["run"]
 
@@ -82,37 +82,37 @@ def test_the_real_command_killed_at_a_random_moment(
 # --- kill -9 at planted moments -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("plant", PLANTS)
+@pytest.mark.parametrize("prelude", DEATHS)
 def test_killed_at_a_planted_moment(
-    plant: str, nursery: Nursery, never_killed: Path, cwd: Path
+    prelude: str, forks: Forks, never_killed: Path, cwd: Path
 ) -> None:
-    code = TOOLS + PLANTS[plant]
-    assert nursery.run(AUTO, cwd, code) == -signal.SIGKILL, err(cwd)
-    assert nursery.run(AUTO, cwd) == 0, err(cwd)
+    code = TOOLS + DEATHS[prelude]
+    assert forks.run(AUTO, cwd, code) == -signal.SIGKILL, err(cwd)
+    assert forks.run(AUTO, cwd) == 0, err(cwd)
     assert_ends_as(never_killed, cwd / "run")
     assert os.listdir(cwd) == ["run"]
 
 
-@pytest.mark.parametrize("plant", ["before the state's rename", "in the middle of the third state"])
+@pytest.mark.parametrize(
+    "prelude", ["before the state's rename", "in the middle of the third state"]
+)
 def test_killed_again_while_it_goes_on(
-    plant: str, nursery: Nursery, never_killed: Path, cwd: Path
+    prelude: str, forks: Forks, never_killed: Path, cwd: Path
 ) -> None:
-    code = (TOOLS + PLANTS[plant]).replace("at(2)", "at(1)").replace(", 3)", ", 1)")
+    code = (TOOLS + DEATHS[prelude]).replace("at(2)", "at(1)").replace(", 3)", ", 1)")
     for turn in range(3):
-        assert nursery.run(AUTO, cwd, code) == -signal.SIGKILL, err(cwd)
+        assert forks.run(AUTO, cwd, code) == -signal.SIGKILL, err(cwd)
         if turn == 0:  # get as far as one checkpoint, else there is no end to it
             assert checkpoints(cwd / "run") == []
-            code = TOOLS + PLANTS[plant].replace(", 3)", ", 2)")
-    assert nursery.run(AUTO, cwd) == 0, err(cwd)
+            code = TOOLS + DEATHS[prelude].replace(", 3)", ", 2)")
+    assert forks.run(AUTO, cwd) == 0, err(cwd)
     assert_ends_as(never_killed, cwd / "run")
 
 
-def test_auto_starts_goes_on_and_knows_the_end(
-    nursery: Nursery, never_killed: Path, cwd: Path
-) -> None:
+def test_auto_starts_goes_on_and_knows_the_end(forks: Forks, never_killed: Path, cwd: Path) -> None:
     """The same words three times; with the folder done they only say where it is."""
     shutil.copytree(never_killed, cwd / "run")
     before = {p: p.read_bytes() for p in (cwd / "run").rglob("*") if p.is_file()}
-    assert nursery.run(AUTO, cwd) == 0
+    assert forks.run(AUTO, cwd) == 0
     assert (cwd.parent / "out").read_text() == "run\n"
     assert {p: p.read_bytes() for p in (cwd / "run").rglob("*") if p.is_file()} == before

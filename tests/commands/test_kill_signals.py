@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from her_exp.store.checkpoint import load
-from tests.commands.deaths import PLANTS, TOOLS
-from tests.commands.forked_commands import Nursery
+from tests.commands.deaths import DEATHS, TOOLS
+from tests.commands.forked_commands import Forks
 from tests.commands.kill_kit import AUTO, assert_ends_as, cpu_seconds, err
 from tests.runs.runs_kit import checkpoints, result_of
 
@@ -37,9 +37,9 @@ def runs_for(folder: Path, rows: int) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
 def test_a_signal_leaves_a_checkpoint_of_that_moment(
-    number: signal.Signals, nursery: Nursery, never_killed: Path, cwd: Path
+    number: signal.Signals, forks: Forks, never_killed: Path, cwd: Path
 ) -> None:
-    child = nursery.start(AUTO, cwd)
+    child = forks.start(AUTO, cwd)
     wait_for(runs_for(cwd / "run", 1), child.pid)
     os.kill(child.pid, number)
     assert child.wait() == 128 + number, err(cwd)
@@ -53,7 +53,7 @@ def test_a_signal_leaves_a_checkpoint_of_that_moment(
     advice = err(cwd).splitlines()[-1]
     assert advice == f"stopped by {number.name}; go on with resume={cwd / 'run'}"
     # The words that it says, and a stop of a run that went on.
-    child = nursery.start(["resume=run"], cwd)
+    child = forks.start(["resume=run"], cwd)
     wait_for(lambda: '"resumes"' in (cwd / "run" / "run.json").read_text(), child.pid)
     assert child.wait() == 0, err(cwd)
     assert_ends_as(never_killed, cwd / "run")
@@ -74,14 +74,14 @@ her_exp.training.trainer.Checkpoints.save = linger
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_a_second_interrupt_stops_at_once(again: bool, nursery: Nursery, cwd: Path) -> None:
+def test_a_second_interrupt_stops_at_once(again: bool, forks: Forks, cwd: Path) -> None:
     """Also where the run is one that goes on; here it hangs in its checkpoint."""
     argv = AUTO
     if again:
-        assert nursery.run(AUTO, cwd, TOOLS + PLANTS["before the oldest state goes"]) < 0
+        assert forks.run(AUTO, cwd, TOOLS + DEATHS["before the oldest state goes"]) < 0
         argv = ["resume=run"]
     kept = [path.read_bytes() for path in checkpoints(cwd / "run")]
-    child = nursery.start(argv, cwd, SLOW_CHECKPOINT)
+    child = forks.start(argv, cwd, SLOW_CHECKPOINT)
     wait_for((cwd / "run" / "metrics.csv").exists, child.pid)
     wait_for((cwd / "lingers").exists, child.pid)
     os.kill(child.pid, signal.SIGINT)

@@ -8,8 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import pytest
 from her_exp.envs.make import GoalTask
 from her_exp.store.folder import RunFolder, lock
 from her_exp.types import UserError
+from tests.commands.sweeps_kit import wait_for
 from tests.runs.health_kit import ROOT, RUN
 from tests.runs.runs_kit import checkpoints, result_of
 
@@ -53,13 +52,6 @@ def alive(group: int) -> list[int]:
     return found
 
 
-def until(ready: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
     ("method", "fault"),
@@ -70,9 +62,9 @@ def test_the_same_command_goes_on_at_once(method: str, fault: str, tmp_path: Pat
     words = [*SLOW, "env.timeout=600", f"+env.fault={fault}"]
     run = start(method, tmp_path, *words)
     try:
-        until(lambda: checkpoints(tmp_path / "run") or run.poll() is not None)
+        wait_for(lambda: checkpoints(tmp_path / "run") or run.poll() is not None)
         if fault == "hang":
-            until((tmp_path / "faulty").exists)
+            wait_for((tmp_path / "faulty").exists)
         assert len(alive(run.pid)) >= 5
         os.kill(run.pid, signal.SIGKILL)
         assert run.wait() == -signal.SIGKILL
@@ -82,7 +74,9 @@ def test_the_same_command_goes_on_at_once(method: str, fault: str, tmp_path: Pat
         assert again.returncode == 0, err
         assert "going on at env step" in err
         assert result_of(tmp_path / "run")["status"] == "done"
-        until(lambda: alive(run.pid) == alive(again.pid) == [])  # a fork server ends after its run
+        wait_for(
+            lambda: alive(run.pid) == alive(again.pid) == []
+        )  # a fork server ends after its run
     finally:
         with suppress(ProcessLookupError):
             os.killpg(run.pid, signal.SIGKILL)

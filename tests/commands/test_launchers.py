@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.commands.fake_slurm import NAMES
-from tests.commands.forked_commands import Nursery
-from tests.commands.sweeps_kit import BROKEN, TINY, job, status, wait_for, words
+from tests.commands.forked_commands import Forks
+from tests.commands.sweeps_kit import BROKEN, TINY, job, status, table, wait_for, words
 from tests.runs.runs_kit import numbers
 
 #: Long enough to be met in the middle.
@@ -27,17 +26,11 @@ POOL = [*SEEDS, "hydra/launcher=local", "hydra.launcher.n_jobs=2"]
 
 
 @pytest.fixture(scope="module")
-def whole(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same jobs one after the other, never disturbed; the sweep's folder."""
     root = tmp_path_factory.mktemp("whole")
-    assert nursery.run(SEEDS, root / "cwd") == 0
+    assert forks.run(SEEDS, root / "cwd") == 0
     return root / "cwd/outputs/sweeps/s"
-
-
-def table(text: str) -> dict[str, str]:
-    """From the last lines on stderr: seed to what became of its job."""
-    kinds = "done|skipped|resumed|stopped|failed|killed|running"
-    return {seed: kind for kind, seed in re.findall(rf"^({kinds}) +\S*seed=(\d)\S* ", text, re.M)}
 
 
 def assert_same(folder: Path, whole: Path, seeds: int) -> None:
@@ -48,7 +41,7 @@ def assert_same(folder: Path, whole: Path, seeds: int) -> None:
 # --- joblib ------------------------------------------------------------------------------------
 
 
-def test_eight_jobs_on_two_workers(nursery: Nursery, cwd: Path) -> None:
+def test_eight_jobs_on_two_workers(forks: Forks, cwd: Path) -> None:
     """One of them fails; each worker has a GPU of its own; each line names its job."""
     pytest.importorskip("joblib")
     (cwd / "mine.py").write_text(BROKEN)
@@ -56,8 +49,8 @@ def test_eight_jobs_on_two_workers(nursery: Nursery, cwd: Path) -> None:
         "-m", *TINY, "agent._target_=mine.Broken", "device=auto", "hydra/launcher=local",
         "agent.noise_std=0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8", "hydra.launcher.n_jobs=2", "sweep=s",
     ]  # fmt: skip
-    plant = f"import os, sys; sys.path.insert(0, {str(cwd)!r}); os.environ['CUDA_VISIBLE_DEVICES'] = '3,5'"
-    assert nursery.run(words_, cwd, plant) == 1
+    prelude = f"import os, sys; sys.path.insert(0, {str(cwd)!r}); os.environ['CUDA_VISIBLE_DEVICES'] = '3,5'"
+    assert forks.run(words_, cwd, prelude) == 1
     lines = words(cwd).splitlines()
     assert "7 done, 1 failed" in lines
     told = [line for line in lines if "steps: success" in line]
@@ -88,11 +81,11 @@ def test_eight_jobs_on_two_workers(nursery: Nursery, cwd: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_pool_that_is_stopped_or_loses_its_master(
-    how: signal.Signals, nursery: Nursery, whole: Path, cwd: Path
+    how: signal.Signals, forks: Forks, whole: Path, cwd: Path
 ) -> None:
     pytest.importorskip("joblib")
     folder = cwd / "outputs/sweeps/s"
-    child = nursery.start(POOL, cwd)
+    child = forks.start(POOL, cwd)
     wait_for(lambda: all(list(folder.glob(f"*seed={n}*/checkpoints/state_*.pt")) for n in (0, 1)))
     os.kill(child.pid, how)
     assert child.wait() == (143 if how == signal.SIGTERM else -9)
@@ -100,16 +93,16 @@ def test_a_pool_that_is_stopped_or_loses_its_master(
         assert table(words(cwd)) == {"0": "stopped", "1": "stopped"}
     wait_for(lambda: {status(job(folder, n)) for n in (0, 1)} <= {"stopped", "done"})
     words(cwd)
-    assert nursery.run(POOL, cwd) == 0
+    assert forks.run(POOL, cwd) == 0
     assert table(words(cwd))["2"] == "done"
     assert_same(folder, whole, 3)
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed(nursery: Nursery, whole: Path, cwd: Path) -> None:
+def test_a_worker_that_is_killed(forks: Forks, whole: Path, cwd: Path) -> None:
     pytest.importorskip("joblib")
     folder = cwd / "outputs/sweeps/s"
-    child = nursery.start(POOL, cwd)
+    child = forks.start(POOL, cwd)
     wait_for(lambda: list(folder.glob("*seed=0*/checkpoints/state_*.pt")))
     os.kill(
         next(pid for pid in children(child.pid) if "LokyProcess" in command(pid)), signal.SIGKILL
@@ -119,7 +112,7 @@ def test_a_worker_that_is_killed(nursery: Nursery, whole: Path, cwd: Path) -> No
     assert "her_exp: error: a worker was killed (out of memory?)" in text
     assert "Traceback" not in text
     assert "killed" in table(text).values()
-    assert nursery.run(POOL, cwd) == 0
+    assert forks.run(POOL, cwd) == 0
     assert_same(folder, whole, 3)
 
 
@@ -139,17 +132,17 @@ def command(pid: int) -> str:
 
 
 @pytest.mark.slow
-def test_submitit_on_this_machine(nursery: Nursery, whole: Path, cwd: Path) -> None:
+def test_submitit_on_this_machine(forks: Forks, whole: Path, cwd: Path) -> None:
     pytest.importorskip("submitit")
     sweep = [*SEEDS, "hydra/launcher=submitit"]
-    assert nursery.run(sweep, cwd) == 0
+    assert forks.run(sweep, cwd) == 0
     assert table(words(cwd)) == dict.fromkeys("012", "done")
     assert_same(cwd / "outputs/sweeps/s", whole, 3)
 
 
 @pytest.mark.slow
 def test_a_job_that_slurm_preempts_goes_on(
-    nursery: Nursery, whole: Path, cwd: Path, tmp_path: Path
+    forks: Forks, whole: Path, cwd: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("submitit")
     state, path = tmp_path / "slurm", tmp_path / "bin"
@@ -163,7 +156,7 @@ def test_a_job_that_slurm_preempts_goes_on(
     folder = cwd / "outputs/sweeps/s"
     sweep = [*SEEDS, "hydra/launcher=slurm", "hydra.launcher.qos=low"]
     sweep += ["hydra.launcher.array_parallelism=2", "hydra.launcher.timeout_min=30"]
-    child = nursery.start(sweep, cwd, f"import os; os.environ.update({env!r})")
+    child = forks.start(sweep, cwd, f"import os; os.environ.update({env!r})")
     wait_for(lambda: list(folder.glob("*seed=0*/checkpoints/state_*.pt")))
     for name in ("SIGTERM", "USR2"):  # as Slurm does
         words_ = [str(path / "scancel"), "1_0", "--signal", name]
@@ -209,9 +202,7 @@ cluster.shutdown()
 
 
 @pytest.mark.slow
-def test_a_node_of_a_ray_cluster_dies(
-    nursery: Nursery, whole: Path, cwd: Path, tmp_path: Path
-) -> None:
+def test_a_node_of_a_ray_cluster_dies(forks: Forks, whole: Path, cwd: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     env = os.environ | {"HOME": str(tmp_path)}  # Ray keeps a token there
     nodes = subprocess.Popen(
@@ -224,8 +215,8 @@ def test_a_node_of_a_ray_cluster_dies(
         address = nodes.stdout.readline().strip()
         folder = cwd / "outputs/sweeps/s"
         sweep = [*SEEDS, "hydra/launcher=cluster"]
-        plant = f"import os; os.environ['HOME'] = {str(tmp_path)!r}"
-        child = nursery.start([*sweep, f"hydra.launcher.address={address}"], cwd, plant)
+        prelude = f"import os; os.environ['HOME'] = {str(tmp_path)!r}"
+        child = forks.start([*sweep, f"hydra.launcher.address={address}"], cwd, prelude)
         wait_for(
             lambda: all(list(folder.glob(f"*seed={n}*/checkpoints/state_*.pt")) for n in (0, 1))
         )

@@ -18,7 +18,7 @@ def asked_of_evaluate(folder: Path) -> None:
 
 
 def asked_of_resume(folder: Path) -> None:
-    train._continue(Request(str(folder), None, None, [], []))
+    train.carry_out(Request(str(folder), None, None, [], []))
 
 
 def asked_of_rerun(folder: Path) -> None:

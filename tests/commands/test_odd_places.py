@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.forked_commands import Nursery
+from tests.commands.forked_commands import Forks
 from tests.commands.sweeps_kit import TINY, words
 from tests.runs.runs_kit import result_of
 
@@ -32,22 +32,22 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_folder_of_that_name(name: str, nursery: Nursery, cwd: Path) -> None:
+def test_a_folder_of_that_name(name: str, forks: Forks, cwd: Path) -> None:
     """Started, done, and found again."""
     argv = ["resume=auto", f"run_dir=at/{NAMES[name]}", *RUN, "trainer.total_steps=120"]
-    assert nursery.run(argv, cwd) == 0, words(cwd)
+    assert forks.run(argv, cwd) == 0, words(cwd)
     assert os.listdir(cwd) == ["at"]
     assert os.listdir(cwd / "at") == [NAMES[name]]
     assert result_of(cwd / "at" / NAMES[name])["status"] == "done"
-    assert nursery.run(argv, cwd) == 0, words(cwd)
+    assert forks.run(argv, cwd) == 0, words(cwd)
     assert os.listdir(cwd / "at") == [NAMES[name]]
     longer = [f"resume=at/{NAMES[name]}", "trainer.total_steps=160"]
-    assert nursery.run(longer, cwd) == 0, words(cwd)
+    assert forks.run(longer, cwd) == 0, words(cwd)
 
 
 @pytest.mark.parametrize("name", ["${env.name}", "a${now:%H}b", "\\${seed}"])
-def test_a_name_that_hydra_would_resolve(name: str, nursery: Nursery, cwd: Path) -> None:
-    assert nursery.run(["resume=auto", f"run_dir={name}", *RUN], cwd) == 2
+def test_a_name_that_hydra_would_resolve(name: str, forks: Forks, cwd: Path) -> None:
+    assert forks.run(["resume=auto", f"run_dir={name}", *RUN], cwd) == 2
     (line,) = words(cwd).splitlines()
     assert "Hydra resolves ${...}; give another name" in line
     assert os.listdir(cwd) == []
@@ -57,18 +57,18 @@ def test_a_name_that_hydra_would_resolve(name: str, nursery: Nursery, cwd: Path)
     "word",
     ["resume=auto run_dir=", "hydra.run.dir=", "-m seed=0,1 sweep=s hydra.sweep.dir="],
 )
-def test_a_name_of_300_letters(word: str, nursery: Nursery, cwd: Path) -> None:
+def test_a_name_of_300_letters(word: str, forks: Forks, cwd: Path) -> None:
     *before, last = word.split()
-    assert nursery.run([*before, last + "x" * 300, *RUN], cwd) == 2
+    assert forks.run([*before, last + "x" * 300, *RUN], cwd) == 2
     (line,) = words(cwd).splitlines()
     assert "File name too long" in line
     assert os.listdir(cwd) == []
 
 
 @pytest.mark.parametrize("word", ["resume=", "rerun=", "resume=auto run_dir=", "hydra.run.dir="])
-def test_a_name_that_is_not_utf_8(word: str, nursery: Nursery, cwd: Path) -> None:
+def test_a_name_that_is_not_utf_8(word: str, forks: Forks, cwd: Path) -> None:
     *before, last = word.split()
-    assert nursery.run([*before, last + "a\udcff", *RUN], cwd) == 2
+    assert forks.run([*before, last + "a\udcff", *RUN], cwd) == 2
     (line,) = words(cwd).splitlines()
     assert line.endswith("a?: is not UTF-8; give names in UTF-8")
     assert os.listdir(cwd) == []
@@ -77,37 +77,37 @@ def test_a_name_that_is_not_utf_8(word: str, nursery: Nursery, cwd: Path) -> Non
 @pytest.mark.parametrize(
     "argv", [[], ["-m", "seed=0,1"], ["resume=run"], ["rerun=run"], ["resume=auto", "run_dir=run"]]
 )
-def test_the_current_folder_was_deleted(argv: list[str], nursery: Nursery, cwd: Path) -> None:
-    assert nursery.run([*argv, *RUN], cwd, f"import shutil; shutil.rmtree({str(cwd)!r})") == 2
+def test_the_current_folder_was_deleted(argv: list[str], forks: Forks, cwd: Path) -> None:
+    assert forks.run([*argv, *RUN], cwd, f"import shutil; shutil.rmtree({str(cwd)!r})") == 2
     line = words(cwd)
     assert line == "her_exp: error: the current folder was deleted; cd to one that is there\n"
 
 
 @pytest.mark.parametrize("argv", [[], ["-m", "seed=0,1", "sweep=s"]])
-def test_outputs_is_a_link_that_leads_nowhere(argv: list[str], nursery: Nursery, cwd: Path) -> None:
+def test_outputs_is_a_link_that_leads_nowhere(argv: list[str], forks: Forks, cwd: Path) -> None:
     cwd.mkdir(exist_ok=True)
     (cwd / "outputs").symlink_to(cwd / "disk" / "that" / "is" / "not" / "mounted")
-    assert nursery.run([*argv, *RUN], cwd) == 2
+    assert forks.run([*argv, *RUN], cwd) == 2
     (line,) = words(cwd).splitlines()
     assert "a link that leads nowhere" in line
     assert os.listdir(cwd) == ["outputs"]
 
 
-def test_outputs_is_a_link_to_another_disk(nursery: Nursery, cwd: Path) -> None:
+def test_outputs_is_a_link_to_another_disk(forks: Forks, cwd: Path) -> None:
     (cwd / "disk").mkdir()
     (cwd / "outputs").symlink_to("disk")
-    assert nursery.run([*RUN, "trainer.total_steps=120"], cwd) == 0, words(cwd)
+    assert forks.run([*RUN, "trainer.total_steps=120"], cwd) == 0, words(cwd)
     assert list((cwd / "disk").rglob("result.json"))
 
 
 @pytest.mark.parametrize("kind", ["file", "broken link"])
-def test_a_run_dir_that_is_no_folder(kind: str, nursery: Nursery, cwd: Path) -> None:
+def test_a_run_dir_that_is_no_folder(kind: str, forks: Forks, cwd: Path) -> None:
     if kind == "file":
         (cwd / "run").touch()
     else:
         (cwd / "run").symlink_to("nowhere")
     for argv in (["resume=auto", "run_dir=run"], ["hydra.run.dir=run"]):
-        assert nursery.run([*argv, *RUN], cwd) == 2
+        assert forks.run([*argv, *RUN], cwd) == 2
         (line,) = words(cwd).splitlines()
         assert "her_exp: error: " in line
     assert os.listdir(cwd) == ["run"]
@@ -133,18 +133,18 @@ def test_an_evaluation_of_a_folder_that_cannot_be_written_to(
     assert err.splitlines()[-1].startswith("evaluation.json is not written: ")
 
 
-def test_a_folder_of_settings_goes_with_starting_or_going_on(nursery: Nursery, cwd: Path) -> None:
+def test_a_folder_of_settings_goes_with_starting_or_going_on(forks: Forks, cwd: Path) -> None:
     """`--config-dir` chooses at the start; what goes on has all it needs in its folder."""
     (cwd / "conf/agent").mkdir(parents=True)
     (cwd / "conf/agent/mine.yaml").write_text("defaults:\n  - ddpg\n\nnoise_std: 0.3\n")
     argv = ["--config-dir=conf", "agent=mine", "resume=auto", "run_dir=run", *RUN]
     for steps in (120, 120, 160):
-        assert nursery.run([*argv, f"trainer.total_steps={steps}"], cwd) == 0, words(cwd)
+        assert forks.run([*argv, f"trainer.total_steps={steps}"], cwd) == 0, words(cwd)
     assert result_of(cwd / "run")["env_steps"] == 160
-    assert nursery.run(["rerun=run", *RUN[:1]], cwd) == 0, words(cwd)
+    assert forks.run(["rerun=run", *RUN[:1]], cwd) == 0, words(cwd)
     assert os.listdir(cwd / "outputs/point_reach") == ["mine"]
 
 
-def test_run_dir_alone_names_the_right_words(nursery: Nursery, cwd: Path) -> None:
-    assert nursery.run(["run_dir=x"], cwd) == 2
+def test_run_dir_alone_names_the_right_words(forks: Forks, cwd: Path) -> None:
+    assert forks.run(["run_dir=x"], cwd) == 2
     assert "a new run's folder is named by resume=auto run_dir=FOLDER" in words(cwd)

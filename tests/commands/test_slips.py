@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.forked_commands import Nursery
+from tests.commands.forked_commands import Forks
 from tests.commands.sweeps_kit import TINY
 from tests.commands.words_kit import Right, Said, remedy
 
@@ -76,7 +76,7 @@ sys.modules["my_strategies"] = module
 def test_a_node_parted_by_the_shell_is_quoted_as_a_whole(
     words: str, said: Said, right: Right
 ) -> None:
-    (line,) = said(*words.split(" "), "seed=3", plant=STRATEGY)
+    (line,) = said(*words.split(" "), "seed=3", prelude=STRATEGY)
     assert line.startswith(f"{words}: quote the whole: ")
     gap = " " if ", " in words else ""
     assert remedy(line) == (
@@ -101,8 +101,8 @@ def test_each_slip_is_said_and_what_else_is_wrong(said: Said) -> None:
     "words",
     ["--cfg job", "-c job", "--info all", "-cn config --cfg job", "--config-dir . -c job", "-h"],
 )
-def test_flags_are_no_slips(words: str, nursery: Nursery, cwd: Path) -> None:
-    assert nursery.run(words.split(), cwd) == 0
+def test_flags_are_no_slips(words: str, forks: Forks, cwd: Path) -> None:
+    assert forks.run(words.split(), cwd) == 0
 
 
 @pytest.mark.parametrize("name", ["run", "a b/run", "sweeps/buffer.k=0,seed=1_ab12"])
@@ -122,10 +122,10 @@ def test_a_folder_without_its_key(name: str, said: Said, right: Right, cwd: Path
         assert line.startswith(f"resume={above}: no run folder itself; give one below it: ")
 
 
-def test_a_folder_with_blanks_is_quoted_where_a_line_names_it(nursery: Nursery, cwd: Path) -> None:
-    assert nursery.run([*TINY, "hydra.run.dir='a b'"], cwd) == 0
+def test_a_folder_with_blanks_is_quoted_where_a_line_names_it(forks: Forks, cwd: Path) -> None:
+    assert forks.run([*TINY, "hydra.run.dir='a b'"], cwd) == 0
     (cwd.parent / "err").unlink()
-    assert nursery.run(["resume=a b", "agent.gamma=0.5"], cwd) == 1
+    assert forks.run(["resume=a b", "agent.gamma=0.5"], cwd) == 1
     line = (cwd.parent / "err").read_text().splitlines()[-1]
     assert line.endswith("To run it anew with this change: 'rerun=a b'")
 
@@ -183,18 +183,18 @@ def test_the_class_is_asked_for_a_near_name(said: Said) -> None:
     [("buffer.k", "8"), ("trainer.picture", "true"), ("agent.hidden_sizes", "[8]"), ("seed", "1")],
 )
 def test_what_the_environment_holds_is_text(key: str, value: str, said: Said, right: Right) -> None:
-    plant = f"import os; os.environ['MINE'] = {value!r}\n"
-    (line,) = said(f"{key}=${{oc.env:MINE}}", plant=plant)
+    prelude = f"import os; os.environ['MINE'] = {value!r}\n"
+    (line,) = said(f"{key}=${{oc.env:MINE}}", prelude=prelude)
     assert line.startswith(f"{key}={value}: must be ")
     assert remedy(line) == f"'{key}=\"${{oc.decode:${{oc.env:MINE}}}}\"'"
-    assert right(remedy(line), plant)
-    (unquoted,) = said(f"{key}=${{oc.decode:${{oc.env:MINE}}}}", plant=plant)
+    assert right(remedy(line), prelude)
+    (unquoted,) = said(f"{key}=${{oc.decode:${{oc.env:MINE}}}}", prelude=prelude)
     assert remedy(unquoted) == remedy(line)
 
 
 def test_what_no_decoding_would_mend_has_no_such_hint(said: Said) -> None:
-    plant = "import os; os.environ['MINE'] = 'many'\n"
-    assert said("buffer.k=${oc.env:MINE}", plant=plant) == ["buffer.k=many: must be a number"]
+    prelude = "import os; os.environ['MINE'] = 'many'\n"
+    assert said("buffer.k=${oc.env:MINE}", prelude=prelude) == ["buffer.k=many: must be a number"]
     assert said("buffer.k=${oc.env:NO_SUCH}") == [
         "buffer.k: NO_SUCH is not set in the environment; export NO_SUCH=..."
     ]

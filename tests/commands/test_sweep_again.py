@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.commands.deaths import TOOLS
-from tests.commands.forked_commands import Nursery
-from tests.commands.sweeps_kit import TINY, job, status, words
+from tests.commands.forked_commands import Forks
+from tests.commands.sweeps_kit import TINY, job, status, table, wait_for, words
 from tests.runs.runs_kit import checkpoints, numbers
 
 SWEEP = ["-m", *TINY, "seed=0,1,2", "sweep=grid"]
@@ -34,31 +33,24 @@ around(Trainer, "_collect", before=spoil)
 
 
 @pytest.fixture(scope="module")
-def whole(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sweep that went well; its folder."""
     root = tmp_path_factory.mktemp("whole")
-    assert nursery.run(SWEEP, root / "cwd") == 0, (root / "err").read_text()
+    assert forks.run(SWEEP, root / "cwd") == 0, (root / "err").read_text()
     return root / "cwd" / "outputs" / "sweeps" / "grid"
 
 
-def table(text: str) -> dict[str, str]:
-    """From the last lines on stderr: seed to what became of its job."""
-    kinds = "done|skipped|resumed|stopped|failed"
-    rows = re.findall(rf"^({kinds}) +\S*seed=(\d)\S*  ", text, re.M)
-    return {seed: kind for kind, seed in rows}
-
-
-def test_a_sweep_run_again(nursery: Nursery, whole: Path, cwd: Path) -> None:
+def test_a_sweep_run_again(forks: Forks, whole: Path, cwd: Path) -> None:
     folder = cwd / "outputs" / "sweeps" / "grid"
     spoil = SPOIL.replace("WHEN", "50").replace("DIE", "True")
-    assert nursery.run(SWEEP, cwd, spoil) == -signal.SIGKILL
+    assert forks.run(SWEEP, cwd, spoil) == -signal.SIGKILL
     assert [status(job(folder, seed)) for seed in range(3)] == ["done", "failed", "running"]
     before = {path: path.read_bytes() for path in job(folder, 0).glob("*.*") if path.is_file()}
     words(cwd), words(cwd, "out")
 
     # Seed 1 fails again, now later; the others are what they should be.
     spoil = SPOIL.replace("WHEN", "120").replace("DIE", "False")
-    assert nursery.run(SWEEP, cwd, spoil) == 1
+    assert forks.run(SWEEP, cwd, spoil) == 1
     text = words(cwd)
     assert table(text) == {"0": "skipped", "1": "failed", "2": "resumed"}
     lines = text.splitlines()
@@ -72,7 +64,7 @@ def test_a_sweep_run_again(nursery: Nursery, whole: Path, cwd: Path) -> None:
     assert [status(job(folder, seed)) for seed in range(3)] == ["done", "failed", "done"]
 
     # Now it is let be: it goes on from its checkpoint.
-    assert nursery.run(SWEEP, cwd) == 0
+    assert forks.run(SWEEP, cwd) == 0
     text = words(cwd)
     assert table(text) == {"0": "skipped", "1": "resumed", "2": "skipped"}
     assert "1 resumed, 2 skipped" in text.splitlines()
@@ -84,49 +76,46 @@ def test_a_sweep_run_again(nursery: Nursery, whole: Path, cwd: Path) -> None:
     now = {path: path.read_bytes() for path in before}
     assert {p.name for p in before if now[p] != before[p]} <= {"run.log"}
 
-    assert nursery.run(SWEEP, cwd) == 0
+    assert forks.run(SWEEP, cwd) == 0
     assert table(words(cwd)) == dict.fromkeys("012", "skipped")
     # More of the same sweep: what is there stays.
-    assert nursery.run([*SWEEP[:-2], "seed=0,1,2,3", "sweep=grid"], cwd) == 0
+    assert forks.run([*SWEEP[:-2], "seed=0,1,2,3", "sweep=grid"], cwd) == 0
     expected = dict.fromkeys("012", "skipped") | {"3": "done"}
     assert table(words(cwd)) == expected
     assert len([path for path in folder.iterdir() if path.is_dir()]) == 4
     assert os.listdir(cwd) == ["outputs"]
 
 
-def test_a_job_that_never_got_to_a_checkpoint(nursery: Nursery, whole: Path, cwd: Path) -> None:
+def test_a_job_that_never_got_to_a_checkpoint(forks: Forks, whole: Path, cwd: Path) -> None:
     """Killed and failed before: they begin anew."""
     folder = cwd / "outputs" / "sweeps" / "grid"
     die = SPOIL.replace("WHEN", "50").replace("DIE", "True").replace("250", "90")
-    assert nursery.run(SWEEP, cwd, die) == -signal.SIGKILL
+    assert forks.run(SWEEP, cwd, die) == -signal.SIGKILL
     assert not any(checkpoints(job(folder, seed)) for seed in (1, 2))
     words(cwd)
-    assert nursery.run(SWEEP, cwd) == 0
+    assert forks.run(SWEEP, cwd) == 0
     assert table(words(cwd)) == {"0": "skipped", "1": "done", "2": "done"}
     for seed in range(3):
         assert numbers(job(folder, seed)) == numbers(job(whole, seed))
 
 
-def test_a_sweep_that_is_stopped_by_a_signal(nursery: Nursery, whole: Path, cwd: Path) -> None:
+def test_a_sweep_that_is_stopped_by_a_signal(forks: Forks, whole: Path, cwd: Path) -> None:
     folder = cwd / "outputs" / "sweeps" / "grid"
-    child = nursery.start(SWEEP, cwd)
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("*seed=1*/checkpoints/state_*.pt")):
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    child = forks.start(SWEEP, cwd)
+    wait_for(lambda: list(folder.glob("*seed=1*/checkpoints/state_*.pt")))
     os.kill(child.pid, signal.SIGTERM)
     assert child.wait() == 128 + signal.SIGTERM
     text = words(cwd)
     assert table(text) == {"0": "done", "1": "stopped"}
     assert status(job(folder, 1)) == "stopped"
     assert not list(folder.glob("*seed=2*/result.json"))
-    assert nursery.run(SWEEP, cwd) == 0
+    assert forks.run(SWEEP, cwd) == 0
     assert table(words(cwd)) == {"0": "skipped", "1": "resumed", "2": "done"}
     for seed in range(3):
         assert numbers(job(folder, seed)) == numbers(job(whole, seed))
 
 
-def test_a_job_with_a_users_own_package_goes_on(nursery: Nursery, cwd: Path) -> None:
+def test_a_job_with_a_users_own_package_goes_on(forks: Forks, cwd: Path) -> None:
     """It was named on the very command that is run again: that is trust enough."""
     package = cwd.parent / "cwd" / "ourpack.py"
     package.write_text(
@@ -138,7 +127,7 @@ def test_a_job_with_a_users_own_package_goes_on(nursery: Nursery, cwd: Path) -> 
     path = f"import sys; sys.path.insert(0, {str(cwd)!r})\n"
     sweep = [*SWEEP, "env.imports=[ourpack]", "env.id=ourpack/Reach-v0"]
     spoil = SPOIL.replace("WHEN", "250").replace("DIE", "True")
-    assert nursery.run(sweep, cwd, path + spoil) == -signal.SIGKILL
+    assert forks.run(sweep, cwd, path + spoil) == -signal.SIGKILL
     words(cwd)
-    assert nursery.run(sweep, cwd, path) == 0, words(cwd)
+    assert forks.run(sweep, cwd, path) == 0, words(cwd)
     assert table(words(cwd)) == {"0": "skipped", "1": "resumed", "2": "resumed"}

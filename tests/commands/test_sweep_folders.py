@@ -15,15 +15,15 @@ from her_exp.sweeps.command_line import preflight
 from her_exp.sweeps.jobs import Note, notes
 from her_exp.system.locks import take_lock
 from her_exp.types import UserError
-from tests.commands.forked_commands import Nursery
+from tests.commands.forked_commands import Forks
 from tests.commands.sweeps_kit import TINY, words
 from tests.runs.runs_kit import result_of
 
 NUMBERED = ["-m", *TINY, "hydra.sweep.dir=out/sw", "hydra.sweep.subdir=${hydra.job.num}"]
 
 
-def test_done_is_not_done_by_a_name(nursery: Nursery, cwd: Path) -> None:
-    assert nursery.run([*NUMBERED, "seed=0,1"], cwd) == 0, words(cwd)
+def test_done_is_not_done_by_a_name(forks: Forks, cwd: Path) -> None:
+    assert forks.run([*NUMBERED, "seed=0,1"], cwd) == 0, words(cwd)
     kept = {path: path.read_bytes() for path in (cwd / "out").rglob("*") if path.is_file()}
     words(cwd)
     for other in (
@@ -32,14 +32,14 @@ def test_done_is_not_done_by_a_name(nursery: Nursery, cwd: Path) -> None:
         ["seed=0,1", "buffer.k=8"],
         ["seed=0,1", "env.dt=0.2"],
     ):
-        assert nursery.run([*NUMBERED, *other], cwd) == 2
+        assert forks.run([*NUMBERED, *other], cwd) == 2
         (line,) = words(cwd).splitlines()
         assert "holds another experiment, of " in line
         assert "give another sweep=NAME" in line
     assert {path: path.read_bytes() for path in (cwd / "out").rglob("*") if path.is_file()} == kept
-    assert nursery.run([*NUMBERED, "seed=0,1"], cwd) == 0
+    assert forks.run([*NUMBERED, "seed=0,1"], cwd) == 0
     assert words(cwd).count("skipped ") == 2
-    assert nursery.run([*NUMBERED, "seed=0,1,7"], cwd) == 0  # more of the same
+    assert forks.run([*NUMBERED, "seed=0,1,7"], cwd) == 0  # more of the same
     assert result_of(cwd / "out/sw/2")["status"] == "done"
 
 
@@ -55,11 +55,11 @@ class Unmade(DDPG):
 
 
 def test_a_job_whose_agent_cannot_be_made_is_known_before_the_first(
-    nursery: Nursery, cwd: Path
+    forks: Forks, cwd: Path
 ) -> None:
     (cwd / "mine.py").write_text(UNMADE)
     argv = ["-m", *TINY, "agent._target_=mine.Unmade", "+agent.flux=1,2", "sweep=s"]
-    assert nursery.run(argv, cwd, f"import sys; sys.path.insert(0, {str(cwd)!r})") == 2
+    assert forks.run(argv, cwd, f"import sys; sys.path.insert(0, {str(cwd)!r})") == 2
     wrong = "agent: cannot be made: RuntimeError: no such flux"
     assert words(cwd) == f"her_exp: error: job 1 (+agent.flux=2): {wrong}\n"
     assert not (cwd / "outputs").exists()
@@ -134,23 +134,23 @@ def test_a_link_in_the_sweeps_own_folder(
     assert not (tmp_path / "planted").exists()
 
 
-def test_done_needs_its_config_and_a_rate(nursery: Nursery, cwd: Path) -> None:
+def test_done_needs_its_config_and_a_rate(forks: Forks, cwd: Path) -> None:
     sweep = ["-m", *TINY, "seed=0,1", "sweep=s"]
-    assert nursery.run(sweep, cwd) == 0
+    assert forks.run(sweep, cwd) == 0
     (first,) = (cwd / "outputs/sweeps/s").glob("*seed=0*")
     config, result = ((first / name).read_text() for name in ("config.yaml", "result.json"))
     (first / "config.yaml").unlink()
     words(cwd)
-    assert nursery.run(sweep, cwd) == 2
+    assert forks.run(sweep, cwd) == 2
     assert "holds a result and no config; delete it to run the job anew" in words(cwd)
     (first / "config.yaml").write_text(config)
     (first / "result.json").write_text('{"status": "done", "eval": {"success_final": 1e999}}')
-    assert nursery.run(sweep, cwd) == 1
+    assert forks.run(sweep, cwd) == 1
     said = words(cwd)
     assert "holds no evaluation" in said
     assert "inf%" not in said
     (first / "result.json").write_text(result)
-    assert nursery.run(sweep, cwd) == 0
+    assert forks.run(sweep, cwd) == 0
 
 
 GOOD = Note("done", "a", "success 50.0%")
@@ -172,11 +172,11 @@ def test_a_damaged_note_locks_nothing(damage: str, tmp_path: Path) -> None:
     assert notes(tmp_path) == [GOOD, GOOD]
 
 
-def test_after_half_a_line_the_next_is_whole(nursery: Nursery, cwd: Path) -> None:
+def test_after_half_a_line_the_next_is_whole(forks: Forks, cwd: Path) -> None:
     folder = cwd / "outputs/sweeps/s"
     folder.mkdir(parents=True)
     (folder / "jobs.jsonl").write_bytes(b'["done", "x", "su')
-    assert nursery.run(["-m", *TINY, "seed=0,1", "sweep=s"], cwd) == 0
+    assert forks.run(["-m", *TINY, "seed=0,1", "sweep=s"], cwd) == 0
     said = words(cwd)
     assert "jobs.jsonl: 1 damaged lines are left out" in said
     assert "2 done" in said
@@ -189,13 +189,13 @@ def test_text_of_a_stranger_in_a_note_moves_no_cursor(tmp_path: Path) -> None:
     assert note.line == "?[2J?rm"
 
 
-def test_the_second_of_two_at_once_is_refused(nursery: Nursery, cwd: Path) -> None:
+def test_the_second_of_two_at_once_is_refused(forks: Forks, cwd: Path) -> None:
     """At once, and the first goes on."""
     folder = cwd / "outputs/sweeps/s"
     folder.mkdir(parents=True)
     held = take_lock(folder / ".lock")
     assert held is not None
-    assert nursery.run(["-m", *TINY, "seed=0,1", "sweep=s"], cwd) == 2
+    assert forks.run(["-m", *TINY, "seed=0,1", "sweep=s"], cwd) == 2
     (line,) = words(cwd).splitlines()
     assert line.endswith(
         "s: another process is running this sweep; wait for it, or give another sweep=NAME"
@@ -204,34 +204,34 @@ def test_the_second_of_two_at_once_is_refused(nursery: Nursery, cwd: Path) -> No
     held.close()
 
 
-def test_a_job_that_another_process_is_at_has_not_failed(nursery: Nursery, cwd: Path) -> None:
+def test_a_job_that_another_process_is_at_has_not_failed(forks: Forks, cwd: Path) -> None:
     """What a sweep left when its own process was killed may go on without it."""
     sweep = ["-m", *TINY, "seed=0,1", "sweep=s"]
-    assert nursery.run(sweep, cwd) == 0
+    assert forks.run(sweep, cwd) == 0
     words(cwd)
     (first,) = (cwd / "outputs/sweeps/s").glob("*seed=0*")
     (first / "result.json").write_text('{"status": "running"}')
     with lock(first):
-        assert nursery.run(sweep, cwd) == 1
+        assert forks.run(sweep, cwd) == 1
     said = words(cwd)
     assert "running " in said
     assert "another process is at it" in said
     assert "failed" not in said
     assert said.splitlines()[-1].endswith("not all jobs are done; the same command goes on")
-    assert nursery.run(sweep, cwd) == 0, words(cwd)
+    assert forks.run(sweep, cwd) == 0, words(cwd)
 
 
-def test_a_story_that_cannot_be_read_is_what_is_said(nursery: Nursery, cwd: Path) -> None:
+def test_a_story_that_cannot_be_read_is_what_is_said(forks: Forks, cwd: Path) -> None:
     argv = ["resume=auto", "run_dir=run", *TINY]
-    assert nursery.run(argv, cwd) == 0
+    assert forks.run(argv, cwd) == 0
     (cwd / "run/run.json").write_text("{")
     words(cwd)
-    assert nursery.run(argv, cwd) == 2
+    assert forks.run(argv, cwd) == 2
     (line,) = words(cwd).splitlines()
     assert "run.json: cannot be read" in line
     assert line.endswith("go on with resume=run")
     same = ["resume=run", TINY[1], "trainer.total_steps=320"]  # what is as it was is no change
-    assert nursery.run(same, cwd) == 0, words(cwd)
+    assert forks.run(same, cwd) == 0, words(cwd)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_secrets_are_masked_in_the_command(word: str, shown: str) -> None:
     assert masked(word) == shown
 
 
-def test_overrides_are_not_masked(nursery: Nursery, cwd: Path, cwd_run: Callable[[], Path]) -> None:
+def test_overrides_are_not_masked(forks: Forks, cwd: Path, cwd_run: Callable[[], Path]) -> None:
     """They must go on working."""
     folder = cwd_run()
     story = json.loads((folder / "run.json").read_text())
@@ -264,10 +264,10 @@ def test_overrides_are_not_masked(nursery: Nursery, cwd: Path, cwd_run: Callable
 
 
 @pytest.fixture
-def cwd_run(nursery: Nursery, cwd: Path) -> Callable[[], Path]:
+def cwd_run(forks: Forks, cwd: Path) -> Callable[[], Path]:
     def run() -> Path:
         argv = ["hydra.run.dir=run", "+score.api_key=abc", *TINY]
-        assert nursery.run(argv, cwd) == 0, words(cwd)
+        assert forks.run(argv, cwd) == 0, words(cwd)
         return cwd / "run"
 
     return run

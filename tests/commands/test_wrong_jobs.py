@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.commands.forked_commands import Nursery
+from tests.commands.forked_commands import Forks
 from tests.commands.sweeps_kit import TINY, words
 from tests.commands.words_kit import Said
 
@@ -61,30 +61,30 @@ def seeds(cwd: Path) -> dict[str, int]:
     return {path.parent.name: yaml.safe_load(path.read_text())["seed"] for path in paths}
 
 
-def test_a_job_may_refer_to_its_number(nursery: Nursery, cwd: Path) -> None:
+def test_a_job_may_refer_to_its_number(forks: Forks, cwd: Path) -> None:
     argv = ["-m", *TINY, "sweep=s", "buffer.k=0,4", "seed=${hydra:job.num}"]
-    assert nursery.run(argv, cwd) == 0, words(cwd)
+    assert forks.run(argv, cwd) == 0, words(cwd)
     found = seeds(cwd)
     assert sorted(found.values()) == [0, 1]
     assert "2 done" in words(cwd)
-    assert nursery.run(argv, cwd) == 0  # the folders hold the number's hash: nothing is run again
+    assert forks.run(argv, cwd) == 0  # the folders hold the number's hash: nothing is run again
     assert "2 skipped" in words(cwd)
     argv[-2] = "buffer.k=4,0"  # the other way round each is another experiment
-    assert nursery.run(argv, cwd) == 0
+    assert forks.run(argv, cwd) == 0
     assert "2 done" in words(cwd)
     assert sorted(seeds(cwd).values()) == [0, 0, 1, 1]
 
 
-def test_one_run_may_refer_to_its_choices(nursery: Nursery, cwd: Path) -> None:
+def test_one_run_may_refer_to_its_choices(forks: Forks, cwd: Path) -> None:
     argv = [
         *TINY,
         "hydra.run.dir=mine",
         "env.name=${hydra:runtime.choices.agent}_${hydra:job.name}",
     ]
-    assert nursery.run(argv, cwd) == 0, words(cwd)
+    assert forks.run(argv, cwd) == 0, words(cwd)
     assert yaml.safe_load((cwd / "mine/config.yaml").read_text())["env"]["name"] == "ddpg_train"
     rerun = ["rerun=mine", "seed=${hydra:job.num}"]
-    assert nursery.run(rerun, cwd) == 2
+    assert forks.run(rerun, cwd) == 2
     assert words(cwd).splitlines()[-1] == (
         "her_exp: error: seed: ${hydra:...} has a value in new runs alone; write the value itself"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.forked_commands import Nursery
+from tests.commands.forked_commands import Forks
 
 Said = Callable[..., list[str]]
 Right = Callable[[str], bool]
@@ -33,13 +33,13 @@ def shell_words(text: str, *ahead: str) -> list[str]:
 
 
 @pytest.fixture
-def said(nursery: Nursery, cwd: Path) -> Said:
+def said(forks: Forks, cwd: Path) -> Said:
     """Run a command that is refused; returns its lines without what every line begins with."""
 
-    def said(*argv: str, plant: str = "") -> list[str]:
+    def said(*argv: str, prelude: str = "") -> list[str]:
         (cwd.parent / "err").unlink(missing_ok=True)
         before = sorted(cwd.rglob("*"))
-        status = nursery.run(list(argv), cwd, plant)
+        status = forks.run(list(argv), cwd, prelude)
         lines = (cwd.parent / "err").read_text().splitlines()
         assert status == 2, lines
         assert sorted(cwd.rglob("*")) == before
@@ -50,11 +50,11 @@ def said(nursery: Nursery, cwd: Path) -> Said:
 
 
 @pytest.fixture
-def right(nursery: Nursery, cwd: Path) -> Right:
+def right(forks: Forks, cwd: Path) -> Right:
     """Say whether the words of a text mean something, as a shell hands them on."""
 
-    def right(text: str, plant: str = "") -> bool:
-        return nursery.run(shell_words(text), cwd, plant + CHECKED) == 0
+    def right(text: str, prelude: str = "") -> bool:
+        return forks.run(shell_words(text), cwd, prelude + CHECKED) == 0
 
     return right
 

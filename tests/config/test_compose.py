@@ -33,6 +33,7 @@ from tests.config.conf_files import CHOICES, words
 FREE = {"goal_low", "goal_high", "reward_range"}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("chosen", CHOICES)
 def test_every_number_shipped_has_a_range(chosen: str) -> None:
     cfg = compose(words(chosen))

@@ -11,7 +11,6 @@ import pytest
 from her_exp.config.compose import compose
 from her_exp.config.validate import validate
 from her_exp.envs.make import GoalTask
-from her_exp.train import main
 from her_exp.types import UserError
 from tests.agents.kit import ddpg, dqn
 
@@ -74,16 +73,3 @@ def test_returns_that_float32_cannot_square(agent: str) -> None:
     low, high = agent_made.return_range
     assert low == pytest.approx(-5e17)
     assert high == 0.0
-
-
-def test_the_command_says_it_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Any
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    words = ["env=gym", f"env.id={TASK}", "env.reward_range=[-1e300,1e300]"]
-    monkeypatch.setattr("sys.argv", ["train.py", *words])
-    with pytest.raises(SystemExit):
-        main()
-    (line,) = capfd.readouterr().err.splitlines()
-    assert line.startswith("her_exp: error: env.reward_range=[-1e+300, 1e+300]: must be")
-    assert not list(tmp_path.iterdir())

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from her_exp.sweeps.command_line import preflight
-from tests.commands.forked_commands import Nursery
+from tests.commands.forked_commands import Forks
 from tests.docs.docs_pages import OURS, PAGES, ROOT, Command, commands, files, name_of, programs
 
 #: Longer settings of a page become these; those it does not give are added.
@@ -67,17 +67,17 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close(120)
+def forks() -> Iterator[Forks]:
+    forks = Forks()
+    yield forks
+    forks.close(120)
 
 
 class Reader:
     """Somebody who does what a page says."""
 
-    def __init__(self, page: Path, folder: Path, nursery: Nursery):
-        self.page, self.nursery, self.cwd = page, nursery, folder / "cwd"
+    def __init__(self, page: Path, folder: Path, forks: Forks):
+        self.page, self.forks, self.cwd = page, forks, folder / "cwd"
         self.cwd.mkdir()
         for name, text in files(page).items():
             path = self.cwd / name
@@ -91,13 +91,13 @@ class Reader:
             looked_at = "/ddpg/" in name and "tensorboard --logdir" in text
             if name in text or looked_at:
                 words = [f"hydra.run.dir={name}", *words, *shortened([], "")]
-                self.run(["train", *words], plant="")
+                self.run(["train", *words], prelude="")
 
-    def run(self, words: list[str], plant: str, status: int = 0) -> str:
+    def run(self, words: list[str], prelude: str, status: int = 0) -> str:
         """Run one of our commands; returns all that it said."""
         said = self.cwd.parent / "err"
         before = said.stat().st_size if said.exists() else 0
-        code = self.nursery.run(words[1:], self.cwd, plant)
+        code = self.forks.run(words[1:], self.cwd, prelude)
         text = said.read_text()[before:]
         told = f"{text[-2000:]}{(self.cwd.parent / 'out').read_text()[-2000:]}"
         assert code == status, f"{name_of(self.page)}: {' '.join(words)}\n{told}"
@@ -125,7 +125,7 @@ class Reader:
             self.ours(words[2].removeprefix("her_exp."), words[3:], command)
         elif words[:3] == ["python", "-m", "pytest"]:
             asked = [*words[3:], "-q", "-p", "no:cacheprovider"]
-            self.run(["pytest"], plant=f"import pytest, sys\nsys.exit(int(pytest.main({asked})))")
+            self.run(["pytest"], prelude=f"import pytest, sys\nsys.exit(int(pytest.main({asked})))")
         elif words[0] == "python":
             script(words)
         elif words[0] == "make":
@@ -148,19 +148,19 @@ class Reader:
         if words[:1] and words[0].startswith("env."):
             words = [*COMPANY.get(name_of(self.page), []), *words]
         if module != "train":
-            plant = f"import sys, her_exp.{module} as m; m.main(); sys.exit(0)"
+            prelude = f"import sys, her_exp.{module} as m; m.main(); sys.exit(0)"
             few = ["video_episodes=1"] if "video=true" in words else []
             words = [word.replace("episodes=200", "episodes=4") for word in words]
-            self.run([module, *words, *few], plant)
+            self.run([module, *words, *few], prelude)
         elif command.said:
-            text = self.run(["train", *words], plant="", status=2)
+            text = self.run(["train", *words], prelude="", status=2)
             assert text.splitlines() == command.said
         elif any(mark in " ".join(words) for mark in (*CHECKED_ONLY, *absent(words))):
             self.check(words)
         elif "--help" in words:
-            self.run(["train", *words], plant="")
+            self.run(["train", *words], prelude="")
         else:
-            self.run(["train", *shortened(words, command.text)], plant="")
+            self.run(["train", *shortened(words, command.text)], prelude="")
 
     def check(self, words: list[str]) -> None:
         """Compose and validate every job, as a real run does first."""
@@ -233,8 +233,8 @@ def installable(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)
-def test_commands(page: Path, tmp_path: Path, nursery: Nursery) -> None:
-    reader = Reader(page, tmp_path, nursery)
+def test_commands(page: Path, tmp_path: Path, forks: Forks) -> None:
+    reader = Reader(page, tmp_path, forks)
     reader.prepare()
     for command in commands(page):
         reader.obey(command)
@@ -242,15 +242,15 @@ def test_commands(page: Path, tmp_path: Path, nursery: Nursery) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if programs(page)], ids=name_of)
-def test_programs(page: Path, tmp_path: Path, nursery: Nursery) -> None:
-    reader = Reader(page, tmp_path, nursery)
+def test_programs(page: Path, tmp_path: Path, forks: Forks) -> None:
+    reader = Reader(page, tmp_path, forks)
     reader.prepare()
     for text in programs(page):
         code = compile(text, str(page), "exec")
         if "HerReplayBuffer" in text:  # somebody else's program: it is Python, and that is all
             assert code
             continue
-        reader.run([name_of(page)], plant=f"import sys\nexec({text!r}, {{}})\nsys.exit(0)")
+        reader.run([name_of(page)], prelude=f"import sys\nexec({text!r}, {{}})\nsys.exit(0)")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.commands.forked_commands import Nursery
+from tests.commands.forked_commands import Forks
 from tests.docs.docs_pages import ROOT
 
 PAGE = (ROOT / "docs/tensorboard.md").read_text()
@@ -30,14 +30,14 @@ RUN = [
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[str]]]:
     """The tags that a small run of each agent writes, in TensorBoard."""
-    nursery, tags = Nursery(), {}
+    forks, tags = Forks(), {}
     for agent, env in AGENTS.items():
         root = tmp_path_factory.mktemp(agent)
         words = [f"agent={agent}", f"env={env}", "hydra.run.dir=run", *RUN]
-        assert nursery.run(words, root / "cwd") == 0, (root / "err").read_text()
+        assert forks.run(words, root / "cwd") == 0, (root / "err").read_text()
         tags[agent] = read(root / "cwd" / "run")
     yield tags
-    nursery.close(120)
+    forks.close(120)
 
 
 def read(folder: Path) -> set[str]:

@@ -9,76 +9,79 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-import her_exp.envs
+import her_exp.envs  # noqa: F401  (registers the ids)
 from her_exp.envs.doctor.checker import Finding, check_goal_env
 from her_exp.envs.doctor.episodes import MissingInfo, WatchedInfo
 from her_exp.envs.doctor.goal_call import GoalCall
-from tests.envs.faulty_walks import (
-    Backwards,
-    BreaksInClose,
-    BreaksInStep,
-    BreaksInTerminated,
-    Disagrees,
-    Endless,
-    EndsUntold,
-    Falls,
-    ForgetsToEnd,
-    GoalDtype,
-    LacksKey,
-    LeavesItsSpace,
-    MixesRows,
-    NeedsInfo,
-    NeedsMissingInfo,
-    NoDict,
-    NoReward,
-    NotBatched,
-    NotFinite,
-    NotRepeatable,
-    OddActions,
-    OwnGoal,
-    PaysForCrash,
-    PaysLate,
-    Plain,
-    RaisesOnBatches,
-    ReturnsAnotherShape,
-    ReturnsFloat64,
-    SaysNothing,
-    StartsAtGoal,
-    Walk,
-    WholeActions,
-)
+from tests.envs import faulty_walks as faulty
+from tests.envs.faulty_walks import Walk
 
 FAULTS: list[tuple[type[Walk], str, str, str]] = [
-    (MixesRows, "error", "batched reward", "mixes rows: in a batch of"),
-    (NotBatched, "warning", "batched reward", r"give shape \(\), in place of \(\d+,\).*axis=-1"),
-    (RaisesOnBatches, "warning", "batched reward", r"raise ValueError.*us each"),
-    (NeedsInfo, "warning", "info", r"read \['cost'\].*buffer.info_keys=\[cost\]"),
-    (NeedsMissingInfo, "error", "compute_reward", r"info\['cost'\], which step does not give"),
-    (Falls, "warning", "termination", "although the goal was not met: a crash or a fall"),
-    (PaysForCrash, "warning", "reward of step", r"[\d.]+ % of the steps, by -10: a part that no"),
-    (PaysLate, "error", "reward of step", "achieved before the action"),
-    (NotRepeatable, "warning", "repeatable", "give another observation at step 1"),
-    (ForgetsToEnd, "error", "compute_terminated", "says yes on .* that step did not terminate"),
-    (GoalDtype, "error", "spaces", r"float32 \(2,\), desired_goal float64 \(2,\)"),
-    (ReturnsFloat64, "warning", "observations", "comes as float64, its space says float32"),
-    (ReturnsAnotherShape, "error", "observations", r"comes as \(1,\), its space says \(2,\)"),
-    (LeavesItsSpace, "warning", "observations", "observation leaves its space in .* widen"),
-    (LacksKey, "error", "spaces", "lacks achieved_goal"),
-    (NoDict, "error", "spaces", "is a Box; make it a Dict"),
-    (NoReward, "error", "compute_reward", "is missing"),
-    (OddActions, "error", "spaces", "action_space is MultiDiscrete"),
-    (WholeActions, "error", "spaces", r"action_space is Box\(.*int64\): number its"),
-    (StartsAtGoal, "warning", "goals at reset", r"[4-6]\d % of 100 episodes begin with the goal"),
-    (OwnGoal, "warning", "hindsight", "no reward depends on the goal that is handed in"),
-    (Backwards, "warning", "hindsight", r"can pay less \(-1\) than another \(0\)"),
-    (Disagrees, "error", "success", "disagree"),
-    (NotFinite, "error", "compute_reward", "not finite"),
-    (Endless, "warning", "episodes", "3 of 3 did not end within 1000 steps"),
-    (BreaksInStep, "error", "playing it", "RuntimeError: the simulator is gone$"),
-    (BreaksInTerminated, "error", "compute_terminated", "ZeroDivisionError"),
-    (BreaksInClose, "error", "closing it", "OSError: no display"),
-    (SaysNothing, "error", "in a run", r"env\.reward_range: .*; declare \[lowest, highest\]"),
-    (EndsUntold, "error", "termination", "set env.success_terminates=true"),
+    (faulty.MixesRows, "error", "batched reward", "mixes rows: in a batch of"),
+    (
+        faulty.NotBatched,
+        "warning",
+        "batched reward",
+        r"give shape \(\), in place of \(\d+,\).*axis=-1",
+    ),
+    (faulty.RaisesOnBatches, "warning", "batched reward", r"raise ValueError.*us each"),
+    (faulty.NeedsInfo, "warning", "info", r"read \['cost'\].*buffer.info_keys=\[cost\]"),
+    (
+        faulty.NeedsMissingInfo,
+        "error",
+        "compute_reward",
+        r"info\['cost'\], which step does not give",
+    ),
+    (faulty.Falls, "warning", "termination", "although the goal was not met: a crash or a fall"),
+    (
+        faulty.PaysForCrash,
+        "warning",
+        "reward of step",
+        r"[\d.]+ % of the steps, by -10: a part that no",
+    ),
+    (faulty.PaysLate, "error", "reward of step", "achieved before the action"),
+    (faulty.NotRepeatable, "warning", "repeatable", "give another observation at step 1"),
+    (
+        faulty.ForgetsToEnd,
+        "error",
+        "compute_terminated",
+        "says yes on .* that step did not terminate",
+    ),
+    (faulty.GoalDtype, "error", "spaces", r"float32 \(2,\), desired_goal float64 \(2,\)"),
+    (faulty.ReturnsFloat64, "warning", "observations", "comes as float64, its space says float32"),
+    (
+        faulty.ReturnsAnotherShape,
+        "error",
+        "observations",
+        r"comes as \(1,\), its space says \(2,\)",
+    ),
+    (faulty.LeavesItsSpace, "warning", "observations", "observation leaves its space in .* widen"),
+    (faulty.LacksKey, "error", "spaces", "lacks achieved_goal"),
+    (faulty.NoDict, "error", "spaces", "is a Box; make it a Dict"),
+    (faulty.NoReward, "error", "compute_reward", "is missing"),
+    (faulty.OddActions, "error", "spaces", "action_space is MultiDiscrete"),
+    (faulty.WholeActions, "error", "spaces", r"action_space is Box\(.*int64\): number its"),
+    (
+        faulty.StartsAtGoal,
+        "warning",
+        "goals at reset",
+        r"[4-6]\d % of 100 episodes begin with the goal",
+    ),
+    (faulty.OwnGoal, "warning", "hindsight", "no reward depends on the goal that is handed in"),
+    (faulty.Backwards, "warning", "hindsight", r"can pay less \(-1\) than another \(0\)"),
+    (faulty.Disagrees, "error", "success", "disagree"),
+    (faulty.NotFinite, "error", "compute_reward", "not finite"),
+    (faulty.Endless, "warning", "episodes", "3 of 3 did not end within 1000 steps"),
+    (faulty.BreaksInStep, "error", "playing it", "RuntimeError: the simulator is gone$"),
+    (faulty.BreaksInTerminated, "error", "compute_terminated", "ZeroDivisionError"),
+    (faulty.BreaksInClose, "error", "closing it", "OSError: no display"),
+    (
+        faulty.SaysNothing,
+        "error",
+        "in a run",
+        r"env\.reward_range: .*; declare \[lowest, highest\]",
+    ),
+    (faulty.EndsUntold, "error", "termination", "set env.success_terminates=true"),
 ]
 
 
@@ -101,12 +104,12 @@ def test_each_fault_is_said(env: type[Walk], level: str, what: str, words: str) 
 
 #: What follows from the one fault, and is said as well.
 ALSO = {
-    OwnGoal: {"hindsight", "reward of step"},  # its goal has moved on since
-    Falls: {"termination"},
-    StartsAtGoal: {"goals at reset"},
-    PaysForCrash: {"reward of step"},
-    NotRepeatable: {"repeatable"},
-    NeedsInfo: {"info"},
+    faulty.OwnGoal: {"hindsight", "reward of step"},  # its goal has moved on since
+    faulty.Falls: {"termination"},
+    faulty.StartsAtGoal: {"goals at reset"},
+    faulty.PaysForCrash: {"reward of step"},
+    faulty.NotRepeatable: {"repeatable"},
+    faulty.NeedsInfo: {"info"},
 }
 
 
@@ -116,7 +119,7 @@ def test_nothing_else_is_said(env: type[Walk]) -> None:
     assert odd == ALSO[env]
 
 
-@pytest.mark.parametrize("id", sorted(her_exp.envs._ENVS))
+@pytest.mark.parametrize("id", sorted(id for id in gym.registry if id.startswith("her_exp/")))
 def test_our_envs_are_all_ok(id: str) -> None:
     findings = check_goal_env(lambda: gym.make(id))
     assert {finding.level for finding in findings} == {"ok"}, findings
@@ -137,10 +140,10 @@ def test_the_declared_end_counts_without_compute_terminated() -> None:
         findings = check_goal_env(env, success_terminates=declared, reward_range=(-1, 0))
         return found(findings, "termination")[0]
 
-    assert says(Plain, None).level == "ok"
-    assert says(Plain, False).level == "ok"
-    assert says(EndsUntold, True).level == "ok"
-    wrong = says(Plain, True)
+    assert says(faulty.Plain, None).level == "ok"
+    assert says(faulty.Plain, False).level == "ok"
+    assert says(faulty.EndsUntold, True).level == "ok"
+    wrong = says(faulty.Plain, True)
     assert wrong.level == "error"
     assert "went on after success" in wrong.says
 

@@ -17,7 +17,7 @@ from her_exp.config import validate as validation
 from her_exp.config.compose import compose
 from her_exp.config.hydra_api import plain
 from her_exp.config.rules import env_and_agent
-from her_exp.config.signatures import _choices, arguments, find_class, mismatch
+from her_exp.config.signatures import arguments, choices_of, find_class, mismatch
 from her_exp.limits import RANGES, Range, limit_of
 
 GROUPS = ("env", "buffer", "agent", "trainer")
@@ -75,7 +75,7 @@ def _base(words: list[str]) -> Base:
         node = cfg[group]
         cls = find_class(group, node["_target_"])
         takes = arguments(cls)
-        takes = validation._with_env(cls, takes, node) if group == "env" else takes
+        takes = validation.with_env(cls, takes, node) if group == "env" else takes
         for name, value in node.items():
             if not name.startswith("_"):
                 key = f"{group}.{name}"
@@ -97,7 +97,7 @@ def good_value(random: Random, leaf: Leaf) -> str:
     """Draw a value that the leaf may have: a choice, or a number from its default to twice that."""
     if leaf.key in BELOW or leaf.key == "env.goal_distance":  # the env itself must agree with that
         return text(leaf.value)
-    choices = [c for c in _choices(leaf.takes) if isinstance(c, str) and c != "envpool"]
+    choices = [c for c in choices_of(leaf.takes) if isinstance(c, str) and c != "envpool"]
     if choices:  # envpool has none of the envs that every machine has
         return str(random.choice(choices))
     if isinstance(leaf.value, bool) and not leaf.key.startswith(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.forked_commands import Nursery
+from tests.commands.forked_commands import Forks
 from tests.fuzz.command_lines import Line, lines
 from tests.fuzz.config_tree import tree
 from tests.fuzz.wrong_words import DONE, WRONG
@@ -54,12 +54,12 @@ class Ground:
     """Where command lines are tried: each in a fresh folder beside a finished run."""
 
     def __init__(self, root: Path):
-        self.root, self.nursery, self.tally = root, Nursery(), Tally()
+        self.root, self.forks, self.tally = root, Forks(), Tally()
         argv = ["hydra.run.dir=done", "trainer.total_steps=200", "trainer.learning_starts=100",
                 "trainer.batch_size=8", "trainer.picture=false", "trainer.eval_episodes=2",
                 "env.num_eval_envs=2", "agent.hidden_sizes=[8]"]  # fmt: skip
         (root / "first").mkdir()
-        assert self.nursery.run(argv, root / "first" / "cwd") == 0, (root / "first/err").read_text()
+        assert self.forks.run(argv, root / "first" / "cwd") == 0, (root / "first/err").read_text()
 
     def try_line(self, line: Line) -> list[str]:
         """Run a command line; returns all that is wrong with how it went."""
@@ -70,7 +70,7 @@ class Ground:
         (place / "cwd" / "file").write_text("in the way")
         before = snapshot(place)
         began = time.monotonic()
-        status = self.nursery.run(line.argv, place / "cwd", FENCE)
+        status = self.forks.run(line.argv, place / "cwd", FENCE)
         self.tally.seconds += time.monotonic() - began
         out, err = ((place / name).read_text(errors="replace") for name in ("out", "err"))
         after = {k: v for k, v in snapshot(place).items() if k not in ("out", "err")}
@@ -151,7 +151,7 @@ def unfinished(line: Line, status: int, place: Path, out: str) -> list[str]:
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     ground = Ground(tmp_path_factory.mktemp("fuzz"))
     yield ground
-    ground.nursery.close()
+    ground.forks.close()
 
 
 def smallest(ground: Ground, line: Line) -> Line:

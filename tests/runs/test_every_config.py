@@ -150,16 +150,6 @@ def test_every_strategy_trains(strategy: str, env: str, short: list[str], tmp_pa
     assert all(0.7 < share < 0.9 for share in values["buffer/relabelled_share"])
 
 
-def test_plain_replay(short: list[str], tmp_path: Path) -> None:
-    values = run(tmp_path / "run", [*POINT, "buffer.k=0", *short])
-    assert set(values["buffer/relabelled_share"]) == {0.0}
-
-
-def test_a_wrapped_ring_trains(short: list[str], tmp_path: Path) -> None:
-    values = run(tmp_path / "run", [*POINT, "buffer.capacity=64", *short])
-    assert values["buffer/size"][-1] == 64
-
-
 class NextState:
     """A user's own strategy: the goal is the state `ahead` steps on, as far as the episode goes."""
 

@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from her_exp.config.compose import compose
 from her_exp.run import SAFE, overrides_of, request, rerun, resume
 from her_exp.store.folder import RunFolder
-from her_exp.train import _continue
+from her_exp.train import carry_out
 from her_exp.training.trainer import Trainer
 from her_exp.types import UserError
 from tests.runs.resume_kit import NeverStopped, contents, killed_at
@@ -111,7 +111,7 @@ def test_a_change_is_taken_back(never_stopped: NeverStopped, tmp_path: Path) -> 
             patch("her_exp.run.run_trainer", side_effect=KeyboardInterrupt) as run,
             pytest.raises(KeyboardInterrupt),
         ):
-            _continue(asked)
+            carry_out(asked)
         return int(run.call_args.args[0].trainer.log_every)
 
     began = int(first.partition("=")[2])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.forked_commands import Nursery
+from tests.commands.forked_commands import Forks
 from tests.commands.sweeps_kit import BROKEN, TINY, wait_for, words
 from tests.runs.runs_kit import checkpoints, numbers
 
@@ -35,20 +35,20 @@ def trials(cwd: Path) -> list[tuple[str, float | None, dict[str, object]]]:
 )  # SQLAlchemy leaves its files to the collector
 @pytest.mark.parametrize("launcher", ["basic", "local"])
 def test_a_study_goes_on_as_if_never_killed(
-    launcher: str, nursery: Nursery, cwd: Path, tmp_path: Path
+    launcher: str, forks: Forks, cwd: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("optuna")
     (tmp_path / "mine.py").write_text(BROKEN)
-    plant = f"import sys; sys.path.insert(0, {str(tmp_path)!r})"
+    prelude = f"import sys; sys.path.insert(0, {str(tmp_path)!r})"
     search = [*SEARCH, f"hydra/launcher={launcher}", "hydra.sweeper.n_jobs=2"]
     (tmp_path / "whole").mkdir()
     whole = tmp_path / "whole" / "cwd"
-    assert nursery.run(search, whole, plant) == 0, words(whole)
+    assert forks.run(search, whole, prelude) == 0, words(whole)
     expected = trials(whole)
     assert [state for state, _, _ in expected] == ["COMPLETE"] * 5
 
     folder = cwd / "outputs/sweeps/s"
-    child = nursery.start(search, cwd, plant)
+    child = forks.start(search, cwd, prelude)
     wait_for(lambda: len(list(folder.glob("*/checkpoints/state_*.pt"))) >= 7)  # in the second batch
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
@@ -56,29 +56,29 @@ def test_a_study_goes_on_as_if_never_killed(
     assert "RUNNING" in states
     time.sleep(2.5)  # workers see that their master is gone
     words(cwd)
-    assert nursery.run(search, cwd, plant) == 0, words(cwd)
+    assert forks.run(search, cwd, prelude) == 0, words(cwd)
     assert trials(cwd) == expected
     for path in (whole / "outputs/sweeps/s").glob("agent*"):
         assert numbers(folder / path.name) == numbers(path)
         assert checkpoints(folder / path.name)
     words(cwd)
-    assert nursery.run(search, cwd, plant) == 0  # nothing is left to do
+    assert forks.run(search, cwd, prelude) == 0  # nothing is left to do
     assert "5 of 5 trials are done" in words(cwd)
     assert trials(cwd) == expected
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_failed_trial_is_told_and_tried_again(nursery: Nursery, cwd: Path) -> None:
+def test_a_failed_trial_is_told_and_tried_again(forks: Forks, cwd: Path) -> None:
     """Equal trials of a batch are one job."""
     pytest.importorskip("optuna")
     (cwd / "mine.py").write_text(BROKEN)
-    plant = f"import sys; sys.path.insert(0, {str(cwd)!r})"
+    prelude = f"import sys; sys.path.insert(0, {str(cwd)!r})"
     search = [
         "-m", *TINY, "agent._target_=mine.Broken", "agent.noise_std=choice(0.1,0.2,0.3)", "sweep=s",
         "hydra/sweeper=optuna", "hydra.sweeper.n_trials=8", "hydra.sweeper.n_jobs=8",
     ]  # fmt: skip
-    assert nursery.run(search, cwd, plant) == 1
+    assert forks.run(search, cwd, prelude) == 1
     text = words(cwd)
     assert "RuntimeError: too noisy" in text
     assert text.splitlines()[-1].endswith("1 of the sweep's jobs failed, see its run.log")
@@ -90,7 +90,7 @@ def test_a_failed_trial_is_told_and_tried_again(nursery: Nursery, cwd: Path) -> 
     assert "best_value" in best
 
     (cwd / "mine.py").write_text(BROKEN.replace("0.3", "0.9"))  # mended
-    assert nursery.run(search, cwd, plant) == 0, words(cwd)
+    assert forks.run(search, cwd, prelude) == 0, words(cwd)
     again = trials(cwd)[len(found) :]
     assert again[0][:1] == ("COMPLETE",)
     assert again[0][2] == {"agent.noise_std": "0.3"}

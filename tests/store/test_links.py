@@ -14,7 +14,7 @@ from her_exp.store.checkpoint import Checkpoints
 from her_exp.store.files import load_json, open_file, write_text
 from her_exp.store.folder import RunFolder, check_free, judge, lock
 from her_exp.types import UserError
-from tests.commands.forked_commands import Nursery
+from tests.commands.forked_commands import Forks
 from tests.commands.sweeps_kit import words
 
 #: What a run or an evaluation writes: each may stand in the folder as something else.
@@ -100,7 +100,7 @@ def test_what_is_refused_is_refused_before_a_line_is_logged(
 ) -> None:
     """A crafted config and a log that leads into the reader's shell file: code of a stranger."""
     from her_exp.run import request
-    from her_exp.train import _continue
+    from her_exp.train import carry_out
 
     folder, canary = stranger_run
     victim, content = swapped(folder, "run.log", link)
@@ -109,7 +109,7 @@ def test_what_is_refused_is_refused_before_a_line_is_logged(
     asked = request([f"resume={folder}"])
     assert asked is not None
     with pytest.raises((UserError, SystemExit)):
-        _continue(asked)
+        carry_out(asked)
     assert victim.read_bytes() == content
     assert not canary.exists()
 
@@ -188,11 +188,11 @@ def test_what_is_written_replaces_a_link(tmp_path: Path) -> None:
     "name", ["run.log", ".hydra", "config.yaml", "metrics.csv", "checkpoints", "paths.png"]
 )
 def test_a_link_that_leads_nowhere_is_refused_before_hydra_writes(
-    name: str, nursery: Nursery, cwd: Path
+    name: str, forks: Forks, cwd: Path
 ) -> None:
     (cwd / "run").mkdir()
     (cwd / "run" / name).symlink_to(cwd / "planted")
-    assert nursery.run(["resume=auto", "run_dir=run"], cwd) == 2
+    assert forks.run(["resume=auto", "run_dir=run"], cwd) == 2
     (line,) = words(cwd).splitlines()
     assert f"{name} is a link, which is not written to" in line
     assert sorted(os.listdir(cwd)) == ["run"]

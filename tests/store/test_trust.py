@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from her_exp.store.trust import check_trust, load_run_config
 from her_exp.types import UserError
-from tests.store.trust_kit import EVIL, WAYS, Payload, Way, by_resume, plant, refuse
+from tests.store.trust_kit import EVIL, WAYS, Payload, Way, by_resume, change_config, refuse
 
 
 @WAYS
@@ -115,18 +115,18 @@ def fill(node: Any, canary: Path) -> Any:
     return node.replace("@", str(canary)) if isinstance(node, str) else node
 
 
-def plant_all(folder: Path, canary: Path, route: str) -> None:
+def change_by(folder: Path, canary: Path, route: str) -> None:
     hub = EVIL + "\ndef x(**settings):\n    return None\n"
     (folder.parent / "modules" / "hubconf.py").write_text(hub)
     torch.save(Payload(canary), folder.parent / "evil.pt")
-    plant(folder, fill(ROUTES[route][0], canary))
+    change_config(folder, fill(ROUTES[route][0], canary))
 
 
 @WAYS
 @pytest.mark.parametrize("route", ROUTES)
 def test_planted_in_the_config(route: str, way: Way, stranger_run: tuple[Path, Path]) -> None:
     folder, canary = stranger_run
-    plant_all(folder, canary, route)
+    change_by(folder, canary, route)
     refuse(way, folder, canary, ROUTES[route][1])
     assert "evilmod" not in sys.modules
 
@@ -145,7 +145,7 @@ LIVE = [
 def test_the_routes_would_do_harm(route: str, stranger_run: tuple[Path, Path]) -> None:
     """The plants are live: made without a look at them, each leaves the canary."""
     folder, canary = stranger_run
-    plant_all(folder, canary, route)
+    change_by(folder, canary, route)
     group = next(iter(ROUTES[route][0])).partition(".")[0]
     with contextlib.suppress(Exception):
         instantiate(OmegaConf.load(folder / "config.yaml")[group])
@@ -177,7 +177,7 @@ def test_what_is_trusted_runs(way: Way, stranger_run: tuple[Path, Path]) -> None
         "agent._target_": "ourmod.MyDDPG", "env.imports": ["ourmod"], "env.id": "mine/Reach-v0",
         "buffer.strategy": {"_target_": "ourmod.Newest", "offset": 1},
     }  # fmt: skip
-    plant(folder, changes)
+    change_config(folder, changes)
     with pytest.raises(UserError, match=r"trust=\[ourmod\]") as refused:
         way(folder)
     assert "\n" not in str(refused.value)
@@ -186,7 +186,7 @@ def test_what_is_trusted_runs(way: Way, stranger_run: tuple[Path, Path]) -> None
         way(folder, "evilmod")
     way(folder, "ourmod")
     assert "ourmod" in sys.modules
-    plant(folder, {"agent.more": {"_target_": "evilmod.Thing"}})
+    change_config(folder, {"agent.more": {"_target_": "evilmod.Thing"}})
     refuse(lambda path: way(path, "ourmod"), folder, canary, "trust=[evilmod]")
 
 

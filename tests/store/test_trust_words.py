@@ -9,10 +9,10 @@ import pytest
 
 from her_exp.config.compose import compose
 from her_exp.run import request, train
-from her_exp.train import _continue
+from her_exp.train import carry_out
 from her_exp.types import UserError
 from tests.runs.runs_kit import checkpoints, result_of
-from tests.store.trust_kit import TINY, plant
+from tests.store.trust_kit import TINY, change_config
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
@@ -41,7 +41,7 @@ def run_of(folder: Path, naming: str) -> list[str]:
 def go_on(*argv: str) -> bool:
     asked = request(argv)
     assert asked is not None
-    return _continue(asked) is None
+    return carry_out(asked) is None
 
 
 @NAMINGS
@@ -95,7 +95,7 @@ def test_what_the_folder_alone_names_stays_out(
     """The command names one package, and the folder another besides."""
     folder, canary = stranger_run[0].with_name("mine"), stranger_run[1]
     words = run_of(folder, naming)
-    plant(folder, {"agent.more": {"_target_": "evilmod.Thing"}})
+    change_config(folder, {"agent.more": {"_target_": "evilmod.Thing"}})
     story = json.loads((folder / "run.json").read_text())
     story["overrides"] += ["+agent.more={_target_: evilmod.Thing}", "trust=[evilmod]"]
     (folder / "run.json").write_text(json.dumps(story))
@@ -116,7 +116,7 @@ def test_a_run_without_a_checkpoint_starts_over(
     for path in checkpoints(folder):
         path.unlink()
     (folder / "result.json").write_text(json.dumps({"status": status}))
-    plant(folder, {"env.imports": ["evilmod"]})
+    change_config(folder, {"env.imports": ["evilmod"]})
     assert not go_on("resume=auto", f"run_dir={folder}", *words)
     assert not canary.exists()
 

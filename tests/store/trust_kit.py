@@ -123,7 +123,7 @@ def refuse(way: Way, folder: Path, canary: Path, words: str = "") -> None:
     assert words in line
 
 
-def plant(folder: Path, changes: dict[str, Any]) -> None:
+def change_config(folder: Path, changes: dict[str, Any]) -> None:
     cfg = OmegaConf.load(folder / "config.yaml")
     for key, value in changes.items():
         OmegaConf.update(cfg, key, value, force_add=True, merge=False)

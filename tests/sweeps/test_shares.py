@@ -160,7 +160,8 @@ def test_each_process_has_a_place_and_its_gpu(tmp_path: Path) -> None:
 
 def test_gpus_are_those_that_are_visible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    assert share.environment([1, 2], ["cpu"]) == dict.fromkeys(share._POOLS, "2")
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    assert share.environment([1, 2], ["cpu"]) == dict.fromkeys(names, "2")
     assert share.environment([1], ["cuda"])["HER_EXP_GPUS"] == "4,7"
     assert share.environment([1], ["auto"])["HER_EXP_GPUS"] == "4,7"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
