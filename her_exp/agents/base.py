@@ -15,6 +15,7 @@ take its gradient for one run, or for many at once.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -30,6 +31,9 @@ from her_exp.agents.normalizer import InputNormalizer
 from her_exp.agents.products import Precision, resolve_precision
 from her_exp.limits import Count, Gamma, Positive, Tau, check_settings, return_complaint
 from her_exp.types import Agent, Array, Batch, GoalSpaces, Metrics
+
+
+log = logging.getLogger(__name__)
 
 
 class Learned(NamedTuple):
@@ -260,6 +264,11 @@ class GoalAgent(Agent):
     @torch.no_grad()
     def update(self, batch: Batch) -> Metrics:
         """Take one gradient step by each loss whose turn it is; then move the targets, if it is theirs."""
+        if self.updates == self.env_steps == 0:  # a loop of one's own
+            log.warning(
+                "the agent learns and was never told of a step: call observe(...) for each, or its inputs "
+                "are not normalised and its first, random steps never end"
+            )
         skip = self.skipped()
         noise = self.draw(len(batch.reward), skip)
         targets = self.takes_turn(self.target_every)

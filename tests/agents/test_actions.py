@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 from her_exp.agents.ddpg import DDPG
 from tests.agents.kit import (
+    ALL,
     FIRST,
     GOAL,
     HALF,
@@ -18,6 +19,7 @@ from tests.agents.kit import (
     MIDDLE,
     OBSERVATION,
     answer,
+    batches,
     ddpg,
     dqn,
     inputs,
@@ -149,3 +151,18 @@ def test_greedy_dqn() -> None:
     np.testing.assert_array_equal(
         agent.act(observation, goal, explore=False), FIRST + values.argmax(1)
     )
+
+
+@ALL
+def test_learning_without_a_word_of_a_step_is_told_once(
+    make: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a loop of one's own that forgets `observe` the first, random steps would never end."""
+    silent, told = make(), make()
+    see(told, steps=8)
+    for batch in batches(make, 2):
+        silent.update(batch)
+        told.update(batch)
+    lines = [record.message for record in caplog.records if "observe" in record.message]
+    assert len(lines) == 1
+    assert "call observe(...)" in lines[0]
