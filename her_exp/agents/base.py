@@ -32,7 +32,6 @@ from her_exp.agents.products import Precision, resolve_precision
 from her_exp.limits import Count, Gamma, Positive, Tau, check_settings, return_complaint
 from her_exp.types import Agent, Array, Batch, GoalSpaces, Metrics
 
-
 log = logging.getLogger(__name__)
 
 
