@@ -1,4 +1,4 @@
-"""The networks of our agents: multilayer perceptrons, alone or side by side."""
+"""The networks of our agents: perceptrons, alone or side by side; what a Gaussian policy makes of one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from her_exp.agents.products import Layers, is_lifted, pays, product
 from her_exp.types import UserError
 
 _FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+#: Bounds of the logarithm of the standard deviation; beyond them it has no slope.
+LOG_STD = (-20.0, 2.0)
 
 
 class MLP(nn.Module):
@@ -114,6 +117,22 @@ class Temperature(nn.Module):
     def forward(self) -> Tensor:
         """Return the logarithm, 0-d."""
         return self.log[0]
+
+
+def squash(raw: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the action tanh(mean + std * noise), (b, a) in (-1, 1), and the logarithm of its density, (b,).
+
+    Args:
+        raw: (b, 2 a): the mean, then the logarithm of the standard deviation.
+        noise: (b, a) standard normal.
+    """
+    mean, log_std = raw.chunk(2, dim=-1)
+    log_std = log_std.clamp(*LOG_STD)
+    before = torch.addcmul(mean, log_std.exp(), noise)
+    # log(1 - tanh(u)^2) without the difference of nearly equal numbers
+    volume = 2.0 * (math.log(2.0) - before - F.softplus(-2.0 * before))
+    each = -0.5 * noise.square() - log_std - 0.5 * math.log(2.0 * math.pi) - volume
+    return torch.tanh(before), each.sum(-1)
 
 
 def check_network(network: nn.Module, inputs: int, outputs: int, key: str) -> None:

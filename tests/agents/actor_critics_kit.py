@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 
-from her_exp.agents.gaussian import LOG_STD
+from her_exp.agents.networks import LOG_STD
 from tests.agents.kit import HALF, MIDDLE
 
 VARIANTS = pytest.mark.parametrize(

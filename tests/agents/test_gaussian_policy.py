@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from her_exp.agents.gaussian import squash
+from her_exp.agents.networks import squash
 from tests.agents.actor_critics_kit import drawn
 
 pytestmark = pytest.mark.usefixtures("one_thread")
