@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -255,19 +254,10 @@ def test_secrets_are_masked_in_the_command(word: str, shown: str) -> None:
     assert masked(word) == shown
 
 
-def test_overrides_are_not_masked(forks: Forks, cwd: Path, cwd_run: Callable[[], Path]) -> None:
+def test_overrides_are_not_masked(forks: Forks, cwd: Path) -> None:
     """They must go on working."""
-    folder = cwd_run()
-    story = json.loads((folder / "run.json").read_text())
+    argv = ["hydra.run.dir=run", "+score.api_key=abc", *TINY]
+    assert forks.run(argv, cwd) == 0, words(cwd)
+    story = json.loads((cwd / "run/run.json").read_text())
     assert "+score.api_key=***" in story["command"]
     assert "+score.api_key=abc" in story["overrides"]
-
-
-@pytest.fixture
-def cwd_run(forks: Forks, cwd: Path) -> Callable[[], Path]:
-    def run() -> Path:
-        argv = ["hydra.run.dir=run", "+score.api_key=abc", *TINY]
-        assert forks.run(argv, cwd) == 0, words(cwd)
-        return cwd / "run"
-
-    return run

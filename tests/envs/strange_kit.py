@@ -28,7 +28,13 @@ class Played(NamedTuple):
 
 
 def play(
-    name: str, steps: int = 100, lanes: int = 3, policy: Any = None, k: float = 4, **kwargs: Any
+    name: str,
+    steps: int = 100,
+    lanes: int = 3,
+    policy: Any = None,
+    k: float = 4,
+    strategy: Any = "future",
+    **kwargs: Any,
 ) -> Played:
     """Step `strange/<name>-v0` and store it; settings of the task and of the env as keywords."""
     settings = {"backend": "sync", "reward_range": None} | kwargs
@@ -37,7 +43,7 @@ def play(
     generator = np.random.default_rng(0)
     buffer = HindsightReplayBuffer(
         steps * lanes + 9 * lanes, spaces=task.spaces, goal_functions=functions, num_envs=lanes,
-        generator=generator, k=k, reward_range=task.reward_range,
+        generator=generator, k=k, strategy=strategy, reward_range=task.reward_range,
     )  # fmt: skip
     rollout = Rollout(env, functions)
     buffer.begin(rollout.reset(0))

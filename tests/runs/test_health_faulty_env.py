@@ -75,16 +75,16 @@ def test_other_forms_are_named() -> None:
 
 
 def test_an_action_that_is_no_number_never_reaches_the_env() -> None:
-    given = Given()
-    rollout = Rollout(given.env, None)  # type: ignore[arg-type]
-    rollout.observation, rollout._ended = given.observation, np.zeros(3, bool)
-    before = given.env.get_state()  # type: ignore[attr-defined]
+    task = GoalTask("her_exp/PointReach-v0", num_envs=3)
+    env: Any = task.make()
+    rollout = Rollout(env, task.goal_functions())
+    rollout.reset(0)
+    before = env.get_state()
     with pytest.raises(
         UserError, match="agent: the action of lane 1 is nan: learning has diverged"
     ):
         rollout.apply(np.array([[0, 0], [0, math.nan], [0, 0]], np.float32))
-    after = given.env.get_state()  # type: ignore[attr-defined]
-    assert all((before["state"][k] == after["state"][k]).all() for k in before["state"])
+    assert differences(before, env.get_state()) == []
 
 
 FAULTS = {

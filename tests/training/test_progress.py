@@ -57,7 +57,8 @@ class OnDevice(torch.Tensor):
 def test_metrics_of_two_devices_are_saved_together() -> None:
     """After a resume on a GPU the loaded ones are on the CPU, the new ones are not."""
     record = Record()
-    record._losses = {"q_mean": [torch.tensor(1.0), torch.tensor(2.0).as_subclass(OnDevice)]}
+    record.learned([{"q_mean": torch.tensor(1.0)}])
+    record.learned([{"q_mean": torch.tensor(2.0).as_subclass(OnDevice)}])
     pending = record.state_dict()["pending"]["q_mean"]
     assert type(pending) is torch.Tensor
     assert pending.tolist() == [1.0, 2.0]
