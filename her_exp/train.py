@@ -37,7 +37,7 @@ from her_exp.sweeps import jobs as sweep
 from her_exp.sweeps.command_line import Plan, preflight
 from her_exp.system.foreign import reason_of, trace_of
 from her_exp.system.launchers import has_place, launcher_of, take_place
-from her_exp.system.signals import Stopped, end_with_parent, passed_on_to_children
+from her_exp.system.signals import Stopped, await_signals, end_with_parent, passed_on_to_children
 from her_exp.text import one_line, tell_error, written
 from her_exp.types import UserError
 
@@ -131,6 +131,8 @@ def _report(plan: Plan, folder: Path, seen: int, status: str | int | None) -> No
         _exit(["not all jobs are done; the same command goes on"], 1)
     if status == 0:
         print(folder)
+    elif isinstance(status, int) and status > 128:
+        print("her_exp: stopped; the same command goes on", file=sys.stderr)
     sys.exit(status)
 
 
@@ -251,6 +253,7 @@ def _join_others(cfg: DictConfig, settings: Any) -> None:
         cfg.trainer.progress = False
     places = launcher.at_once(node)
     if launcher.pool and not has_place():
+        await_signals()
         end_with_parent()
     if places is not None:
         take_place(Path(settings.runtime.cwd, settings.sweep.dir, ".places"), places)

@@ -30,7 +30,7 @@ from her_exp.sweeps.plan import BASIC_SWEEPER, OPTUNA
 from her_exp.system.foreign import reason_of, trace_of
 from her_exp.system.launchers import launcher_of
 from her_exp.system.locks import take_lock
-from her_exp.system.signals import Stopped, hand_on
+from her_exp.system.signals import Stopped, hand_on, stop_if_asked_early
 from her_exp.text import one_line, printable
 from her_exp.types import UserError
 
@@ -85,6 +85,7 @@ def run_job(
     if _stopped is not None:
         raise _stopped
     try:
+        stop_if_asked_early()
         if not launcher.in_turn:
             _wait_until_free(folder)
         check_same(folder, cfg)

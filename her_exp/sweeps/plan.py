@@ -129,7 +129,7 @@ def short_names(jobs: Sequence[Job]) -> list[str]:
     """Name the jobs' folders by what differs alone; a single job has nothing else, and is named by all."""
     if not jobs[0].label:
         return []
-    swept = {o.partition("=")[0] for o in jobs[0].label.split(" ")}
+    swept = {o.partition("=")[0].lstrip("+~") for o in jobs[0].label.split(" ")}
     keys = [o.partition("=")[0].lstrip("+~") for o in jobs[0].overrides]
     same = [key for key in keys if key not in {*swept, "sweep"} and not key.startswith("hydra")]
     if not same:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Any
 
@@ -42,7 +43,7 @@ class SignalWatch:
     """
 
     def __init__(self) -> None:
-        self.received: int | None = None
+        self.received: int | None = _early
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> SignalWatch:
@@ -67,6 +68,30 @@ class SignalWatch:
 
 
 _watching: SignalWatch | None = None
+_early: int | None = None  # what asked a worker of a pool to stop while no run was on in it
+_OF_A_POOL = {signal.SIGINT, signal.SIGTERM}
+
+
+def await_signals() -> None:
+    """Let a worker of a pool note what asks it to stop also before and between its jobs.
+
+    It was started with these signals held back (`passed_on_to_children`), or it would die of one while
+    it imports, and the pool would take the others with it.
+    """
+
+    def note(number: int, _: FrameType | None) -> None:
+        global _early
+        _early = number
+
+    for number in _OF_A_POOL:
+        signal.signal(number, note)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_A_POOL)
+
+
+def stop_if_asked_early() -> None:
+    """Raise Stopped where a worker of a pool was asked to stop while no run was on in it."""
+    if _early is not None:
+        raise Stopped(_early)
 
 
 def asked() -> int | None:
@@ -140,14 +165,24 @@ def passed_on_to_children() -> Iterator[None]:
         nonlocal seen
         if seen and number == signal.SIGINT:
             raise KeyboardInterrupt
-        seen = True
-        for child in multiprocessing.active_children():
+        seen, children = True, multiprocessing.active_children()
+        if not children:  # nothing has begun
+            raise KeyboardInterrupt
+        for child in children:
             if child.pid is not None:
                 os.kill(child.pid, signal.SIGTERM)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, pass_on) for number in _OF_A_POOL}
+    # Workers inherit what this thread holds back, and let it come in `await_signals`. This process
+    # hears of it by a thread of its own; Python calls the handler here.
+    resource_tracker.ensure_running()  # now: when it starts it lets in what was held back
+    over = threading.Event()
+    threading.Thread(target=over.wait, daemon=True).start()
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_A_POOL)
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        over.set()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -230,3 +230,29 @@ def test_a_node_of_a_ray_cluster_dies(forks: Forks, whole: Path, cwd: Path, tmp_
     assert_same(folder, whole, 3)
     notes = [json.loads(line)[0] for line in (folder / "jobs.jsonl").read_text().splitlines()]
     assert sorted(notes) == ["done", "done", "resumed"]
+
+
+@pytest.mark.parametrize("moment", ["launching", "steps: success"])
+def test_ctrl_c_in_a_pool_stops_each_job_whole(moment: str, cwd: Path) -> None:
+    """A terminal sends it to the workers as well: while they import, and beside one that has just ended."""
+    pytest.importorskip("joblib")
+    cwd.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "her_exp.train", *POOL, "trainer.total_steps=50000,200"]
+    with subprocess.Popen(
+        [word for word in command if word != "trainer.total_steps=12000"], cwd=cwd, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    ) as sweep:  # fmt: skip
+        assert sweep.stdout is not None
+        for line in sweep.stdout:
+            if moment in line:
+                break
+        os.killpg(sweep.pid, signal.SIGINT)
+        told = sweep.stdout.read()
+        assert sweep.wait() in (130, 143), told
+    assert "the same command goes on" in told or "interrupted" in told
+    assert "out of memory" not in told
+    assert "Traceback" not in told
+    folder = cwd / "outputs/sweeps/s"
+    assert not list(folder.glob("*/checkpoints/*.tmp"))
+    left = {status(path) for path in folder.iterdir() if (path / "result.json").exists()}
+    assert left <= {"stopped", "done"}
