@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,9 +33,9 @@ from her_exp.envs.goal_functions import EnvGoalFunctions
 from her_exp.envs.make import GoalTask
 from her_exp.envs.vector.pool import not_installed
 from her_exp.store.checkpoint import load, load_policy
-from her_exp.store.files import write_json
+from her_exp.store.files import read_json, write_json
 from her_exp.store.find import check_run, named
-from her_exp.store.folder import EVALUATION, judge
+from her_exp.store.folder import EVALUATION, RESULT, has_checkpoint, judge
 from her_exp.store.trust import load_run_config, packages
 from her_exp.system.machine import choose_library, products, resolve_device
 from her_exp.text import one_line
@@ -106,7 +107,14 @@ def restore(
     choose_library(cfg.products)
     task: GoalTask = make(cfg.env)
     agent = make_agent(cfg, task, resolve_device(cfg.device))
-    load_policy(agent, folder / "checkpoints" / f"{checkpoint}.pt")
+    path = folder / "checkpoints" / f"{checkpoint}.pt"
+    evaluated = read_json(folder, RESULT).get("eval") is not None
+    if not evaluated and not os.path.lexists(path) and has_checkpoint(folder):
+        raise UserError(
+            f"run={folder}: stopped before its first evaluation, which saves a policy; go on with "
+            + shlex.quote(f"resume={folder}")
+        )
+    load_policy(agent, path)
     return cfg, task, agent, task.goal_functions(cfg.buffer.get("info_keys") or ())
 
 

@@ -18,14 +18,13 @@ import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from her_exp.agents.engine import Engine, Learner, Move
+from her_exp.agents.engine import Engine, Learner, Move, Settings
 from her_exp.agents.networks import MLP, check_network
 from her_exp.agents.normalizer import InputNormalizer
 from her_exp.agents.products import Precision, resolve_precision
@@ -200,11 +199,11 @@ class GoalAgent(Agent):
         return made
 
     @property
-    def settings(self) -> SimpleNamespace:
+    def settings(self) -> Settings:
         """The settings that losses and engine read, as they are now."""
         low, high = self.target_range or (None, None)
         values = {name: getattr(self, name) for name in self._read}
-        return SimpleNamespace(**values, lowest=low, highest=high)
+        return Settings(**values, lowest=low, highest=high)
 
     def input_of(self, observation: Array, goal: Array) -> Tensor:
         """Return the networks' input (n, o + g) for arrays of n lanes."""

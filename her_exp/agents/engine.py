@@ -33,6 +33,14 @@ class Move(NamedTuple):
     rates: Mapping[str, str]  #: network -> the setting that is its learning rate
 
 
+class Settings(SimpleNamespace):
+    """What losses read as `s`: what an agent lists as `tunable`, its learning rates, lowest and highest."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Say where a setting that is missing is to be listed."""
+        raise AttributeError(f"s.{name}: list it in the agent's class: tunable = (..., {name!r})")
+
+
 class Learner:
     """A network, or as many as there are runs, as one vector, with Adam's moments and a target.
 
@@ -138,6 +146,24 @@ def _checked(name: str, told: Any) -> tuple[Tensor, Metrics]:
     return told[0], told[1]
 
 
+def _gradients(
+    name: str, value: Tensor, one: Tensor, own: tuple[Tensor, ...], moved: Sequence[str]
+) -> tuple[Tensor, ...]:
+    """Return the gradients of a loss by the parameters of what it moves, or raise UserError."""
+    try:
+        found: tuple[Tensor, ...] = _backward(
+            (value,), (one,), False, False, own, False, accumulate_grad=False
+        )
+    except RuntimeError as error:
+        if "require grad" not in str(error) and "not have been used" not in str(error):
+            raise
+        raise UserError(
+            f"agent: {name} must depend on each parameter of {' and '.join(moved)}, which it moves, "
+            "without .item() or detach() on the way"
+        ) from error
+    return found
+
+
 class Engine:
     """Runs an agent's losses.
 
@@ -203,9 +229,7 @@ class Engine:
             try:
                 with torch.enable_grad():
                     value, metrics = _checked(name, loss(self.nets, batch, noise, s))
-                    flat = _backward(
-                        (value,), (one,), False, False, own, False, accumulate_grad=False
-                    )
+                    flat = _gradients(name, value, one, own, moved)
             finally:
                 for parameter in own:
                     parameter.requires_grad_(False)
@@ -237,7 +261,7 @@ class Engine:
                 name: lambda *x, module=modules[name], p=parameters: functional_call(module, p, x)
                 for name, parameters in (held | own).items()
             }
-            return loss(SimpleNamespace(**nets), batch, noise, SimpleNamespace(**s))
+            return loss(SimpleNamespace(**nets), batch, noise, Settings(**s))
 
         lift = vmap(grad_and_value(call, has_aux=True))
 

@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 #: goal does not explain, and an end that the step's own goal does not account for.
 SIGNALS = ("reward", "terminated", "extra", "crash")
 REWARD, TERMINATED, EXTRA, CRASH = range(4)
+#: What a reward of relabelling beyond the range may come from.
+_MAY_DISAGREE = (
+    "; or the env's reward is not what its compute_reward says: python -m her_exp.check tells"
+)
 _WATCHED = 256  # rows on which tensor code is compared with the env itself, at most
 
 
@@ -268,6 +272,8 @@ class StoredSteps:
             raise UserError(
                 f"env.reward_range=[{low}, {high}]: {who} a reward of "
                 f"{reward.min():g}..{reward.max():g}; declare the true range, or null"
+                + _MAY_DISAGREE
+                * (who != "the env gave")
             )
 
     def state_dict(self) -> dict[str, Any]:

@@ -46,6 +46,10 @@ def run(arguments: list[str], folder: Path, path: Path | None = None) -> Outcome
 #: for each way to a refusal; what is said of which value is the matter of tests/config and tests/sweeps.
 CASES = {
     "near miss": ("buffer.kk=1", "unknown key buffer.kk: did you mean buffer.k?"),
+    "own agent's key": (
+        "agent._target_=her_exp.agents.td3.TD3 agent.target_noise_std=0.1",
+        "its class takes it; add it with a plus: +agent.target_noise_std=0.1",
+    ),
     "env key added": ("+env.max_stepz=3", "unknown key env.max_stepz: did you mean env.max_steps?"),
     "never learns": ("trainer.learning_starts=6000", "less than trainer.total_steps=6000"),
     "dqn on a box": ("agent=dqn env=point_reach", "agent: DQN needs Discrete", "take agent=ddpg"),

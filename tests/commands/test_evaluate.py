@@ -140,6 +140,14 @@ def test_a_missing_or_broken_checkpoint(run_folder: Path) -> None:
         evaluate.evaluate_run(run_folder, checkpoint="best")
 
 
+def test_a_run_that_was_stopped_before_its_first_evaluation(run_folder: Path) -> None:
+    result = result_of(run_folder) | {"status": "stopped", "eval": None}
+    (run_folder / "result.json").write_text(json.dumps(result))
+    (run_folder / "checkpoints" / "last.pt").unlink(missing_ok=True)
+    with pytest.raises(UserError, match=r"^run=.*: stopped before its first evaluation.*resume="):
+        evaluate.evaluate_run(run_folder)
+
+
 class Goals:
     """Every goal that each vector env of a task asks for, call of `reset` by call of `reset`."""
 
