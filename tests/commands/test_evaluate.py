@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -140,12 +141,15 @@ def test_a_missing_or_broken_checkpoint(run_folder: Path) -> None:
         evaluate.evaluate_run(run_folder, checkpoint="best")
 
 
-def test_a_run_that_was_stopped_before_its_first_evaluation(run_folder: Path) -> None:
-    result = result_of(run_folder) | {"status": "stopped", "eval": None}
-    (run_folder / "result.json").write_text(json.dumps(result))
-    (run_folder / "checkpoints" / "last.pt").unlink(missing_ok=True)
+def test_a_run_that_was_stopped_before_its_first_evaluation(lab: Lab, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(lab.run("single"), folder)
+    result = result_of(folder) | {"status": "stopped", "eval": None}
+    (folder / "result.json").write_text(json.dumps(result))
+    for name in ("last", "best"):
+        (folder / "checkpoints" / f"{name}.pt").unlink()
     with pytest.raises(UserError, match=r"^run=.*: stopped before its first evaluation.*resume="):
-        evaluate.evaluate_run(run_folder)
+        evaluate.evaluate_run(folder)
 
 
 class Goals:
