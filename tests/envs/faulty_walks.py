@@ -181,6 +181,15 @@ class ReturnsFloat64(Walk):
         return {key: value.astype(np.float64) for key, value in super().see().items()}
 
 
+class ReturnsFloatsForIntegers(Walk):
+    def __init__(self) -> None:
+        super().__init__()
+        whole = spaces.Box(-1, 1, (2,), np.int8)
+        self.observation_space = spaces.Dict(
+            {**self.observation_space.spaces, "observation": whole}
+        )
+
+
 class ReturnsAnotherShape(Walk):
     def see(self) -> dict[str, Any]:
         return super().see() | {"achieved_goal": self.x[:1].copy()}

@@ -50,6 +50,12 @@ FAULTS: list[tuple[type[Walk], str, str, str]] = [
     (faulty.GoalDtype, "error", "spaces", r"float32 \(2,\), desired_goal float64 \(2,\)"),
     (faulty.ReturnsFloat64, "warning", "observations", "comes as float64, its space says float32"),
     (
+        faulty.ReturnsFloatsForIntegers,
+        "error",
+        "observations",
+        r"observation comes as float32, its space says int8, .*: a run refuses it",
+    ),
+    (
         faulty.ReturnsAnotherShape,
         "error",
         "observations",

@@ -137,7 +137,16 @@ class _Check:
                     "observations", f"{key} comes as {shapes.pop()}, its space says {wanted.shape}"
                 )
                 return False
-            if dtypes:
+            lossy = [
+                one for one in dtypes if not np.can_cast(one, np.dtype(wanted.dtype), "same_kind")
+            ]
+            if lossy:
+                self.found.error(
+                    "observations",
+                    f"{key} comes as {lossy[0]}, its space says {wanted.dtype}, which cannot hold it: a run "
+                    "refuses it",
+                )
+            elif dtypes:
                 self.found.warning(
                     "observations",
                     f"{key} comes as {dtypes.pop()}, its space says {wanted.dtype}: vector envs "
