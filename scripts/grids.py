@@ -133,7 +133,7 @@ class Grid:
         top = self.args.out / "outputs" / "sweeps" / sweep.name
 
         def pattern(overrides: list[str]) -> str:
-            return f"{top}/*_{config_hash(without_hydra(hydra.job(overrides)))}"
+            return f"{top}/*_{config_hash(without_hydra(hydra.job(overrides)))[:6]}"
 
         return {
             values: [pattern([*overrides, f"seed={seed}"]) for seed in range(self.args.seeds)]

@@ -165,11 +165,15 @@ def _not_there(key: str, given: str, overrides: Sequence[str], hydra: Compositio
         return f"unknown key {key}: did you mean {group.replace('/', '.')}?"
     if "/" in key and (hint := did_you_mean(key, _groups(hydra))):
         return f"unknown key {key}: {hint}"
+    part = key.partition(".")[0]
+    is_near = any(name.startswith(f"{part}.") for name in nearest(key, known))
+    if is_near and not any(text.lstrip("+").startswith(f"{part}._target_=") for text in overrides):
+        return unknown_key(key, known)
     takes = _class_says(key, overrides, hydra)
     if takes == "":
         plus = shlex.quote(f"+{given.lstrip('+~')}")
         return f"unknown key {key}: its class takes it; add it with a plus: {plus}"
-    if any(name.startswith(f"{key.partition('.')[0]}.") for name in nearest(key, known)):
+    if is_near:
         return unknown_key(key, known)
     near = re.search(r"did you mean ([\w.]+)", takes or "")
     if near and near.group(1) not in known:
