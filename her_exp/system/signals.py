@@ -172,17 +172,27 @@ def passed_on_to_children() -> Iterator[None]:
             if child.pid is not None:
                 os.kill(child.pid, signal.SIGTERM)
 
+    heard: list[int] = []
     before = {number: signal.signal(number, pass_on) for number in _OF_A_POOL}
-    # Workers inherit what this thread holds back, and let it come in `await_signals`. This process
-    # hears of it by a thread of its own; Python calls the handler here.
+    before[signal.SIGUSR2] = signal.signal(signal.SIGUSR2, lambda *_: pass_on(heard[-1], None))
+    main, over = threading.get_ident(), threading.Event()
+
+    def listen() -> None:
+        while not over.is_set():
+            if (told := signal.sigtimedwait(_OF_A_POOL, 0.2)) is not None:
+                heard.append(told.si_signo)
+                signal.pthread_kill(main, signal.SIGUSR2)  # it may wait in a lock
+
+    # Workers inherit what this thread holds back, and let it come in `await_signals`.
     resource_tracker.ensure_running()  # now: when it starts it lets in what was held back
-    over = threading.Event()
-    threading.Thread(target=over.wait, daemon=True).start()
     held = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_A_POOL)
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
         over.set()
+        listener.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
         for number, handler in before.items():
             signal.signal(number, handler)

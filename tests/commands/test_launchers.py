@@ -232,9 +232,14 @@ def test_a_node_of_a_ray_cluster_dies(forks: Forks, whole: Path, cwd: Path, tmp_
     assert sorted(notes) == ["done", "done", "resumed"]
 
 
-@pytest.mark.parametrize("moment", ["launching", "steps: success"])
-def test_ctrl_c_in_a_pool_stops_each_job_whole(moment: str, cwd: Path) -> None:
-    """A terminal sends it to the workers as well: while they import, and beside one that has just ended."""
+@pytest.mark.parametrize(
+    ("moment", "alone"), [("launching", False), ("steps: success", False), ("steps: success", True)]
+)
+def test_a_signal_in_a_pool_stops_each_job_whole(moment: str, alone: bool, cwd: Path) -> None:
+    """A terminal's Ctrl-C goes to the workers as well: while they import, and beside one that has just ended.
+
+    `kill` asks the one that launched them `alone`.
+    """
     pytest.importorskip("joblib")
     cwd.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "her_exp.train", *POOL, "trainer.total_steps=50000,200"]
@@ -246,7 +251,10 @@ def test_ctrl_c_in_a_pool_stops_each_job_whole(moment: str, cwd: Path) -> None:
         for line in sweep.stdout:
             if moment in line:
                 break
-        os.killpg(sweep.pid, signal.SIGINT)
+        if alone:
+            os.kill(sweep.pid, signal.SIGTERM)
+        else:
+            os.killpg(sweep.pid, signal.SIGINT)
         told = sweep.stdout.read()
         assert sweep.wait() in (130, 143), told
     assert "the same command goes on" in told or "interrupted" in told
