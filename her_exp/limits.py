@@ -135,17 +135,18 @@ def _check(owner: type, hints: Mapping[str, Any], values: Mapping[str, object]) 
         wrong = wrong or (_OTHERS[name](value) if name == "reward_range" else None)
         most = limit_of(hints[name], AtMost)
         wrong = wrong or (most.complaint(value, values) if most else None)
-        choices = [part for part in _literals(hints[name]) if isinstance(part, str)]
+        choices = [part for part in choices_of(hints[name]) if isinstance(part, str)]
         if isinstance(value, str) and choices and value not in choices:
             wrong = f"must be {' or '.join(choices)}"
         if wrong:
             raise ValueError(f"{owner.__name__}: {name}={value!r} {wrong}")
 
 
-def _literals(annotation: Any) -> list[Any]:
+def choices_of(annotation: Any) -> list[Any]:
+    """Return the values of every `Literal` within an annotation."""
     if get_origin(annotation) is Literal:
         return list(get_args(annotation))
-    return [choice for part in get_args(annotation) for choice in _literals(part)]
+    return [choice for part in get_args(annotation) for choice in choices_of(part)]
 
 
 #: A parameter means the same wherever it occurs. Lists are checked element by element.

@@ -172,7 +172,7 @@ class HindsightReplayBuffer(Buffer):
         reward, terminated = self._steps.judge(achieved, goal, rows)
         reward = reward.view(shape[0], virtual) + signals[..., EXTRA]
         if self._steps.reward_range is not None:
-            self._steps.check_range(reward.numpy(), "relabelling gave")
+            self._steps.check_range(reward.numpy(), relabelled=True)
         asked = first_of_each(self._room.fields["goal"], shape, virtual)
         asked.copy_(goal.view(shape[0], virtual, -1))
         signals[..., REWARD] = reward

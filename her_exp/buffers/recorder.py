@@ -100,7 +100,7 @@ class StoredSteps:
         if not ring.filled:
             raise ValueError("begin(observation) comes before the first add(step)")
         reward = np.asarray(step.reward, np.float64)
-        self.check_range(reward[valid], "the env gave")
+        self.check_range(reward[valid])
         signals = np.zeros((ring.lanes, len(SIGNALS)), np.float32)
         signals[:, TERMINATED] = step.terminated & valid
         self._explain(step, valid, signals)
@@ -257,10 +257,11 @@ class StoredSteps:
                 *(goals.numpy().reshape(shape) for goals in self._judged)
             )
 
-    def check_range(self, reward: Array, who: str) -> None:
+    def check_range(self, reward: Array, *, relabelled: bool = False) -> None:
         """Raise UserError if a reward lies outside the declared range, or is no number."""
         if not reward.size:
             return
+        who, hint = ("relabelling gave", _MAY_DISAGREE) if relabelled else ("the env gave", "")
         if self.reward_range is None:
             if not np.isfinite(reward).all():
                 raise UserError(f"{who} a reward that is no finite number")
@@ -271,9 +272,7 @@ class StoredSteps:
         if not (reward.min() >= low - slack and reward.max() <= high + slack):
             raise UserError(
                 f"env.reward_range=[{low}, {high}]: {who} a reward of "
-                f"{reward.min():g}..{reward.max():g}; declare the true range, or null"
-                + _MAY_DISAGREE
-                * (who != "the env gave")
+                f"{reward.min():g}..{reward.max():g}; declare the true range, or null{hint}"
             )
 
     def state_dict(self) -> dict[str, Any]:

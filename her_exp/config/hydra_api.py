@@ -51,8 +51,8 @@ def config_hash(cfg: DictConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def job_folder(override_dirname: str | None, _root_: DictConfig) -> str:
-    """Name a sweep job's folder: its overrides, made safe and short, and six digits of its config's hash."""
+def job_name(override_dirname: str | None, _root_: DictConfig) -> str:
+    """Name a sweep's job: its overrides, made safe and short, and six digits of its config's hash."""
     digits = config_hash(_root_)[:6]
     name = path_safe(override_dirname or "default")[: FOLDER_LENGTH - len(digits) - 1]
     return f"{name}_{digits}"

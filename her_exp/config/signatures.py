@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from her_exp.limits import hints_of
+from her_exp.limits import choices_of, hints_of
 from her_exp.system.foreign import foreign_code, reason_of
 from her_exp.text import did_you_mean
 from her_exp.types import UserError
@@ -124,13 +124,6 @@ def _items_fit(value: list[Any], kind: type, args: tuple[Any, ...]) -> bool:
     if kind is tuple and args and Ellipsis not in args:
         return len(value) == len(args) and all(map(_fits, value, args))
     return not args or all(_fits(item, args[0]) for item in value)
-
-
-def choices_of(annotation: Any) -> list[Any]:
-    """Return the values of every `Literal` within an annotation."""
-    if typing.get_origin(annotation) is Literal:
-        return list(typing.get_args(annotation))
-    return [choice for arg in typing.get_args(annotation) for choice in choices_of(arg)]
 
 
 def describe(annotation: Any) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from her_exp.config import hydra_api
+from her_exp.config.hydra_api import job_name
 from her_exp.store.folder import CONFIG, RESULT, STORY, check_same, is_run
 from her_exp.text import printable, tell
 from her_exp.types import UserError
@@ -28,7 +28,7 @@ def job_folder(override_dirname: str | None, _root_: DictConfig) -> str:
 
     That one may have another name: the sweep had fewer keys when it was made.
     """
-    name, sweep = hydra_api.job_folder(override_dirname, _root_), _root_.hydra.sweep.dir
+    name, sweep = job_name(override_dirname, _root_), _root_.hydra.sweep.dir
     for there in sorted(Path(sweep).glob(f"*_{name.rpartition('_')[2]}")):
         with suppress(UserError, OSError):  # six digits alike are not the same experiment
             if is_run(there):

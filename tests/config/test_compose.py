@@ -13,7 +13,7 @@ from her_exp.config.hydra_api import (
     FOLDER_LENGTH,
     config_hash,
     hydra_values,
-    job_folder,
+    job_name,
     path_safe,
     register_resolvers,
     without_hydra,
@@ -76,14 +76,14 @@ def test_path_safe(text: object, safe: str) -> None:
     assert path_safe(text) == safe
 
 
-def test_job_folder_is_short_and_tells_configs_apart() -> None:
+def test_job_name_is_short_and_tells_configs_apart() -> None:
     cfg = compose()
-    long = job_folder("k=" + "x" * 500, _root_=cfg)
+    long = job_name("k=" + "x" * 500, _root_=cfg)
     assert len(long) == FOLDER_LENGTH
     assert re.fullmatch(r"k=x+_[0-9a-f]{6}", long)
-    assert long == job_folder("k=" + "x" * 500, _root_=cfg)
-    assert long[-6:] != job_folder("k=", _root_=compose(["seed=1"]))[-6:]
-    assert job_folder("", _root_=cfg).startswith("default_")
+    assert long == job_name("k=" + "x" * 500, _root_=cfg)
+    assert long[-6:] != job_name("k=", _root_=compose(["seed=1"]))[-6:]
+    assert job_name("", _root_=cfg).startswith("default_")
 
 
 def test_hash_leaves_the_folders_out() -> None:

@@ -17,8 +17,8 @@ from her_exp.config import validate as validation
 from her_exp.config.compose import compose
 from her_exp.config.hydra_api import plain
 from her_exp.config.rules import env_and_agent
-from her_exp.config.signatures import arguments, choices_of, find_class, mismatch
-from her_exp.limits import RANGES, Range, limit_of
+from her_exp.config.signatures import arguments, find_class, mismatch
+from her_exp.limits import RANGES, Range, choices_of, limit_of
 
 GROUPS = ("env", "buffer", "agent", "trainer")
 #: Keys whose values may not pass that of another key.
