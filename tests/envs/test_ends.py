@@ -9,46 +9,27 @@ import pytest
 
 from her_exp.envs.goal_functions import EnvGoalFunctions
 from her_exp.types import UserError
-from tests.envs.goal_walk import GOALS, NEAR, RANGE, Walk, WithSuccess
-
-
-class SaysSuccess(Walk):
-    """Success in the step's info; the value shows which key was read."""
-
-    key = "is_success"
-
-    def about(self) -> dict[str, Any]:
-        return {self.key: False}
-
-
-class SaysPlainSuccess(SaysSuccess):
-    key = "success"
-
-
-class SaysBoth(SaysSuccess):
-    def about(self) -> dict[str, Any]:
-        return {"success": False, "is_success": False}
-
-
-class HasAll(SaysBoth, WithSuccess):
-    pass
-
+from tests.envs.goal_walk import GOALS, NEAR, RANGE, SUCCESS, Walk
 
 ALWAYS, NEVER = np.ones(400, bool), np.zeros(400, bool)
+
+
+def says(*keys: str, **changed: Any) -> Walk:
+    """A walk that says something of success in the step's info."""
+    return Walk(about=lambda walk: dict.fromkeys(keys, False), **changed)
 
 
 @pytest.mark.parametrize(
     ("env", "source", "expected"),
     [
-        (HasAll, "compute_success", NEAR),
-        (SaysBoth, "info['is_success']", ALWAYS),
-        (SaysSuccess, "info['is_success']", ALWAYS),
-        (SaysPlainSuccess, "info['success']", NEVER),
-        (Walk, "reward 0", NEAR),
+        (says("success", "is_success", **SUCCESS), "compute_success", NEAR),
+        (says("success", "is_success"), "info['is_success']", ALWAYS),
+        (says("success"), "info['success']", NEVER),
+        (Walk(), "reward 0", NEAR),
     ],
 )
-def test_where_success_comes_from(env: type[Walk], source: str, expected: Any) -> None:
-    functions = EnvGoalFunctions(env(), reward_range=RANGE)
+def test_where_success_comes_from(env: Walk, source: str, expected: Any) -> None:
+    functions = EnvGoalFunctions(env, reward_range=RANGE)
     assert any(line.startswith(f"success: {source}") for line in functions.sources)
     info = {"is_success": ALWAYS, "success": NEVER}
     np.testing.assert_array_equal(functions.success(*GOALS, info), expected)
@@ -57,25 +38,22 @@ def test_where_success_comes_from(env: type[Walk], source: str, expected: Any) -
 def test_success_must_come_from_somewhere() -> None:
     with pytest.raises(UserError, match=r"^env\.reward_range: "):
         EnvGoalFunctions(Walk())
+    with pytest.raises(UserError, match=r"env\.success_terminates=true: .*compute_success"):
+        EnvGoalFunctions(says("is_success"), success_terminates=True)
 
 
 def test_an_info_field_may_be_absent_from_a_step() -> None:
-    unknown = EnvGoalFunctions(SaysSuccess())
-    np.testing.assert_array_equal(unknown.success(*GOALS, {}), NEVER)  # after reset, often
-    # Where the highest reward is declared it tells, so that goals met at reset are seen.
-    declared = EnvGoalFunctions(SaysSuccess(), reward_range=RANGE)
-    expected = declared.reward(*GOALS, {}) == RANGE[1]
-    assert expected.any()
-    np.testing.assert_array_equal(declared.success(*GOALS, {}), expected)
+    """As after many a reset; where the highest reward is declared it tells."""
+    unknown = EnvGoalFunctions(says("is_success"))
+    np.testing.assert_array_equal(unknown.success(*GOALS, {}), NEVER)
+    declared = EnvGoalFunctions(says("is_success"), reward_range=RANGE)
+    np.testing.assert_array_equal(declared.success(*GOALS, {}), NEAR)
 
 
 @pytest.mark.parametrize("declared", [None, False, True])
 def test_the_envs_own_termination_wins_over_what_is_declared(declared: bool | None) -> None:
-    class Crosses(WithSuccess):
-        def compute_terminated(self, achieved: Any, desired: Any, info: Any) -> Any:
-            return achieved[..., 0] > desired[..., 0]
-
-    functions = EnvGoalFunctions(Crosses(), success_terminates=declared)
+    crosses = Walk(**SUCCESS, compute_terminated=lambda _, a, d, info: a[..., 0] > d[..., 0])
+    functions = EnvGoalFunctions(crosses, success_terminates=declared)
     np.testing.assert_array_equal(functions.terminated(*GOALS, {}), GOALS[0][:, 0] > GOALS[1][:, 0])
     assert "termination: compute_terminated" in functions.sources
     for _ in range(5):  # what the env can be asked is not guessed at
@@ -83,47 +61,36 @@ def test_the_envs_own_termination_wins_over_what_is_declared(declared: bool | No
         functions.watch(ALWAYS, ALWAYS)
 
 
-@pytest.mark.parametrize("env", [WithSuccess, Walk])
-def test_declared_termination(env: type[Walk]) -> None:
-    ends = EnvGoalFunctions(env(), reward_range=RANGE, success_terminates=True)
+@pytest.mark.parametrize("env", [Walk(**SUCCESS), Walk()])
+def test_declared_termination(env: Walk) -> None:
+    ends = EnvGoalFunctions(env, reward_range=RANGE, success_terminates=True)
     np.testing.assert_array_equal(ends.terminated(*GOALS, {}), NEAR)
     for declared in (False, None):
-        goes_on = EnvGoalFunctions(env(), reward_range=RANGE, success_terminates=declared)
+        goes_on = EnvGoalFunctions(env, reward_range=RANGE, success_terminates=declared)
         np.testing.assert_array_equal(goes_on.terminated(*GOALS, {}), NEVER)
         assert any("no goal ends an episode" in line for line in goes_on.sources)
 
 
-def test_declared_termination_needs_to_know_success() -> None:
-    with pytest.raises(UserError, match=r"env\.success_terminates=true: .*compute_success"):
-        EnvGoalFunctions(SaysSuccess(), success_terminates=True)
+ENDED, WENT_ON, FELL, MOVED = (True, True), (True, False), (False, True), (False, False)
 
 
-YES, NO = np.array([True]), np.array([False])
-
-
-def test_declared_ends_are_contradicted_by_an_episode_that_goes_on() -> None:
-    functions = EnvGoalFunctions(WithSuccess(), success_terminates=True)
-    functions.watch(YES, YES)
-    functions.watch(NO, NO)
-    functions.watch(NO, YES)  # a crash, which says nothing of success
-    functions.watch(YES, NO)  # twice a goal that rounding has met
-    functions.watch(YES, NO)
-    with pytest.raises(UserError, match=r"env\.success_terminates=true, but"):
-        functions.watch(YES, NO)
-
-
-@pytest.mark.parametrize("declared", [None, False])
-def test_undeclared_ends_are_found_after_three(declared: bool | None) -> None:
-    functions = EnvGoalFunctions(WithSuccess(), success_terminates=declared)
-    functions.watch(NO, YES)
-    functions.watch(YES, YES)
-    functions.watch(YES, YES)
-    with pytest.raises(UserError, match=r"set env\.success_terminates=true"):
-        functions.watch(YES, YES)
-
-
-def test_an_env_that_goes_on_after_success_may_end_at_it_sometimes() -> None:
-    functions = EnvGoalFunctions(WithSuccess())
-    functions.watch(YES, NO)
-    for _ in range(5):
-        functions.watch(YES, YES)
+@pytest.mark.parametrize(
+    ("declared", "seen", "refused"),
+    [
+        # Twice a goal may have been met by rounding; a crash says nothing of success.
+        (True, [ENDED, MOVED, FELL, WENT_ON, WENT_ON, WENT_ON], r"success_terminates=true, but"),
+        (None, [FELL, ENDED, ENDED, ENDED], r"set env\.success_terminates=true"),
+        (False, [FELL, ENDED, ENDED, ENDED], r"set env\.success_terminates=true"),
+        (None, [WENT_ON, *[ENDED] * 5], None),  # it may end at success sometimes
+    ],
+)
+def test_what_episodes_show_of_ends(declared: bool | None, seen: Any, refused: str | None) -> None:
+    functions = EnvGoalFunctions(Walk(**SUCCESS), success_terminates=declared)
+    *first, last = [np.array([step]).T for step in seen]
+    for step in first:
+        functions.watch(*step)
+    if refused is None:
+        functions.watch(*last)
+        return
+    with pytest.raises(UserError, match=refused):
+        functions.watch(*last)
