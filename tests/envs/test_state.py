@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.envs.native import NAV, POINT, assert_same, cases, native, single
-
-
-def plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and plain(one) for key, one in value.items())
-    if isinstance(value, list):
-        return all(plain(one) for one in value)
-    if isinstance(value, np.ndarray):
-        return value.dtype != object
-    return value is None or type(value) in (int, str, bool, float)
 
 
 @cases
@@ -28,7 +17,6 @@ def test_vector_state_goes_on_exactly(id: str, kwargs: dict[str, Any], at: int) 
     for _ in range(at):
         env.step(env.action_space.sample())
     saved = env.get_state()
-    assert plain(saved)
     actions = [env.action_space.sample() for _ in range(60)]
     expected = [env.step(action) for action in actions]
     frame = env.render()
@@ -53,7 +41,6 @@ def test_single_state_goes_on_exactly(id: str, kwargs: dict[str, Any]) -> None:
     env.reset(seed=3)
     play(env, [env.action_space.sample() for _ in range(4)])
     saved = env.get_state()
-    assert plain(saved)
     actions = [env.action_space.sample() for _ in range(60)]
     expected = play(env, actions)
     fresh = single(id, render_mode="rgb_array", **kwargs)  # a state without a trail fits too
@@ -65,7 +52,6 @@ def test_single_state_goes_on_exactly(id: str, kwargs: dict[str, Any]) -> None:
 def test_a_state_that_does_not_fit() -> None:
     env = native(POINT, 2)
     env.reset(seed=0)
-    with pytest.raises(ValueError, match="this env has"):
-        native(POINT, 3).set_state(env.get_state())
-    with pytest.raises(ValueError, match="this env has"):
-        native(NAV, 2).set_state(env.get_state())
+    for other in (native(POINT, 3), native(NAV, 2)):
+        with pytest.raises(ValueError, match="this env has"):
+            other.set_state(env.get_state())
