@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 from omegaconf import OmegaConf
 
-from her_exp.config import rules as contradictions
 from her_exp.config.compose import compose
 from her_exp.envs.make import GoalTask, choose_backend
 from her_exp.envs.vector import pool
@@ -54,16 +54,21 @@ def test_what_it_cannot_play_is_refused_in_one_line() -> None:
         task("FetchReach-v4").make(render_mode="rgb_array")
 
 
-def uninstall(patch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def uninstall(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """As on a machine where it is not installed."""
-    patch.setitem(sys.modules, "envpool", None)
+
+    def uninstall() -> None:
+        monkeypatch.setitem(sys.modules, "envpool", None)
+        pool.not_installed.cache_clear()
+
+    yield uninstall
     pool.not_installed.cache_clear()
-    contradictions._envs.clear()
 
 
 @needs_envpool
 def test_a_run_notes_its_choice_and_only_goes_on_with_it(
-    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str], uninstall: Any
 ) -> None:
     words = ["env=gym", "env.id=FetchReach-v4", "env.imports=[gymnasium_robotics]", *tiny]
     words += ["env.num_envs=2", "env.num_eval_envs=2", "+env.max_episode_steps=10"]
@@ -72,29 +77,22 @@ def test_a_run_notes_its_choice_and_only_goes_on_with_it(
     trust = ["gymnasium_robotics"]
     first = evaluate_run(tmp_path, 4, trust=trust)
     assert evaluate_run(tmp_path, 4, trust=trust) == first  # the same goals
-    with pytest.MonkeyPatch.context() as patch:
-        uninstall(patch)
-        with pytest.raises(UserError, match=r"^env\.backend=envpool: EnvPool is not installed"):
-            resume(tmp_path, ["trainer.total_steps=400"], trust)
-        capsys.readouterr()
-        assert evaluate_run(tmp_path, 4, trust=trust)["episodes"] == 4
-        assert "EnvPool is not installed" in capsys.readouterr().err
-    pool.not_installed.cache_clear()
+    uninstall()
+    with pytest.raises(UserError, match=r"^env\.backend=envpool: EnvPool is not installed"):
+        resume(tmp_path, ["trainer.total_steps=400"], trust)
+    capsys.readouterr()
+    assert evaluate_run(tmp_path, 4, trust=trust)["episodes"] == 4
+    assert "EnvPool is not installed" in capsys.readouterr().err
 
 
-ROBOTICS_SPEC = EnvSpec("FetchReach-v4", entry_point="gymnasium_robotics.envs:Fetch")
-
-
-def test_without_envpool_auto_is_sync_and_envpool_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    uninstall(monkeypatch)
-    assert choose_backend("auto", ROBOTICS_SPEC, {}) == "sync"
+def test_without_envpool_auto_is_sync_and_envpool_is_refused(uninstall: Any) -> None:
+    uninstall()
+    spec = EnvSpec("FetchReach-v4", entry_point="gymnasium_robotics.envs:Fetch")
+    assert choose_backend("auto", spec, {}) == "sync"
     with pytest.raises(
         UserError, match=r"envpool: EnvPool is not installed; .*'her_exp\[fast\]'; or"
     ):
-        choose_backend("envpool", ROBOTICS_SPEC, {})
-    pool.not_installed.cache_clear()
+        choose_backend("envpool", spec, {})
 
 
 def test_a_task_of_the_same_name_from_elsewhere_is_another_one() -> None:

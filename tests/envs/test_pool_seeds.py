@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
-from her_exp.types import KEYS
-from tests.envs.pool_kit import closed_at_end, needs_envpool, task
-
-
-@pytest.fixture
-def made() -> Iterator[list[Any]]:
-    with closed_at_end() as envs:
-        yield envs
+from her_exp.system.machine import cores
+from tests.envs.pool_kit import needs_envpool, task
+from tests.equality import differences
 
 
 def play(env: Any, steps: int = 60, seed: int | None = 5, lanes: int | None = None) -> list[Any]:
@@ -34,11 +28,8 @@ def play(env: Any, steps: int = 60, seed: int | None = 5, lanes: int | None = No
 @needs_envpool
 @pytest.mark.parametrize("id", ["FetchPush-v4", "HandManipulateEgg-v1", "PointMaze_UMaze-v3"])
 def test_a_seed_repeats_every_bit_on_any_number_of_threads_and_lanes(id: str, made: Any) -> None:
-    made += [
-        task(id, 4, num_threads=1).make(),
-        task(id, 4, num_threads=3).make(),
-        task(id, 2).make(),
-    ]
+    kinds: Any = (4, {"num_threads": 1}), (4, {"num_threads": 3}), (2, {})
+    made += [task(id, lanes, **settings).make() for lanes, settings in kinds]
     one, three, two = made
     first = play(one)
     assert play(three) == first
@@ -68,31 +59,24 @@ def test_lanes_differ_and_a_reset_without_seed_goes_on(made: Any) -> None:
 def test_what_a_step_returned_never_changes_later(made: Any) -> None:
     env = task("FetchReach-v4", 4).make()
     made.append(env)
-    kept = [env.reset(seed=0)[0]]
-    kept += [env.step(np.ones((4, 4)))[0] for _ in range(60)]
-    copies = [{key: value.copy() for key, value in one.items()} for one in kept]
+    kept = [env.reset(seed=0)[0], *(env.step(np.ones((4, 4)))[0] for _ in range(60))]
+    copies = copy.deepcopy(kept)
     for _ in range(200):
         env.step(-np.ones((4, 4)))
     env.reset(seed=1)
-    assert all((a[key] == b[key]).all() for a, b in zip(kept, copies, strict=True) for key in KEYS)
+    assert differences(kept, copies) == []
 
 
 @needs_envpool
-def test_threads_are_at_most_one_a_lane_and_one_a_core(
-    made: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
-    read = Path.read_text
+def test_threads_are_at_most_one_a_lane_and_one_a_core(made: Any) -> None:
+    def threads(given: int | None) -> int:
+        before = len(os.listdir("/proc/self/task"))
+        made.append(task("FetchReach-v4", 4, num_threads=given).make())
+        made[-1].reset(seed=0)
+        return len(os.listdir("/proc/self/task")) - before
 
-    def limited(path: Path, *args: Any, **kwargs: Any) -> str:  # a container of three cores
-        return "300000 100000" if path.name == "cpu.max" else read(path, *args, **kwargs)
-
-    monkeypatch.setattr(Path, "read_text", limited)
-    for threads, wanted in ((None, 3), (2, 2), (64, 4)):
-        env = task("FetchReach-v4", 4, num_threads=threads).make()
-        made.append(env)
-        env.reset(seed=0)
-        assert env._pool.config["num_threads"] == wanted  # type: ignore[attr-defined]
+    one = threads(1)
+    assert [threads(n) - one + 1 for n in (None, 2, 64)] == [min(4, cores()), 2, 4]
 
 
 @needs_envpool

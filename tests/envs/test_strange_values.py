@@ -21,12 +21,6 @@ from tests.envs.strange_envs import strange
 from tests.envs.strange_kit import play
 from tests.runs.runs_kit import result_of
 
-
-@pytest.fixture(params=["sync", pytest.param("async", marks=pytest.mark.heavy)])
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 TOLD = {
     "array": r"\[.*\]", "share": "0.33", "dict": "a dict", "list": r"\[.*\]", "text": "'False'", "two": "2"
 }  # fmt: skip
