@@ -12,6 +12,28 @@ from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.types import GoalFunctions, GoalSpaces, Step
 
 
+class Distance(GoalFunctions):
+    """Minus the distance (dense), or a price for not being near; no info. Ends where the reward is `ends`."""
+
+    def __init__(
+        self,
+        near: float | None = None,
+        price: float = 1.0,
+        ends: float = np.nan,
+        distance: Any = None,
+    ) -> None:
+        self.near, self.price, self.ends, self.distance = near, price, ends, distance
+
+    def reward(self, achieved: Any, desired: Any, info: Any) -> np.ndarray:
+        far = np.linalg.norm(np.asarray(achieved, float) - np.asarray(desired, float), axis=-1)
+        return -far if self.near is None else -self.price * (far > self.near)
+
+    def terminated(self, achieved: Any, desired: Any, info: Any) -> np.ndarray:
+        return self.reward(achieved, desired, info) == self.ends
+
+    success = terminated
+
+
 class OneLane:
     """Goes from the origin on, with one goal; places and goals are of `dtype`."""
 

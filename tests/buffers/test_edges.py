@@ -9,98 +9,55 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
 
-from her_exp.buffers.hindsight import HindsightReplayBuffer
-from her_exp.types import GoalFunctions, GoalSpaces, Step, UserError
-
-BOX = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+from her_exp.types import UserError
+from tests.buffers.one_lane import Distance, OneLane
+from tests.buffers.side_by_side import Both
 
 
-class Functions(GoalFunctions):
-    def reward(self, achieved, desired, info):
-        return np.where(achieved[:, 0] == desired[:, 0], 0.0, -1.0)
-
-    def terminated(self, achieved, desired, info):
-        return np.zeros(len(achieved), bool)
-
-    success = terminated
-
-
-def make(lanes: int = 1, capacity: int = 20, **more) -> HindsightReplayBuffer:
-    return HindsightReplayBuffer(
-        capacity, spaces=GoalSpaces(BOX, BOX, spaces.Discrete(2)), goal_functions=Functions(),
-        num_envs=lanes, generator=np.random.default_rng(0), **more,
-    )  # fmt: skip
-
-
-def state(value: float, lanes: int = 1) -> dict[str, np.ndarray]:
-    column = np.full((lanes, 1), value, np.float32)
-    return {"observation": column, "achieved_goal": column, "desired_goal": column * 0 - 1}
-
-
-def step(value: float, *, lanes: int = 1, valid: bool = True, truncated: bool = False) -> Step:
-    no, yes = np.zeros(lanes, bool), np.ones(lanes, bool)
-    return Step(
-        state(value, lanes), np.zeros(lanes, np.int64), np.full(lanes, -1.0), no,
-        yes if truncated else no, state(value + 1, lanes), yes if valid else no, {}, no,
-    )  # fmt: skip
+def walked(steps: int = 4, **settings: Any) -> OneLane:
+    """A lane that went from 0 on, one further each step; its goal is at -1."""
+    lane = OneLane(Distance(), [-1.0], **settings)
+    for place in range(steps):
+        lane.add(place + 1)
+    return lane
 
 
 def test_an_episode_that_began_anew_without_telling_lends_no_goal_to_the_one_before() -> None:
-    buffer = make(strategy="final")
-    buffer.begin(state(0))
-    buffer.add(step(0))
-    buffer.add(step(1, valid=False))  # no flag said that state 1 was the last one
-    buffer.add(step(2))
-    (batch,) = buffer.sample(200)
+    lane = walked(1, strategy="final")
+    lane.add(2, valid=False)  # no flag said that state 1 was the last one
+    lane.add(3)
+    (batch,) = lane.buffer.sample(200)
     first = batch.observation[:, 0] == 0
     relabelled = batch.goal[:, 0] >= 0
     assert set(batch.goal[first & relabelled, 0].tolist()) == {1.0}
 
 
-def test_add_before_begin_is_refused() -> None:
+def test_what_cannot_be_done_yet_or_at_all_is_said() -> None:
+    both = Both()
     with pytest.raises(ValueError, match="begin"):
-        make().add(step(0))
-
-
-def test_nothing_to_draw_is_said() -> None:
-    buffer = make()
-    buffer.begin(state(0))
-    buffer.begin(state(5))
+        both.give(both.buffer, Both().begin().world.step())
+    both.begin().begin()
     with pytest.raises(ValueError, match="no step yet"):
-        buffer.sample(4)
-
-
-def test_a_state_of_other_lanes_is_refused() -> None:
-    one = make(lanes=1, capacity=20)
-    one.begin(state(0))
+        both.buffer.sample(4)
     with pytest.raises(ValueError, match="saved ring"):
-        make(lanes=4, capacity=80).load_state_dict(one.state_dict())
-
-
-def test_a_strategy_that_is_none_is_refused() -> None:
+        Both(96, lanes=4).buffer.load_state_dict(both.buffer.state_dict())
     with pytest.raises(ValueError, match="future"):
-        make(strategy="latest")
+        walked(strategy="latest")
 
 
 def test_nbytes_is_what_the_ring_takes() -> None:
+    both = Both(200_000, lanes=3, kind="int")
     tracemalloc.start()
-    buffer = make(lanes=3, capacity=200_000)
+    buffer = both.new_buffer(0)
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    told = buffer.nbytes(GoalSpaces(BOX, BOX, spaces.Discrete(2)), 200_000, 3)
-    assert taken == pytest.approx(told, rel=0.01)
+    assert taken == pytest.approx(buffer.nbytes(both.world.spaces, 200_000, 3), rel=0.01)
 
 
 def test_without_relabelling_no_strategy_is_asked() -> None:
-    def strategy(steps, generator):
-        raise AssertionError(f"asked for {len(steps.left)} goals")
-
-    buffer = make(k=0, strategy=strategy)
-    buffer.begin(state(0))
-    buffer.add(step(0))
-    assert buffer.sample(8, 2)[1].goal.shape == (8, 1)
+    lane = walked(1, k=0, strategy=lambda steps, generator: pytest.fail("asked"))
+    assert lane.buffer.sample(8, 2)[1].goal.shape == (8, 1)
 
 
 OUTSIDE = {
@@ -114,33 +71,26 @@ OUTSIDE = {
 
 @pytest.mark.parametrize("offsets", OUTSIDE.values(), ids=OUTSIDE)
 def test_a_strategy_that_leaves_its_episode_is_stopped(offsets: Any) -> None:
-    buffer = make(capacity=6, strategy=lambda drawn, _: drawn.at(offsets(drawn)))
-    buffer.begin(state(0))
-    for value in range(9):
-        buffer.add(step(value, truncated=value == 8))
+    lane = walked(8, capacity=6, strategy=lambda drawn, _: drawn.at(offsets(drawn)))
+    lane.add(9, truncated=True)
     with pytest.raises(
         UserError, match=r"buffer.strategy: offset -?\d+ from step \d of an episode"
     ):
-        buffer.sample(100)
+        lane.buffer.sample(100)
 
 
 @pytest.mark.parametrize("offset", [lambda d: d.left, lambda d: 1, lambda d: 1 - d.since])
 def test_the_ends_of_an_episode_may_be_asked_for(offset: Any) -> None:
-    buffer = make(strategy=lambda drawn, _: drawn.at(offset(drawn)))
-    buffer.begin(state(0))
-    for value in range(4):
-        buffer.add(step(value))
-    (batch,) = buffer.sample(200)
-    state_now, goal = batch.observation[:, 0], batch.goal[:, 0]
-    since = SimpleNamespace(since=state_now, left=4 - state_now)
-    assert torch.equal(goal[goal >= 0], (state_now + offset(since))[goal >= 0])
+    lane = walked(4, strategy=lambda drawn, _: drawn.at(offset(drawn)))
+    (batch,) = lane.buffer.sample(200)
+    state, goal = batch.observation[:, 0], batch.goal[:, 0]
+    since = SimpleNamespace(since=state, left=4 - state)
+    assert torch.equal(goal[goal >= 0], (state + offset(since))[goal >= 0])
     assert (goal >= 0).sum() > 100
 
 
 @pytest.mark.parametrize("shape", [0, 3, (1, 80)])
 def test_a_strategy_that_answers_for_others_is_stopped(shape: Any) -> None:
-    buffer = make(strategy=lambda drawn, _: np.zeros(shape, np.int64))
-    buffer.begin(state(0))
-    buffer.add(step(0))
+    lane = walked(strategy=lambda drawn, _: np.zeros(shape, np.int64))
     with pytest.raises(UserError, match=r"buffer.strategy: chose rows of shape .* for 80 steps"):
-        buffer.sample(100)
+        lane.buffer.sample(100)

@@ -15,11 +15,15 @@ from gymnasium import spaces
 
 from her_exp.types import GoalFunctions, GoalSpaces, Observation, Step
 
-#: Of worlds: `World.kind`.
-KINDS = ("float", "int", "bytes")
+
+class WorldGoals(GoalFunctions):
+    """Success is what ends."""
+
+    def success(self, achieved: Any, desired: Any, info: Mapping[str, Any]) -> np.ndarray:
+        return self.terminated(achieved, desired, info)
 
 
-class FloatGoals(GoalFunctions):
+class FloatGoals(WorldGoals):
     """Goals of two floats; reward and end depend on the order of the arguments and on `info`."""
 
     info_keys: tuple[str, ...] = ("wind", "load")
@@ -33,11 +37,8 @@ class FloatGoals(GoalFunctions):
     def terminated(self, achieved: Any, desired: Any, info: Mapping[str, Any]) -> np.ndarray:
         return np.asarray(achieved)[:, 1] + info["wind"] >= np.asarray(desired)[:, 1]
 
-    def success(self, achieved: Any, desired: Any, info: Mapping[str, Any]) -> np.ndarray:
-        return self.terminated(achieved, desired, info)
 
-
-class IntGoals(GoalFunctions):
+class IntGoals(WorldGoals):
     """Goals of two ints, compared bit by bit (which floats would refuse); no info."""
 
     info_keys: tuple[str, ...] = ()
@@ -48,9 +49,6 @@ class IntGoals(GoalFunctions):
 
     def terminated(self, achieved: Any, desired: Any, info: Mapping[str, Any]) -> np.ndarray:
         return np.bitwise_and(desired, np.invert(achieved))[:, 1] == 0
-
-    def success(self, achieved: Any, desired: Any, info: Mapping[str, Any]) -> np.ndarray:
-        return self.terminated(achieved, desired, info)
 
 
 @dataclass
@@ -79,22 +77,21 @@ class World:
 
     @property
     def spaces(self) -> GoalSpaces:
-        box, goal = np.inf, np.dtype(np.float32 if self.kind == "bytes" else np.float64)
-        move = spaces.Box(-1.0, 1.0, (2,), np.float32)
         if self.kind == "int":
-            low, high = np.zeros(3, np.int64), np.full(3, 2**20, np.int64)
-            return GoalSpaces(
-                spaces.Box(low, high, dtype=np.int64),
-                spaces.Box(low[:2], high[:2], dtype=np.int64),
-                spaces.Discrete(4),
-            )
+            whole = [spaces.Box(0, 2**20, (n,), np.int64) for n in (3, 2)]
+            return GoalSpaces(*whole, spaces.Discrete(4))
+        seen, goal = self._dtypes
+        numbers = spaces.Box(-np.inf, np.inf, (3,), np.float64)
         picture = spaces.Box(0, 255, (2, 3), np.uint8)
-        numbers = spaces.Box(-box, box, (3,), np.float64)
-        return GoalSpaces(
-            picture if self.kind == "bytes" else numbers,
-            spaces.Box(-box, box, (2,), goal.type),
-            move,
-        )
+        goals = spaces.Box(-np.inf, np.inf, (2,), goal)
+        move = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        return GoalSpaces(picture if seen == np.uint8 else numbers, goals, move)
+
+    @property
+    def _dtypes(self) -> tuple[Any, Any]:
+        """Of observations and of goals."""
+        floats = (np.uint8, np.float32) if self.kind == "bytes" else (np.float64, np.float64)
+        return (np.int64, np.int64) if self.kind == "int" else floats
 
     def reset(self) -> Observation:
         return self._observation([self._open(lane) for lane in range(self.lanes)])
@@ -123,11 +120,10 @@ class World:
             info = {}
         for lane in lanes:
             self.left[lane] -= bool(valid[lane])
+        action = rng.uniform(-1, 1, (self.lanes, 2)).astype(np.float32)
         return Step(
             observation=before,
-            action=rng.integers(0, 4, self.lanes)
-            if self.kind == "int"
-            else rng.uniform(-1, 1, (self.lanes, 2)).astype(np.float32),
+            action=rng.integers(0, 4, self.lanes) if self.kind == "int" else action,
             reward=np.where(valid, pay - control, 0.0),
             terminated=valid & [name in ("success", "crash", "both") for name in ended],
             truncated=valid & [name in ("timeout", "both") for name in ended],
@@ -159,12 +155,7 @@ class World:
         return [self.count, *self.rng.normal(size=2)], achieved
 
     def _observation(self, states: list[tuple[Any, Any]]) -> Observation:
-        kinds = {
-            "float": (np.float64, np.float64),
-            "int": (np.int64, np.int64),
-            "bytes": (np.uint8, np.float32),
-        }
-        seen, goal = kinds[self.kind]
+        seen, goal = self._dtypes
         self.now = {
             "observation": np.array([state[0] for state in states], seen),
             "achieved_goal": np.array([state[1] for state in states], goal),

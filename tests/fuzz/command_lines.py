@@ -84,8 +84,7 @@ def lines(seed: int) -> Iterator[Line]:
     """Make command lines without end: of each fifty, twenty right ones and every kind of wrong one."""
     random = Random(seed)
     while True:
-        random.shuffle(KINDS)
-        yield from (_line(random, kind) for kind in [*KINDS])
+        yield from (_line(random, kind) for kind in random.sample(KINDS, len(KINDS)))
 
 
 def _line(random: Random, kind: str) -> Line:
