@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -26,10 +26,9 @@ class Anything:
         return np.stack([self.space.sample() for _ in observation])
 
 
-def played(task: GoalTask, functions: Any = None) -> Evaluation:
-    functions = functions or task.goal_functions()
+def played(task: GoalTask) -> Evaluation:
     env = task.make(4)
-    result = evaluate(env, functions, Anything(env), 4, seed=0, paths=4)
+    result = evaluate(env, task.goal_functions(), Anything(env), 4, seed=0, paths=4)
     env.close()
     return result
 
@@ -47,9 +46,6 @@ def where(picture: Any, colour: Any) -> tuple[Any, Any]:
 
 def centre(columns: Any) -> float:
     return float(columns.min() + columns.max()) / 2
-
-
-# --- rings ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("backend", ["native", "sync"])
@@ -111,19 +107,36 @@ def test_a_line_where_a_long_goal_is_met() -> None:
     assert longest[1] > 600
 
 
-# --- colours, letters, numbers -------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("id", ["her_exp/PointReach-v0", "her_exp/BitFlip-v0"])
 def test_met_and_missed_goals(id: str) -> None:
     result = played(GoalTask(id))
     result.path_success = [True, False, True, False]
     picture = pictures.draw(result)
     assert picture.dtype == np.uint8
-    assert picture.shape[2] == 3
     assert picture.shape[1] >= 800
-    for colour in (pictures.MET, pictures.MISSED):
-        assert len(where(picture, colour)[0]) > 100
+    assert picture.shape[2] == 3
+    assert all(len(where(picture, c)[0]) > 100 for c in (pictures.MET, pictures.MISSED))
+
+
+class Written(NamedTuple):
+    words: str
+    column: float
+    box: tuple[float, float, float, float]
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[Written]:
+    """What is written into a picture, and where."""
+    written: list[Written] = []
+    write = ImageDraw.ImageDraw.text
+
+    def spy(canvas: Any, at: Any, words: str, **how: Any) -> None:
+        box = canvas.textbbox(at, words, font=how["font"], anchor=how["anchor"])
+        written.append(Written(words, at[0], box))
+        write(canvas, at, words, **how)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", spy)
+    return written
 
 
 def walks(dim: int, scale: float = 1.0, start: Any = 0.0, steps: int = 50) -> Evaluation:
@@ -147,48 +160,26 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_letters_are_large_enough_and_stay_apart(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written: dict[str, list[Any]] = {}
-    write = ImageDraw.ImageDraw.text
-
-    def spy(canvas: Any, at: Any, words: str, **how: Any) -> None:
-        box = canvas.textbbox(at, words, font=how["font"], anchor=how["anchor"])
-        written.setdefault(words, []).append(box)
-        write(canvas, at, words, **how)
-
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", spy)
+def test_letters_are_large_enough_and_stay_apart(name: str, written: list[Written]) -> None:
     height, width, _ = pictures.draw(CASES[name]).shape
     assert width >= 800
-    boxes = [box for places in written.values() for box in places]
-    for left, top, right, bottom in boxes:
-        assert left >= 0
-        assert top >= 0
-        assert right <= width
-        assert bottom <= height
-    for one, other in combinations(boxes, 2):
+    for _, _, (left, top, right, bottom) in written:
+        assert 0 <= left < right <= width
+        assert 0 <= top < bottom <= height
+    for (_, _, one), (_, _, other) in combinations(written, 2):
         apart = one[2] < other[0] or other[2] < one[0] or one[3] < other[1] or other[3] < one[1]
         assert apart, (name, one, other)
-    (title,) = next(places for words, places in written.items() if "goals met" in words)
+    (title,) = [box for words, _, box in written if "goals met" in words]
     assert (title[3] - title[1]) / width >= 13 / 420  # a phone shows a picture 350 pixels wide
-    numbers = [words for words in written if words.lstrip("-")[0].isdigit() and "of" not in words]
-    assert sum(len(written[words]) for words in numbers) >= 4
+    texts = [words for words, *_ in written]
+    assert sum(text.lstrip("-")[0].isdigit() and "of" not in text for text in texts) >= 4
     titles = {"plane": {"goal[0]", "goal[1]"}, "space": {"goal[0]", "goal[1]", "goal[2]"}}
-    assert titles.get(name, set()) <= set(written)
+    assert titles.get(name, set()) <= set(texts)
 
 
-def test_the_numbers_of_an_axis_are_where_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_numbers_of_an_axis_are_where_they_say(written: list[Written]) -> None:
     """Goals at 0 and 1 stand above the numbers 0 and 1."""
-    columns: dict[str, float] = {}
-    write = ImageDraw.ImageDraw.text
-
-    def spy(canvas: Any, at: Any, words: str, **how: Any) -> None:
-        if how["anchor"] == "mt":
-            columns[words] = at[0]
-        write(canvas, at, words, **how)
-
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", spy)
     picture = pictures.draw(resting([(0, 5), (1, 5)], 0.1))[105:-62]
+    columns = {words: column for words, column, _ in written}
     for label, colour in (("0", pictures.MET), ("1", pictures.MISSED)):
         assert centre(where(picture, colour)[1]) == pytest.approx(columns[label], abs=2)
