@@ -46,38 +46,22 @@ def right_words(random: Random, base: Base) -> list[str]:
     return [f"{plus}{key}={good_value(random, base.leaves[key])}" for key in keys]
 
 
-#: What may be added to a right line and leaves it right; half of the lines go without.
-EXTRAS = [
-    ["seed=1", "seed=2"],
-    ["agent.gamma=${agent.tau}"],
-    ["env.name=../../x"],
-    ["env.name='a b\tc'"],
-    ["env.name='日本'"],
-    ["-m", "env.name=${.id}", "seed=1,2"],
-    ["hydra.run.dir='a b/ü'"],
-    ["hydra.job.chdir=true"],
-    ["hydra.verbose=true"],
-    ["hydra.output_subdir=null"],
-    ["--config-name=config"],
-    ["--config-dir=."],
-    ["resume=auto", "run_dir=a b'c"],
-    ["-m", "sweep=mine", "buffer.k=0,4"],
-    ["--multirun", "hydra.sweep.subdir=${hydra.job.num}", "seed=range(2)"],
-    ["hydra.mode=MULTIRUN", "buffer.k=choice(0,1)"],
-]
-#: Lines that stand for themselves: about a run that is done.
-AGAIN = [
-    ["rerun=done", "seed=3"],
-    ["rerun=done", "run_dir=other", "buffer.k=2"],
-    ["resume=done", "trainer.total_steps=300"],
-    ["resume=done", "trainer.total_steps=250", "trainer.eval_every=null"],
-    ["resume=auto", "run_dir=done"],
-]
-#: Answered at once: nothing runs.
-QUESTIONS = [
-    ["--help"], ["-h"], ["--version"], ["--hydra-help"], ["--info", "config"],
-    ["--cfg", "job"], ["--cfg", "job", "--resolve"], ["-c", "all"], ["--cfg=hydra"],
-]  # fmt: skip
+#: What may be added to a right line and leaves it right; half of the lines go without. `&` joins words.
+EXTRAS = """
+    seed=1&seed=2 agent.gamma=${agent.tau} env.name=../../x env.name='a.b' env.name='日本'
+    -m&env.name=${.id}&seed=1,2 hydra.run.dir=a_b/ü hydra.job.chdir=true hydra.verbose=true
+    hydra.output_subdir=null --config-name=config --config-dir=. resume=auto&run_dir=a'b
+    -m&sweep=mine&buffer.k=0,4 --multirun&hydra.sweep.subdir=${hydra.job.num}&seed=range(2)
+    hydra.mode=MULTIRUN&buffer.k=choice(0,1)
+    """
+#: Lines that stand for themselves: about a run that is done, or answered at once.
+AGAIN = """
+    rerun=done&seed=3 rerun=done&run_dir=other&buffer.k=2 resume=done&trainer.total_steps=300
+    resume=done&trainer.total_steps=250&trainer.eval_every=null resume=auto&run_dir=done
+    """
+QUESTIONS = """
+    --help -h --version --hydra-help --info&config --cfg&job --cfg&job&--resolve -c&all --cfg=hydra
+    """
 
 
 def lines(seed: int) -> Iterator[Line]:
@@ -89,13 +73,13 @@ def lines(seed: int) -> Iterator[Line]:
 
 def _line(random: Random, kind: str) -> Line:
     if kind == "question":
-        return Line(random.choice(QUESTIONS), [kind], answer="question")
+        return Line(random.choice(QUESTIONS.split()).split("&"), [kind], answer="question")
     if kind == "again":
-        return Line(random.choice(AGAIN), [kind])
-    base = random.choice(tree()[0])
+        return Line(random.choice(AGAIN.split()).split("&"), [kind])
+    base = random.choice(tree())
     line = Line([*base.words, *right_words(random, base)], [kind])
     if kind == "right":
-        extra = random.choice([*EXTRAS, *[[]] * len(EXTRAS)])
+        extra = random.choice(EXTRAS.split()).split("&") if random.random() < 0.5 else []
         said = {key_of(word) for word in extra}  # a sweep takes each key once
         line.words = [word for word in line.words if key_of(word) not in said] + extra
     elif kind == "scrambled":
@@ -106,7 +90,6 @@ def _line(random: Random, kind: str) -> Line:
         again = kind in VALUES and random.random() < 0.3
         for wrong in [kind, *([random.choice([*VALUES])] if again else [])]:
             words, names = WRONG[wrong](random, base)
-            alone = kind in ("misfit", "run_again") or "env=gym" in words
-            line.words = [*([] if alone else line.words), *words]
+            line.words = words if kind == "run_again" else [*line.words, *words]
             line.names += names
     return line

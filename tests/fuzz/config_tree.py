@@ -20,11 +20,8 @@ from her_exp.config.validate import with_env
 from her_exp.limits import RANGES, Range, choices_of, limit_of
 
 GROUPS = ("env", "buffer", "agent", "trainer")
-#: Keys whose values may not pass that of another key.
-BELOW = {
-    "agent.target_critics": "agent.n_critics",
-    "agent.drop_quantiles": "agent.n_quantiles",
-}
+#: Keys whose values another key or the env itself must agree with.
+FIXED = ("agent.target_critics", "agent.drop_quantiles", "env.goal_distance")
 
 
 @dataclass
@@ -54,22 +51,16 @@ def options(group: str) -> list[str]:
 
 
 @functools.cache
-def tree() -> tuple[list[Base], list[list[str]]]:
-    """Return the choices of groups that fit together, and those of an agent that cannot act."""
+def tree() -> list[Base]:
+    """Return the choices of groups that fit together."""
     gym = ["env.id=her_exp/PointReach-v0", "+env.max_steps=10"]  # what env=gym leaves to the user
     named = [[f"experiment={name}"] for name in options("experiment")]
     pairs = [(env, agent) for env in options("env") for agent in options("agent")]
     named += [[f"env={e}", *(gym if e == "gym" else []), f"agent={a}"] for e, a in pairs]
-    fit, misfit = [], []
-    for words in named:
-        cfg = plain(compose(words))
-        if cfg["env"]["imports"]:  # another package, which may be absent or slow to start
-            continue
-        if env_and_agent(cfg) is None:
-            fit.append(Base(words, _leaves(cfg)))
-        else:
-            misfit.append(words)
-    return fit, misfit
+    found = [(words, plain(compose(words))) for words in named]
+    # Another package may be absent, or slow to start.
+    own = [(words, cfg) for words, cfg in found if not cfg["env"]["imports"]]
+    return [Base(words, _leaves(cfg)) for words, cfg in own if env_and_agent(cfg) is None]
 
 
 def _leaves(cfg: dict[str, Any]) -> dict[str, Leaf]:
@@ -97,7 +88,7 @@ def text(value: Any) -> str:
 def good_value(random: Random, leaf: Leaf) -> str:
     """Draw a value that the leaf may have: a choice, or a number from its default to twice that."""
     value = leaf.value
-    if leaf.key in BELOW or leaf.key == "env.goal_distance":  # the env itself must agree with that
+    if leaf.key in FIXED or value is None:
         return text(value)
     # Not every machine has bfloat16; envpool has none of the envs that every machine has.
     choices = [c for c in choices_of(leaf.takes) if c not in ("envpool", "bfloat16")]
@@ -108,7 +99,7 @@ def good_value(random: Random, leaf: Leaf) -> str:
         return text(random.random() < 0.5)
     if leaf.key == "buffer.strategy":
         return str(random.choice(sorted(STRATEGIES)))
-    if leaf.range is None or value is None:
+    if leaf.range is None:
         return text(value)
     if isinstance(value, list):
         return text([random.randint(1, 32) for _ in range(random.randrange(4))])

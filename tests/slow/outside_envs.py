@@ -6,11 +6,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-
-def _goal_space(observation: spaces.Space, goal: spaces.Space) -> spaces.Dict:
-    return spaces.Dict(
-        {"observation": observation, "achieved_goal": goal, "desired_goal": goal},
-    )
+from tests.envs.goal_walk import KEYS, goal_space
 
 
 class Conveyor(gym.Env):
@@ -23,10 +19,9 @@ class Conveyor(gym.Env):
 
     def __init__(self) -> None:
         goal = spaces.Box(0.0, 10.0, (2,), np.float64)
-        self.observation_space = _goal_space(spaces.Box(-1.0, 10.0, (3,), np.float64), goal)
-        self.action_space = spaces.Box(
-            np.array([0.0, -3.0], np.float32), np.array([2.0, 1.0], np.float32)
-        )
+        seen = spaces.Box(-1.0, 10.0, (3,), np.float64)
+        self.observation_space = goal_space(goal, observation=seen)
+        self.action_space = spaces.Box(np.float32([0.0, -3.0]), np.float32([2.0, 1.0]))
 
     def compute_reward(self, achieved, desired, info):
         beyond = achieved - desired
@@ -39,11 +34,8 @@ class Conveyor(gym.Env):
         return self.compute_reward(achieved, desired, info) == 0.0
 
     def _observation(self):
-        return {
-            "observation": np.append(self._at, self._slack),
-            "achieved_goal": self._at.copy(),
-            "desired_goal": self._mark.copy(),
-        }
+        seen = np.append(self._at, self._slack), self._at.copy(), self._mark.copy()
+        return dict(zip(KEYS, seen, strict=True))
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -68,7 +60,7 @@ class Dials(gym.Env):
 
     def __init__(self) -> None:
         dials = spaces.Box(0, 9, (4,), np.int64)
-        self.observation_space = _goal_space(dials, dials)
+        self.observation_space = goal_space(dials)
         self.action_space = spaces.Discrete(9)
 
     def compute_reward(self, achieved, desired, info):
@@ -78,8 +70,8 @@ class Dials(gym.Env):
         return False
 
     def _observation(self):
-        dials = self._dials.copy()
-        return {"observation": dials, "achieved_goal": dials.copy(), "desired_goal": self._code}
+        seen = self._dials.copy(), self._dials.copy(), self._code
+        return dict(zip(KEYS, seen, strict=True))
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)

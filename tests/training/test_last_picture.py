@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,56 +16,53 @@ from PIL import Image
 from her_exp.store.folder import start_over
 from her_exp.training.logger import RunLogger
 
-GREY = np.full((8, 9, 3), 77, np.uint8)
+
+@pytest.fixture
+def draw(tmp_path: Path) -> Iterator[Callable[[int], None]]:
+    """Log a picture of one shade, in the folder `run`."""
+    (tmp_path / "run").mkdir()
+    with RunLogger(tmp_path / "run", 100, False) as logger:
+        yield lambda shade: logger.picture("eval/paths", np.full((8, 9, 3), shade, np.uint8), shade)
 
 
-def kept(folder: Path) -> np.ndarray:
-    with Image.open(folder / "paths_last.png") as image:
-        return np.asarray(image)
+def shade_kept(run: Path) -> int:
+    assert not list(run.glob("*.tmp"))
+    with Image.open(run / "paths_last.png") as image:
+        (shade,) = set(np.asarray(image).ravel().tolist())
+    return int(shade)
 
 
-def test_the_newest_one_stays(tmp_path: Path) -> None:
-    with RunLogger(tmp_path, 100, False) as logger:
-        for shade in (10, 20):
-            logger.picture("eval/paths", np.full_like(GREY, shade), shade)
-    assert np.array_equal(kept(tmp_path), np.full_like(GREY, 20))
-    assert not list(tmp_path.glob("*.tmp"))
-
-
-def test_a_disk_that_refuses_ends_no_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_the_newest_one_stays_and_a_disk_that_refuses_ends_no_run(
+    draw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(number: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with RunLogger(tmp_path, 100, False) as logger:
-        logger.picture("eval/paths", GREY, 10)
-        with monkeypatch.context() as here, caplog.at_level(logging.WARNING):
-            here.setattr(os, "fsync", full)
-            logger.picture("eval/paths", np.zeros_like(GREY), 20)
-    line = f"{tmp_path}/paths_last.png cannot be written (No space left on device)"
-    assert caplog.messages == [line]
-    assert np.array_equal(kept(tmp_path), GREY)  # the one before, whole
-    assert not list(tmp_path.glob("*.tmp"))
+    draw(10)
+    draw(20)
+    assert shade_kept(tmp_path / "run") == 20
+    monkeypatch.setattr(os, "fsync", full)
+    with caplog.at_level(logging.WARNING):
+        draw(30)
+    picture = tmp_path / "run" / "paths_last.png"
+    assert caplog.messages == [f"{picture} cannot be written (No space left on device)"]
+    assert shade_kept(tmp_path / "run") == 20  # the one before, whole
 
 
 @pytest.mark.parametrize("name", ["paths_last.png", "paths_last.png.tmp"])
-def test_no_link_is_followed(name: str, tmp_path: Path) -> None:
+def test_no_link_is_followed(name: str, draw: Any, tmp_path: Path) -> None:
     """One that comes while the run is on; what stands there before is refused at the start."""
     run, victim = tmp_path / "run", tmp_path / "victim"
     victim.write_text("mine")
-    run.mkdir()
-    with RunLogger(run, 100, False) as logger:
-        (run / name).symlink_to(victim)
-        for step in (10, 20):
-            logger.picture("eval/paths", GREY, step)
+    (run / name).symlink_to(victim)
+    draw(10)
+    draw(20)
     assert victim.read_text() == "mine"
-    assert np.array_equal(kept(run), GREY)
+    assert shade_kept(run) == 20
     assert not (run / "paths_last.png").is_symlink()
 
 
-def test_a_run_that_starts_over_leaves_none(tmp_path: Path) -> None:
-    with RunLogger(tmp_path, 100, False) as logger:
-        logger.picture("eval/paths", GREY, 10)
-    start_over(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["run.lock"]
+def test_a_run_that_starts_over_leaves_none(draw: Any, tmp_path: Path) -> None:
+    draw(10)
+    start_over(tmp_path / "run")
+    assert not (tmp_path / "run" / "paths_last.png").exists()

@@ -61,15 +61,14 @@ def test_the_radius_of_lanes_in_envpool() -> None:
     assert played(fetch).radius == pytest.approx(0.05)
 
 
-@pytest.mark.parametrize("own", [0.2, np.float32(0.5), 0, np.inf, (0.1, 0.2), "near"])
+@pytest.mark.parametrize("own", [0.2, np.inf, "near"])
 def test_an_attribute_that_nothing_proves_is_no_radius(
     own: Any, lane_env: Any, info_functions: Any
 ) -> None:
     """Success may ask for more than the distance that an env names."""
     env = lane_env([2, 2])
     env.distance_threshold = own
-    agent = Anything(env)
-    assert evaluate(env, info_functions, agent, 2, seed=0, paths=2).radius is None
+    assert evaluate(env, info_functions, Anything(env), 2, seed=0, paths=2).radius is None
 
 
 @pytest.mark.parametrize("radius", [0.1, 0.25])

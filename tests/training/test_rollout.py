@@ -140,49 +140,38 @@ def test_another_autoreset_mode_is_refused(mode: AutoresetMode, info_functions: 
     env.close()
 
 
+def policy(observation: Any, goal: Any) -> Any:
+    return np.clip(2.0 * (goal - observation[:, :2]), -1, 1).astype(np.float32)
+
+
+def single_episode(env: Any, lane: int, seed: int | None) -> Episode:
+    """Play one episode of a single env."""
+    observation, info = env.reset(seed=seed)
+    met, rewards, successes, done = bool(info["is_success"]), [], [], False
+    while not done:
+        action = policy(observation["observation"][None], observation["desired_goal"][None])
+        observation, reward, terminated, truncated, info = env.step(action[0])
+        rewards.append(float(reward))
+        successes.append(bool(info["is_success"]))
+        done = terminated or truncated
+    gap = np.linalg.norm(observation["achieved_goal"].astype(float) - observation["desired_goal"])
+    ends = successes[-1], any(successes), met, pytest.approx(float(gap), abs=1e-6)
+    return Episode(lane, sum(rewards), len(rewards), *ends)
+
+
 @pytest.mark.parametrize("backend", ["native", "sync"])
-@pytest.mark.parametrize(
-    ("id", "kwargs"),
-    [
-        ("her_exp/PointReach-v0", {"max_steps": 7, "distance_threshold": 1.0}),
-        ("her_exp/Nav2D-v0", {"max_steps": 9, "distance_threshold": 0.6}),
-    ],
-)
+@pytest.mark.parametrize(("id", "max_steps", "radius"), [("PointReach", 7, 1.0), ("Nav2D", 9, 0.6)])
 def test_equals_single_envs_played_one_by_one(
-    backend: Any, id: str, kwargs: dict[str, Any]
+    backend: Any, id: str, max_steps: int, radius: float
 ) -> None:
-    task = GoalTask(id, num_envs=3, backend=backend, **kwargs)
-    functions = task.goal_functions()
-
-    def policy(observation: Any, goal: Any) -> Any:
-        return np.clip(2.0 * (goal - observation[:, :2]), -1, 1).astype(np.float32)
-
-    env = task.make()
-    rollout = Rollout(env, functions)
+    settings = {"max_steps": max_steps, "distance_threshold": radius}
+    task = GoalTask(f"her_exp/{id}-v0", num_envs=3, backend=backend, **settings)
+    rollout = Rollout(task.make(), task.goal_functions())
     rollout.reset(11)
-    got: dict[int, list[Episode]] = {0: [], 1: [], 2: []}
-    for _ in range(40):
-        _, ended = rollout.step(policy)
-        for episode in ended:
-            got[episode.lane].append(episode)
-    env.close()
-
+    episodes = [episode for _ in range(40) for episode in rollout.step(policy)[1]]
     for lane in range(3):
         single = task.make_single()
-        assert len(got[lane]) >= 3
-        for number, episode in enumerate(got[lane][:3]):
-            observation, info = single.reset(seed=11 + lane if number == 0 else None)
-            total, length, any_success, done = 0.0, 0, False, False
-            met = bool(info["is_success"])
-            while not done:
-                action = policy(observation["observation"][None], observation["desired_goal"][None])
-                observation, reward, terminated, truncated, info = single.step(action[0])
-                total, length = total + float(reward), length + 1
-                any_success |= bool(info["is_success"])
-                done = terminated or truncated
-            gap = observation["achieved_goal"].astype(float) - observation["desired_goal"]
-            assert episode == Episode(
-                lane, total, length, bool(info["is_success"]), any_success, met,
-                pytest.approx(float(np.linalg.norm(gap)), abs=1e-6),
-            )  # fmt: skip
-        single.close()
+        got = [episode for episode in episodes if episode.lane == lane]
+        assert len(got) >= 3
+        seeds = [11 + lane, *[None] * (len(got) - 1)]
+        assert got == [single_episode(single, lane, seed) for seed in seeds]
