@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,6 @@ from her_exp.types import KEYS, Observation, Step
 STRATEGIES = ("future", "final", "episode", "random", "future_actual")
 Key = tuple[int, int]  # (lane, row)
 Goal = tuple["State", bool]  # a state, and whether its desired goal is lent, not the achieved one
-
-
-@dataclass(eq=False)
-class Taken:
-    """What happened in a state: the step that led on to the next one."""
-
-    action: np.ndarray
-    reward: float
-    terminated: bool
-    truncated: bool
-    info: dict[str, np.ndarray]
-    next_state: State
 
 
 class Episode:
@@ -50,7 +39,8 @@ class State:
     observation: np.ndarray
     achieved: np.ndarray
     desired: np.ndarray
-    taken: Taken | None = None
+    #: The step that led on: action, reward, terminated, truncated, info, next_state.
+    taken: Any = None
     alive: bool = True
 
     @property
@@ -59,7 +49,7 @@ class State:
 
 
 def stored(array: Any) -> np.ndarray:
-    """Return a copy as the buffer keeps it: float64 becomes float32, the rest stays."""
+    """A copy as the buffer keeps it: float64 becomes float32, the rest stays."""
     array = np.array(array)
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
@@ -93,7 +83,7 @@ class Oracle:
                 continue
             before = states[-1]
             after = self._append(lane, before.episode, step.next_observation)
-            before.taken = Taken(
+            before.taken = SimpleNamespace(
                 action=np.array(step.action[lane]),
                 reward=float(step.reward[lane]),
                 terminated=bool(step.terminated[lane]),
@@ -155,11 +145,9 @@ class Oracle:
         return self._tables
 
     def reward(self, state: State, desired: np.ndarray) -> float:
-        """Return what the goal functions pay for the step of `state` under `desired`."""
         return float(self._ask(self.functions.reward, state, desired))
 
     def reached(self, state: State, desired: np.ndarray) -> bool:
-        """Return what the goal functions say of the end of the step of `state` under `desired`."""
         return bool(self._ask(self.functions.terminated, state, desired))
 
     def _ask(self, function: Callable[..., np.ndarray], state: State, desired: np.ndarray) -> Any:

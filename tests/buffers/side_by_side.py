@@ -19,24 +19,16 @@ class Both:
     """A buffer and the oracle, fed by one world."""
 
     def __init__(
-        self,
-        capacity: int = 24,
-        *,
-        lanes: int = 1,
-        k: int = 4,
-        strategy: str = "future",
-        kind: str = "float",
-        seed: int = 0,
-        buffer_changes: Mapping[str, Any] | None = None,
-        **world: Any,
-    ) -> None:
+        self, capacity: int = 24, *, lanes: int = 1, k: int = 4, strategy: str = "future",
+        kind: str = "float", seed: int = 0, buffer_changes: Any = None, **world: Any,
+    ) -> None:  # fmt: skip
         self.world = World(kind, lanes, seed, **world)
         functions = self.world.functions
         self.oracle = Oracle(capacity, k, strategy, functions, lanes, functions.info_keys)
         self.arguments = {
             "capacity": capacity, "k": k, "strategy": strategy, "num_envs": lanes,
             "info_keys": functions.info_keys, "spaces": self.world.spaces, "goal_functions": functions,
-        } | dict(buffer_changes or {})  # fmt: skip
+        } | (buffer_changes or {})  # fmt: skip
         self.buffer = self.new_buffer(seed + 1)
         self.change_step: Callable[[Step], Step] = lambda step: step
 
