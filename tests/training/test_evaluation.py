@@ -1,18 +1,15 @@
-"""Evaluation: its interval, its fixed shares, and that it leaves the training alone."""
+"""Evaluation: its interval, its fixed shares, the same goals each time."""
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from her_exp.agents.ddpg import DDPG
 from her_exp.envs.make import GoalTask
 from her_exp.training.evaluation import describe, evaluate, pooled, shares, wilson_interval
-from tests.equality import differences
+from tests.training.lane_env import TOLD, LaneEnv
 
 
 @pytest.mark.parametrize(
@@ -25,58 +22,54 @@ from tests.equality import differences
         (1, 29, 0.0061, 0.1718),
         # by symmetry
         (20, 20, 1 - 0.1611, 1.0),
+        (0, 0, 0.0, 1.0),
     ],
 )
 def test_wilson_interval(wins: int, n: int, low: float, high: float) -> None:
     assert wilson_interval(wins, n) == pytest.approx((low, high), abs=5e-5)
 
 
-def test_wilson_interval_stays_in_the_unit_interval() -> None:
-    assert wilson_interval(0, 0) == (0.0, 1.0)
-    for wins, n in ((0, 1), (1, 1), (1, 2), (3, 7), (0, 1000), (1000, 1000)):
-        low, high = wilson_interval(wins, n)
-        assert 0.0 <= low <= wins / n <= high <= 1.0
-        assert low < high
-
-
 def test_shares() -> None:
     assert [shares(n, 4) for n in (10, 2, 8)] == [[3, 3, 2, 2], [1, 1, 0, 0], [2, 2, 2, 2]]
 
 
-class Still:
-    """Does nothing; the script of the env decides."""
+class Notes:
+    """Acts at random, and notes the goals that it is asked for."""
+
+    def __init__(self, seed: int = 0, width: int = 1) -> None:
+        self.rng, self.width, self.goals = np.random.default_rng(seed), width, []
 
     def act(self, observation: Any, goal: Any, *, explore: bool) -> Any:
         assert explore is False
-        return np.zeros((len(observation), 1), np.float32)
-
-
-def test_short_episodes_are_not_favoured(lane_env: Any, info_functions: Any) -> None:
-    # Lane 0 wins episodes of 1 step, lane 1 loses episodes of 20: the first 10 to end are lane 0's.
-    env = lane_env([1, 20], [[False, True], [False] * 21])
-    result = evaluate(env, info_functions, Still(), 10, seed=0)
-    assert [e.lane for e in result.episodes] == [0] * 5 + [1] * 5
-    summary = result.summary()
-    assert (summary["success_final"], summary["length"], summary["episodes"]) == (0.5, 10.5, 10)
+        self.goals.append(goal.copy())
+        return self.rng.normal(size=(len(goal), self.width)).astype(np.float32)
 
 
 @pytest.mark.parametrize(
     ("lengths", "episodes", "lanes"),
-    [([2, 9, 4], 7, [0, 0, 0, 1, 1, 2, 2]), ([9, 1, 1], 1, [0])],  # also fewer than lanes
+    [
+        ([2, 9, 4], 7, [0, 0, 0, 1, 1, 2, 2]),
+        ([9, 1, 1], 1, [0]),  # fewer than lanes
+        (
+            [1, 20],
+            10,
+            [0] * 5 + [1] * 5,
+        ),  # of short episodes, which end first, no more than of long
+    ],
 )
 def test_each_lane_plays_its_share_to_the_end(
-    lengths: list[int], episodes: int, lanes: list[int], lane_env: Any, info_functions: Any
+    lengths: list[int], episodes: int, lanes: list[int]
 ) -> None:
-    result = evaluate(lane_env(lengths), info_functions, Still(), episodes, seed=0, paths=1)
+    result = evaluate(LaneEnv(lengths), TOLD, Notes(), episodes, seed=0, paths=1)
     assert [e.lane for e in result.episodes] == lanes
     assert all(e.length == lengths[e.lane] for e in result.episodes)
     assert [len(path) for path in result.paths] == [lengths[0] + 1]
 
 
-def test_summary_of_a_known_play(lane_env: Any, info_functions: Any) -> None:
+def test_summary_of_a_known_play() -> None:
     # Won on the way, lost at the end; there at reset and at the end; never; at the end.
     script = [[bool(met) for met in lane] for lane in ([0, 1, 0], [1, 0, 1], [0, 0, 0], [0, 0, 1])]
-    summary = evaluate(lane_env([2] * 4, script), info_functions, Still(), 8, seed=0).summary()
+    summary = evaluate(LaneEnv([2] * 4, script), TOLD, Notes(), 8, seed=0).summary()
     assert summary == {
         "success_final": 0.5,
         "success_any": 0.75,
@@ -90,9 +83,9 @@ def test_summary_of_a_known_play(lane_env: Any, info_functions: Any) -> None:
     assert all(words in describe(summary) for words in ("50.0%", "75.0%", "n=8", "5.000"))
 
 
-def test_paths_are_those_of_the_first_episodes(lane_env: Any, info_functions: Any) -> None:
+def test_paths_are_those_of_the_first_episodes() -> None:
     script = [[False, False, True], [False, True, False, False], [False, True]]
-    result = evaluate(lane_env([2, 3, 1], script), info_functions, Still(), 9, seed=0, paths=2)
+    result = evaluate(LaneEnv([2, 3, 1], script), TOLD, Notes(), 9, seed=0, paths=2)
     assert [path[:, 2].tolist() for path in result.paths] == [[0, 1, 2], [0, 1, 2, 3]]
     assert [path[:, :2].max(0).tolist() for path in result.paths] == [[0, 0], [1, 0]]
     assert [goal.tolist() for goal in result.goals] == [[0, 0, -1], [1, 0, -1]]
@@ -107,50 +100,16 @@ def test_pooled() -> None:
     assert interval == wilson_interval(30, 148)
 
 
-@pytest.fixture
-def task() -> GoalTask:
-    return GoalTask("her_exp/PointReach-v0", num_envs=3, max_steps=6, distance_threshold=0.4)
+def test_the_same_goals_and_numbers_each_time_whatever_the_policy() -> None:
+    task = GoalTask("her_exp/PointReach-v0", num_envs=4, max_steps=6, distance_threshold=0.4)
+    env, functions = task.make(), task.goal_functions()
 
-
-def make_agent(task: GoalTask, seed: int = 0) -> DDPG:
-    agent = DDPG(hidden_sizes=[16], spaces=task.spaces, seed=np.random.SeedSequence(seed))
-    rng = np.random.default_rng(seed)
-    agent.observe(rng.normal(size=(50, 4)), rng.normal(size=(50, 2)), np.ones(50), 50)
-    return agent
-
-
-def test_agent_and_training_env_are_left_as_they_are(task: GoalTask) -> None:
-    functions, agent = task.goal_functions(), make_agent(task)
-    training, apart = task.make(), task.make(5)
-    training.reset(seed=3)
-    training.step(np.ones((3, 2), np.float32))
-    before = copy.deepcopy([training.get_state(), agent.state_dict()])
-    globals_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    evaluate(apart, functions, agent, 20, seed=1, paths=3)
-    assert differences(before, [training.get_state(), agent.state_dict()]) == []
-    assert torch.equal(globals_before[0], torch.get_rng_state())
-    assert np.array_equal(globals_before[1], np.random.get_state()[1])  # noqa: NPY002
-
-
-class Notes:
-    """An agent that notes the goals that it is asked for."""
-
-    def __init__(self, agent: DDPG) -> None:
-        self.agent, self.goals = agent, []
-
-    def act(self, observation: Any, goal: Any, *, explore: bool) -> Any:
-        self.goals.append(goal.copy())
-        return self.agent.act(observation, goal, explore=explore)
-
-
-def test_the_same_goals_each_time_whatever_the_policy(task: GoalTask) -> None:
-    env, functions = task.make(4), task.goal_functions()
-
-    def goals(of_agent: int, seed: int) -> np.ndarray:
-        notes = Notes(make_agent(task, of_agent))
+    def goals(policy: int, seed: int) -> np.ndarray:
+        notes = Notes(policy, 2)
         found = evaluate(env, functions, notes, 12, seed)
-        again = evaluate(task.make(4), functions, make_agent(task, of_agent), 12, seed)
-        assert found.episodes == again.episodes  # and so the same numbers
+        assert (
+            found.episodes == evaluate(task.make(), functions, Notes(policy, 2), 12, seed).episodes
+        )
         return np.stack(notes.goals)
 
     first = goals(0, 5)

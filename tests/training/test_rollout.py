@@ -14,6 +14,7 @@ from her_exp.envs.make import GoalTask
 from her_exp.training.rollout import Episode, Rollout
 from her_exp.types import EnvFailed, Step, UserError
 from tests.equality import differences
+from tests.training.lane_env import TOLD, LaneEnv
 
 
 def nothing(observation: Any, goal: Any) -> Any:
@@ -29,8 +30,8 @@ def play(rollout: Rollout, steps: int) -> tuple[list[Step], list[Episode]]:
     return done, ended
 
 
-def test_each_step_joins_neighbouring_states(lane_env: Any, info_functions: Any) -> None:
-    rollout = Rollout(lane_env([3, 5]), info_functions)
+def test_each_step_joins_neighbouring_states() -> None:
+    rollout = Rollout(LaneEnv([3, 5]), TOLD)
     before = rollout.reset(7)["achieved_goal"]
     steps, _ = play(rollout, 12)
     for step in steps:
@@ -57,10 +58,10 @@ EPISODES = [
 
 
 @pytest.mark.parametrize(("script", "met"), EPISODES)
-def test_episode_statistics(script: Any, met: Any, lane_env: Any, info_functions: Any) -> None:
+def test_episode_statistics(script: Any, met: Any) -> None:
     """The second round equals the first: nothing of it is carried over, nor by a reset in between."""
     length = len(script) - 1
-    rollout = Rollout(lane_env([length], [script]), info_functions)
+    rollout = Rollout(LaneEnv([length], [script]), TOLD)
     for reset_after in (2 * length + 2, length + 1, 2 * length + 1):
         rollout.reset(0)
         steps, ended = play(rollout, reset_after)
@@ -72,11 +73,9 @@ def test_episode_statistics(script: Any, met: Any, lane_env: Any, info_functions
             assert e.final_distance == length + 1.0  # the last step, from -1
 
 
-def test_the_seed_goes_to_the_env_and_the_action_into_the_step(
-    lane_env: Any, info_functions: Any
-) -> None:
-    env = lane_env([3, 3])
-    rollout = Rollout(env, info_functions)
+def test_the_seed_goes_to_the_env_and_the_action_into_the_step() -> None:
+    env = LaneEnv([3, 3])
+    rollout = Rollout(env, TOLD)
     rollout.reset(41)
     assert env.seeds == [41]
     action = np.array([[0.25], [-0.5]], np.float32)
@@ -101,22 +100,18 @@ def test_the_seed_goes_to_the_env_and_the_action_into_the_step(
         ({"info": {"is_success": np.array([1, 0.5, 0])}}, r"info\['is_success'\] of lane 1 is 0.5"),
     ],
 )
-def test_answers_of_a_vector_env(
-    odd: dict[str, Any], wrong: str, lane_env: Any, info_functions: Any
-) -> None:
-    env = lane_env([9, 9, 9])
-    rollout = Rollout(env, info_functions)
+def test_answers_of_a_vector_env(odd: dict[str, Any], wrong: str) -> None:
+    env = LaneEnv([9, 9, 9])
+    rollout = Rollout(env, TOLD)
     rollout.reset(0)
     env.odd = odd
     with pytest.raises(EnvFailed, match=f"^env: {wrong}"):
         rollout.apply(np.zeros((3, 1), np.float32))
 
 
-def test_a_vector_env_may_use_its_arrays_again_and_give_integers(
-    lane_env: Any, info_functions: Any
-) -> None:
-    env = lane_env([9, 9, 9])
-    rollout = Rollout(env, info_functions)
+def test_a_vector_env_may_use_its_arrays_again_and_give_integers() -> None:
+    env = LaneEnv([9, 9, 9])
+    rollout = Rollout(env, TOLD)
     first = copy.deepcopy(rollout.reset(0))
     arrays = copy.deepcopy(first)
     env.odd = {"reward": [0, -1, 0], "terminated": [0, 0, 1], "observation": arrays}
@@ -130,13 +125,13 @@ def test_a_vector_env_may_use_its_arrays_again_and_give_integers(
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
-def test_another_autoreset_mode_is_refused(mode: AutoresetMode, info_functions: Any) -> None:
+def test_another_autoreset_mode_is_refused(mode: AutoresetMode) -> None:
     env = gym.make_vec(
         "her_exp/PointReach-v0", num_envs=2, vectorization_mode="sync",
         vector_kwargs={"autoreset_mode": mode},
     )  # fmt: skip
     with pytest.raises(UserError, match="NEXT_STEP"):
-        Rollout(env, info_functions)
+        Rollout(env, TOLD)
     env.close()
 
 
