@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from tests.envs.pool_kit import task
+
 
 @pytest.fixture
-def made() -> Iterator[list[Any]]:
-    """Envs to be closed at the end."""
+def make() -> Iterator[Callable[..., Any]]:
+    """Make the lanes of a task in EnvPool; closed at the end."""
     envs: list[Any] = []
-    yield envs
+
+    def make(id: str, num_envs: int = 8, **kwargs: Any) -> Any:
+        envs.append(task(id, num_envs, **kwargs).make())
+        return envs[-1]
+
+    yield make
     for env in envs:
         env.close()
 

@@ -1,4 +1,4 @@
-"""A good goal env, and changes of it that are a fault each: what is said of it, and how loudly."""
+"""A good goal env, and changes of it that are a fault each."""
 
 from __future__ import annotations
 
@@ -65,118 +65,70 @@ def starts_at_goal(walk: Any, seed: int | None = None, options: Any = None) -> A
     return walk._observe(), walk.about()
 
 
+def pays(compute_reward: Any) -> dict[str, Any]:
+    return {"compute_reward": compute_reward}
+
+
 NOISE = np.random.default_rng(0)
-COSTS = {
-    "about": lambda walk: SAYS["about"](walk) | {"cost": abs(walk.at[0])},
-    "compute_reward": lambda walk, a, d, info: walk.met(a, d) - 1.0 - 0.1 * info["cost"],
+COSTS = pays(lambda walk, a, d, info: walk.met(a, d) - 1.0 - 0.1 * info["cost"]) | {
+    "about": lambda walk: SAYS["about"](walk) | {"cost": abs(walk.at[0])}
 }
-#: Name: changes of the good env, how loudly what is said of it, and in which words.
-FAULTS: dict[str, tuple[dict[str, Any], str, str, str]] = {
-    "one row that meets its goal pays for all": (
-        {"compute_reward": lambda walk, a, d, _: walk.met(a, d) * 0.0 + np.any(walk.met(a, d))},
-        "error", "batched reward", "mixes rows: in a batch of",
-    ),
-    "not batched": (
-        {"compute_reward": lambda _, a, d, info: -1.0 * (np.linalg.norm(a - d) > 0.5)},
-        "warning", "batched reward", r"give shape \(\), in place of \(\d+,\).*axis=-1",
-    ),
-    "raises on batches": (
-        {"compute_reward": lambda _, a, d, info: -1.0 * (math.dist(a, d) > 0.5)},
-        "warning", "batched reward", r"raise TypeError.*us each",
-    ),
-    "needs info": (COSTS, "warning", "info", r"read \['cost'\].*buffer.info_keys=\[cost\]"),
-    "needs info that step does not give": (
+#: What is said: how loudly, of what, in which words; where a name follows, of nothing else.
+FAULTS: dict[tuple[str, ...], dict[str, Any]] = {
+    ("error", "batched reward", "mixes rows: in a batch of"):
+        pays(lambda walk, a, d, _: walk.met(a, d) * 0.0 + np.any(walk.met(a, d))),
+    ("warning", "batched reward", r"give shape \(\), in place of \(\d+,\).*axis=-1"):
+        pays(lambda _, a, d, info: -1.0 * (np.linalg.norm(a - d) > 0.5)),
+    ("warning", "batched reward", r"raise TypeError.*us each"):
+        pays(lambda _, a, d, info: -1.0 * (math.dist(a, d) > 0.5)),
+    ("warning", "info", r"read \['cost'\].*buffer.info_keys=\[cost\]", "info"): COSTS,
+    ("warning", "info", r"the goal functions read \['cost'\]; they are stored"): COSTS
+        | pays(lambda walk, a, d, info: walk.met(a, d) - (info.get("cost") if "cost" in info else 0)),
+    ("warning", "info", r"read \['cost', 'is_success'\]"):
+        COSTS | pays(lambda walk, a, d, info: walk.met(a, d) - dict(info.items())["cost"]),
+    ("error", "compute_reward", r"info\['cost'\], which step does not give"):
         COSTS | {"step": lambda walk, action: (*SaysNothing.step(walk, action)[:4], {})},
-        "error", "compute_reward", r"info\['cost'\], which step does not give",
-    ),
-    "falls": (
+    ("warning", "termination", "although the goal was not met: a crash or a fall", "termination"):
         {"end": lambda walk: bool(walk.met(walk.at, walk.goal) or walk.at[0] >= 0.99)},
-        "warning", "termination", "although the goal was not met: a crash or a fall",
-    ),
-    "pays for a crash": (
+    ("warning", "reward of step", r"[\d.]+ % of the steps, by -10: a part that no", "reward of step"):
         {"step": pays_for_crash},
-        "warning", "reward of step", r"[\d.]+ % of the steps, by -10: a part that no",
-    ),
-    "pays late": ({"step": pays_late}, "error", "reward of step", "achieved before the action"),
-    "not repeatable": (
+    ("error", "reward of step", "achieved before the action"): {"step": pays_late},
+    ("warning", "repeatable", "give another observation at step 1", "repeatable"):
         {"step": lambda walk, a: SaysNothing.step(walk, a + 0.01 * NOISE.normal(size=2))},
-        "warning", "repeatable", "give another observation at step 1",
-    ),
-    "forgets to end": (
-        {"end": never}, "error", "compute_terminated", "says yes on .* that step did not terminate"
-    ),
-    "goals of two dtypes": (
+    ("error", "compute_terminated", "says yes on .* that step did not terminate"): {"end": never},
+    ("error", "spaces", r"float64 \(2,\), desired_goal float32 \(2,\)"):
         {"observation_space": goal_space(SMALL, desired_goal=spaces.Box(-1, 1, (2,), np.float32))},
-        "error", "spaces", r"float64 \(2,\), desired_goal float32 \(2,\)",
-    ),
-    "float64 for float32": (
-        {"observation_space": goal_space(spaces.Box(-1, 1, (2,), np.float32))},
-        "warning", "observations", "comes as float64, its space says float32",
-    ),
-    "floats for integers": (
-        {"observation_space": goal_space(SMALL, observation=spaces.Box(-1, 1, (2,), np.int8))},
-        "error", "observations",
-        r"observation comes as float64, its space says int8, .*: a run refuses it",
-    ),
-    "another shape": (
-        {"_observe": lambda walk: SaysNothing._observe(walk) | {"achieved_goal": walk.at[:1]}},
-        "error", "observations", r"comes as \(1,\), its space says \(2,\)",
-    ),
-    "leaves its space": (
-        {"_observe": lambda walk: SaysNothing._observe(walk) | {"observation": 3 * walk.at}},
-        "warning", "observations", "observation leaves its space in .* widen",
-    ),
-    "lacks a key": (
+    ("error", "spaces", "lacks achieved_goal"):
         {"observation_space": spaces.Dict({"observation": SMALL, "desired_goal": SMALL})},
-        "error", "spaces", "lacks achieved_goal",
-    ),
-    "no Dict": ({"observation_space": SMALL}, "error", "spaces", "is a Box; make it a Dict"),
-    "odd actions": (
-        {"action_space": spaces.MultiDiscrete([3, 3])},
-        "error", "spaces", "action_space is MultiDiscrete",
-    ),
-    "whole actions": (
+    ("error", "spaces", "is a Box; make it a Dict"): {"observation_space": SMALL},
+    ("error", "spaces", "action_space is MultiDiscrete"): {"action_space": spaces.MultiDiscrete([3, 3])},
+    ("error", "spaces", r"action_space is Box\(.*int64\): number its"):
         {"action_space": spaces.Box(-1, 1, (2,), np.int64)},
-        "error", "spaces", r"action_space is Box\(.*int64\): number its",
-    ),
-    "starts at its goal": (
+    ("warning", "observations", "comes as float64, its space says float32"):
+        {"observation_space": goal_space(spaces.Box(-1, 1, (2,), np.float32))},
+    ("error", "observations", r"observation comes as float64, its space says int8, .*: a run refuses it"):
+        {"observation_space": goal_space(SMALL, observation=spaces.Box(-1, 1, (2,), np.int8))},
+    ("error", "observations", r"comes as \(1,\), its space says \(2,\)"):
+        {"_observe": lambda walk: SaysNothing._observe(walk) | {"achieved_goal": walk.at[:1]}},
+    ("warning", "observations", "observation leaves its space in .* widen"):
+        {"_observe": lambda walk: SaysNothing._observe(walk) | {"observation": 3 * walk.at}},
+    ("warning", "goals at reset", r"[4-6]\d % of 100 episodes begin with the goal", "goals at reset"):
         {"reset": starts_at_goal, "radius": 0.1},
-        "warning", "goals at reset", r"[4-6]\d % of 100 episodes begin with the goal",
-    ),
-    "pays for its own goal": (
-        {"compute_reward": lambda walk, a, _, info: walk.met(a, walk.goal) - 1.0},
-        "warning", "hindsight", "no reward depends on the goal that is handed in",
-    ),
-    "pays for the goal missed": (
-        {"compute_reward": lambda walk, a, d, _: -1.0 * walk.met(a, d)},
-        "warning", "hindsight", r"can pay less \(-1\) than another \(0\)",
-    ),
-    "disagrees": ({"about": lambda _: {"is_success": False}}, "error", "success", "disagree"),
-    "not finite": (
-        {"compute_reward": lambda walk, a, d, _: walk.met(a, d) + np.nan},
-        "error", "compute_reward", "not finite",
-    ),
-    "endless": (
+    # Its goal has moved on since the step.
+    ("warning", "hindsight", "no reward depends on the goal that is handed", "hindsight", "reward of step"):
+        pays(lambda walk, a, _, info: walk.met(a, walk.goal) - 1.0),
+    ("warning", "hindsight", r"can pay less \(-1\) than another \(0\)"):
+        pays(lambda walk, a, d, _: -1.0 * walk.met(a, d)),
+    ("error", "success", "disagree"): {"about": lambda _: {"is_success": False}},
+    ("error", "compute_reward", "not finite"): pays(lambda walk, a, d, _: walk.met(a, d) + np.nan),
+    ("warning", "episodes", "3 of 3 did not end within 1000 steps"):
         {"limit": None, "end": never, "compute_terminated": never},
-        "warning", "episodes", "3 of 3 did not end within 1000 steps",
-    ),
-    "breaks in step": (
+    ("error", "playing it", "RuntimeError: the simulator is gone$"):
         {"step": raises(RuntimeError("the simulator is gone\nand more"))},
-        "error", "playing it", "RuntimeError: the simulator is gone$",
-    ),
-    "breaks in compute_terminated": (
+    ("error", "compute_terminated", "ZeroDivisionError"):
         {"end": never, "compute_terminated": raises(ZeroDivisionError())},
-        "error", "compute_terminated", "ZeroDivisionError",
-    ),
-    "breaks in close": (
-        {"close": raises(OSError("no display"))}, "error", "closing it", "OSError: no display"
-    ),
-    "says nothing": (
-        dict.fromkeys(SAYS),
-        "error", "in a run", r"env\.reward_range: .*; declare \[lowest, highest\]",
-    ),
-    "ends untold": (
+    ("error", "closing it", "OSError: no display"): {"close": raises(OSError("no display"))},
+    ("error", "in a run", r"env\.reward_range: .*; declare \[lowest, highest\]"): dict.fromkeys(SAYS),
+    ("error", "termination", "set env.success_terminates=true"):
         {"compute_success": None, "compute_terminated": None},
-        "error", "termination", "set env.success_terminates=true",
-    ),
 }  # fmt: skip

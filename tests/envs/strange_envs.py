@@ -37,42 +37,13 @@ class Plane(Walk):
 
 
 @strange
-class Writes(Plane):
-    """All that is handed in is worked in: goals, the action, the arrays given before."""
-
-    def compute_reward(self, achieved, desired, info):
-        achieved -= desired
-        desired *= 0
-        return np.where(np.linalg.norm(achieved, axis=-1) < self.near, 0.0, -1.0)
-
-    def compute_success(self, achieved, desired):
-        achieved -= desired
-        return np.linalg.norm(achieved, axis=-1) < self.near
-
-    def compute_terminated(self, achieved, desired, info):
-        desired += 7
-        return np.zeros(np.shape(achieved)[:-1], bool)
-
-    def step(self, action):
-        answer = super().step(action)
-        action *= 0
-        return answer
-
-
-@strange
 class Side(Plane):
     """A threshold is there, and success asks for more."""
 
-    distance_threshold = 0.2
-
-    def __init__(self, where: str = "achieved") -> None:
-        self.where = where
+    distance_threshold = Plane.near
 
     def met(self, achieved, desired):
-        right = {"achieved": achieved[..., 0] > 0.3, "desired": desired[..., 1] < 0.1}
-        right["far"] = np.abs(achieved).max(-1) < 0.95  # seldom anything else, by chance never
-        right["never"] = achieved[..., 0] > 2
-        return (np.linalg.norm(achieved - desired, axis=-1) <= self.near) & right[self.where]
+        return super().met(achieved, desired) & (achieved[..., 0] > 0.3)
 
 
 @strange
@@ -81,11 +52,8 @@ class Compass(Plane):
 
     distance_threshold = near = 0.15
     action_space = spaces.Box(-1, 1, (1,), np.float32)
-
-    def __init__(self, start: float = 3.1, wide: bool = True) -> None:
-        limit = 4.0 if wide else np.inf
-        self.observation_space = goal_space(spaces.Box(-limit, limit, (1,), np.float32))
-        self.start = start
+    observation_space = goal_space(spaces.Box(-4, 4, (1,), np.float32))
+    start = 3.1
 
     @staticmethod
     def wrap(angle):
@@ -102,21 +70,6 @@ class Compass(Plane):
 
     def move(self, action):
         return self.wrap(self.at + 0.4 * action)
-
-
-@strange
-class Tolerance(Plane):
-    """A tolerance a coordinate, or none; no number."""
-
-    def __init__(self, kind: str = "array") -> None:
-        self.tolerance = np.array([0.1, 0.3])
-        self.distance_threshold = {
-            "array": self.tolerance, "dict": {"x": 0.1}, "list": [0.1, 0.3], "none": None,
-            "text": "0.2", "nan": np.nan, "true": True, "negative": -0.2,
-        }[kind]  # fmt: skip
-
-    def met(self, achieved, desired):
-        return (np.abs(achieved - desired) < self.tolerance).all(-1)
 
 
 @strange
@@ -182,11 +135,11 @@ class Tells(Plane):
             "nested": {"a": {"b": {"c": [1, 2]}, 3: "x"}, "": None, "final_info": {"z": 1}},
             "ragged": [[1], [2, 3]],
         }  # fmt: skip
+        whole = {"keys": {0: 1.0, ("a", 1): 2}, "under": {"_is_success": 1, "final_obs": 3}}
         kind = self.kinds.get("info")
-        told |= {"path": more[kind]} if kind in more else {}
-        told |= {0: 1.0, ("a", 1): 2} if kind == "keys" else {}
-        told |= {"_is_success": 1, "final_obs": 3} if kind == "under" else {}
-        return None if kind == "nothing" else told
+        if kind == "nothing":
+            return None
+        return told | ({"path": more[kind]} if kind in more else whole.get(kind, {}))
 
     def step(self, action):
         names = ("observation", "reward", "terminated", "truncated", "info")
@@ -199,18 +152,6 @@ class Tells(Plane):
         return tuple(
             (answer | {k: odd[v] for k, v in self.kinds.items() if k in names[1:4]}).values()
         )
-
-
-@strange
-class Weighs(Plane):
-    """One of its functions answers with several values a goal."""
-
-    def __init__(self, which: str = "compute_reward") -> None:
-        many = lambda a, d, info: np.stack([self.met(a, d) - 1.0, a[..., 0]], -1)  # noqa: E731
-        setattr(self, which, many)
-
-    def step(self, action):
-        return self._observe(), -1.0, False, False, {}
 
 
 @strange

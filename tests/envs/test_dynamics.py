@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tests.envs.native import BITS, NAV, POINT, native, single
+from tests.envs.native import BITS, NAV, POINT, assert_same, native, single
 
 
 def clip(x: float, low: float, high: float) -> float:
@@ -101,54 +101,43 @@ def test_starts_and_goals_are_uniform_and_apart() -> None:
     assert abs((bits["achieved_goal"] == bits["desired_goal"]).mean(0) - 0.5).max() < 0.06
 
 
-goals = st.integers(1, 6).flatmap(
+pairs = st.integers(1, 6).flatmap(
     lambda n: arrays(np.float32, (2, n, 2), elements=st.floats(-1, 1, width=32))
 )
+bits = arrays(np.int8, (2, 5, 3), elements=st.integers(0, 1))
 
 
-@settings(max_examples=60, deadline=None)
-@given(goals)
-def test_batched_equals_scalar(pair: np.ndarray) -> None:
-    for id in (POINT, NAV):
-        env = single(id, distance_threshold=0.5)
-        achieved, desired = pair
-        check_functions(env, achieved, desired)
-        distance = np.linalg.norm(achieved.astype(float) - desired.astype(float), axis=-1)
-        clear = abs(distance - 0.5) > 1e-6
+@settings(max_examples=60)
+@given(pairs, bits)
+def test_batched_equals_scalar(points: np.ndarray, bits: np.ndarray) -> None:
+    kinds = (
+        (POINT, {}, points),
+        (NAV, {"distance_threshold": 0.5}, points),
+        (BITS, {"n_bits": 3}, bits),
+    )
+    for id, kwargs, (achieved, desired) in kinds:
+        env, n = single(id, **kwargs), len(achieved)
         success = env.compute_success(achieved, desired)
-        np.testing.assert_array_equal(success[clear], distance[clear] <= 0.5)
-        terminated = env.compute_terminated(achieved, desired, {})
-        np.testing.assert_array_equal(terminated, success & (id == NAV))
+        answers = {
+            "reward": (success - 1.0, float),
+            "terminated": (success & (id != POINT), bool),
+            "truncated": (np.zeros(n, bool), bool),
+        }
+        for name, (expected, kind) in answers.items():
+            function = getattr(env, f"compute_{name}")
+            assert_same(function(achieved, desired, {}), expected)
+            assert_same(function(achieved[None], desired[None], {}), expected[None])
+            alone = [function(*pair, {}) for pair in zip(achieved, desired, strict=True)]
+            assert_same(alone, [kind(one) for one in expected])
+        alone = [env.compute_success(*pair) for pair in zip(achieved, desired, strict=True)]
+        assert_same(alone, success.tolist())
+        distance = np.linalg.norm(achieved.astype(float) - desired, axis=-1)
+        near = getattr(env, "distance_threshold", 0.0)
+        clear = (abs(distance - near) > 1e-6) | (id == BITS)
+        np.testing.assert_array_equal(success[clear], (distance <= near)[clear])
 
 
-@settings(max_examples=40, deadline=None)
-@given(arrays(np.int8, (2, 5, 3), elements=st.integers(0, 1)))
-def test_batched_equals_scalar_for_bits(pair: np.ndarray) -> None:
-    check_functions(single(BITS, n_bits=3), *pair)
-
-
-def check_functions(env: Any, achieved: np.ndarray, desired: np.ndarray) -> None:
-    for name, dtype in (
-        ("compute_reward", np.float64),
-        ("compute_terminated", np.bool_),
-        ("compute_truncated", np.bool_),
-        ("compute_success", np.bool_),
-    ):
-        function = getattr(env, name)
-        info = () if name == "compute_success" else ({},)
-        batch = function(achieved, desired, *info)
-        assert batch.shape == (len(achieved),)
-        assert batch.dtype == dtype
-        for row in range(len(achieved)):
-            one = function(achieved[row], desired[row], *info)
-            assert isinstance(one, float if name == "compute_reward" else bool)
-            assert one == batch[row]
-        lead = function(achieved[None], desired[None], *info)  # any leading shape
-        np.testing.assert_array_equal(lead, batch[None])
-        assert not (name == "compute_truncated" and batch.any())
-
-
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**31),
     goal_range=st.floats(0.01, 100),
@@ -160,21 +149,19 @@ def test_bounds_are_kept_and_rewards_agree(
     seed: int, goal_range: float, max_speed: float, scale: float, extent: float
 ) -> None:
     kwargs = {"goal_range": goal_range, "max_speed": max_speed, "action_scale": scale}
-    point = native(POINT, 3, max_steps=5, distance_threshold=goal_range, **kwargs)
-    high = goal_range * 0.9
-    nav = native(NAV, 3, max_steps=5, size=goal_range, goal_low=high / 3, goal_high=high)
-    generator = np.random.default_rng(seed)
-    for env in (point, nav):
+    high, generator = goal_range * 0.9, np.random.default_rng(seed)
+    for env in (
+        native(POINT, 3, max_steps=5, distance_threshold=goal_range, **kwargs),
+        native(NAV, 3, max_steps=5, size=goal_range, goal_low=high / 3, goal_high=high),
+    ):
         observation, _ = env.reset(seed=seed)
-        ended = np.zeros(3, bool)
+        on = np.ones(3, bool)
         for _ in range(8):
             assert observation in env.observation_space
             actions = generator.normal(size=(3, 2)) * extent  # not in the Box: clipped to it
             observation, reward, terminated, truncated, info = env.step(actions)
-            goals_ = observation["achieved_goal"], observation["desired_goal"]
-            moved = ~ended
-            np.testing.assert_array_equal(reward[moved], env.compute_reward(*goals_, {})[moved])
-            expected = env.compute_terminated(*goals_, {})
-            np.testing.assert_array_equal(terminated[moved], expected[moved])
-            np.testing.assert_array_equal(info["is_success"], env.compute_success(*goals_))
-            ended = terminated | truncated
+            goals = observation["achieved_goal"], observation["desired_goal"]
+            assert (reward == env.compute_reward(*goals, {}))[on].all()
+            assert (terminated == env.compute_terminated(*goals, {}))[on].all()
+            assert (info["is_success"] == env.compute_success(*goals)).all()
+            on = ~(terminated | truncated)

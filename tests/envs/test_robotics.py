@@ -73,10 +73,9 @@ def test_what_is_found_out(words: str) -> None:
     spaces = task.spaces
     assert (spaces.observation_dim, spaces.goal_dim) == (observation, goal)
     assert spaces.action.shape == (action,)
-    env = task.make_single()
-    assert env.spec is not None
-    assert env.spec.max_episode_steps == steps
-    env.close()
+    spec = task.make_single().spec
+    assert spec is not None
+    assert spec.max_episode_steps == steps
     functions = task.goal_functions()
     key = "success" if "maze" in words else "is_success"
     assert functions.sources[0] == f"success: info['{key}'] of the step"
@@ -91,15 +90,14 @@ def test_answers_to_a_batch_are_those_of_each(words: str, caplog: pytest.LogCapt
     task = task_of(words)
     with caplog.at_level(logging.WARNING):
         functions = task.goal_functions()
-    warned = [record.getMessage() for record in caplog.records]
-    assert len(warned) == (1 if "hand_pen" in words else 0)
-    assert all("is called row by row" in line for line in warned)
+    assert ["is called row by row" in line for line in caplog.messages] == [True] * (
+        "hand_pen" in words
+    )
     env: Any = task.make_single().unwrapped
     rng = np.random.default_rng(0)
-    goals = []
-    for seed in range(30):
-        goals += [env.reset(seed=seed)[0]["achieved_goal"]] * 10
-    desired = np.stack(goals)
+    desired = np.repeat(
+        [env.reset(seed=seed)[0]["achieved_goal"] for seed in range(30)], 10, axis=0
+    )
     away = rng.normal(size=desired.shape)
     away /= np.linalg.norm(away, axis=1, keepdims=True)
     reach = 2 * (functions.distance.threshold if functions.distance else 0.06)
@@ -139,21 +137,9 @@ def test_mazes_end_at_success_or_judge_the_last_step(env: str, goes_on: bool) ->
     assert seen == ([[1, 0, 0, 1]] * 3 + [[1, 0, 1, 1]] if goes_on else [[1, 1, 0, 1]])
 
 
-def test_a_function_that_tensors_do_not_replace_warns_once(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    words = "env=point_maze env.continuing_task=false env.goal_distance=null"
-    with caplog.at_level(logging.WARNING):
-        task_of(words).goal_functions()
-    (line,) = caplog.messages
-    assert line.startswith("compute_terminated of this env is not batched: it is called")
-
-
 WRONG = {
     "env=hand_block env.variant=rotate": "env.variant=rotate: must be one of full, rotate_z, ",
-    "env=hand_pen env.touch=null": "env.touch=null: must be one of none, boolean, continuous",
     "env=point_maze env.map=larg": "did you mean large?",
-    "env=point_maze env.map=3": "env.map=3: must be one of umaze, ",
     "env=hand_egg env.varant=full": "unknown key env.varant: did you mean env.variant?",
     "env=hand_egg env.choices=3": "env.choices=3: must be a mapping",
     "env=hand_egg env.id='Egg{x}-v1'": "env.id=Egg{x}-v1: its places must be those of",
@@ -169,22 +155,23 @@ def test_a_wrong_word_is_one_line(words: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("words", ["env=fetch_push", "env=point_maze", "env=hand_egg"])
-def test_check_finds_nothing_wrong(words: str) -> None:
-    findings = check(words.split())
-    assert [f for f in findings if f.level != "ok"] == []
+SOON = (
+    "env=fetch_push",
+    "env=point_maze env.map=umaze",
+    "env=hand_egg env.variant=full env.touch=none",
+)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("words", TASKS)
-def test_check_of_every_task(words: str) -> None:
-    faults = [finding.says for finding in check(words.split()) if finding.level == "error"]
-    if "hand_pen" in words:
-        assert len(faults) == 1
-        assert faults[0].startswith("mixes rows: ")
-    else:
-        assert faults == []
+@pytest.mark.parametrize(
+    "words",
+    [*SOON, *(pytest.param(words, marks=pytest.mark.slow) for words in TASKS if words not in SOON)],
+)
+def test_check_finds_nothing_wrong_but_of_pens(words: str) -> None:
+    odd = [finding for finding in check(words.split()) if finding.level != "ok"]
+    faults = [finding.says[:12] for finding in odd if finding.level == "error"]
+    assert faults == (["mixes rows: "] if "hand_pen" in words else [])
+    assert odd == [] or words not in SOON
 
 
 def test_a_run_folder_is_judged_without_trust_and_filmed_or_not(
