@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-from tests.fuzz.config_tree import Base, good_value, tree
-from tests.fuzz.wrong_words import VALUES, WRONG, key_of, scrambled
+from her_exp.config.compose import compose
+from her_exp.config.hydra_api import plain
+from tests.config.conf_files import CHOICES, GROUPS, words
 
 #: A run of 200 steps. A command line that speaks of a key itself does without ours.
 SHORT = {
@@ -16,40 +18,17 @@ SHORT = {
     "trainer.updates_per_step": "0.2", "trainer.eval_episodes": "2", "trainer.picture": "false",
     "trainer.eval_every": "150", "env.num_eval_envs": "2", "agent.hidden_sizes": "[8]",
 }  # fmt: skip
-KINDS = ["right"] * 20 + [*WRONG] + ["scrambled"] * 2 + ["again", "question"] * 2
-
-
-@dataclass
-class Line:
-    """A command line and what should come of it."""
-
-    words: list[str]
-    kinds: list[str] = field(default_factory=list)
-    #: For each wrong: of these one must stand in the refusal.
-    names: list[str] = field(default_factory=list)
-    answer: Literal["train", "refuse", "either", "question"] = "train"
-
-    @property
-    def argv(self) -> list[str]:
-        """The words, after those that keep a run short."""
-        said = "\n".join(self.words)
-        if self.answer == "question" or "done" in said:
-            return self.words
-        return [*(f"{key}={value}" for key, value in SHORT.items() if key not in said), *self.words]
-
-
-def right_words(random: Random, base: Base) -> list[str]:
-    """Draw changes of leaves that leave everything right."""
-    given = {*SHORT, *map(key_of, base.words)}
-    keys = random.sample([key for key in base.leaves if key not in given], random.randrange(5))
-    plus = random.choice(["", "", "", "++"])
-    return [f"{plus}{key}={good_value(random, base.leaves[key])}" for key in keys]
-
-
-#: What may be added to a right line and leaves it right; half of the lines go without. `&` joins words.
+#: What leaves a line right: up to three settings, and one of the others. `&` joins words.
+RIGHT = """
+    agent.gamma=0.9 agent.tau=1 ++agent.normalize=false agent.normalize_clip=3 agent.layer_norm=false
+    agent.target_every=3 agent.clip_targets=false agent.precision=float32 buffer=weighted buffer.k=0.5
+    ++buffer.k=8 buffer.strategy=final buffer.strategy=future_actual buffer.capacity=400 seed=3 threads=2
+    trainer.log_every=7 trainer.stop_at=0.5 env.num_envs=3
+    env.backend=sync
+    """
 EXTRAS = """
     seed=1&seed=2 agent.gamma=${agent.tau} env.name=../../x env.name='a.b' env.name='日本'
-    -m&env.name=${.id}&seed=1,2 hydra.run.dir=a_b/ü hydra.job.chdir=true hydra.verbose=true
+    -m&env.name=${.id}&seed=1,2 hydra.run.dir='a_b/ü' hydra.job.chdir=true hydra.verbose=true
     hydra.output_subdir=null --config-name=config --config-dir=. resume=auto&run_dir=a'b
     -m&sweep=mine&buffer.k=0,4 --multirun&hydra.sweep.subdir=${hydra.job.num}&seed=range(2)
     hydra.mode=MULTIRUN&buffer.k=choice(0,1)
@@ -62,6 +41,127 @@ AGAIN = """
 QUESTIONS = """
     --help -h --version --hydra-help --info&config --cfg&job --cfg&job&--resolve -c&all --cfg=hydra
     """
+#: `&` joins words. KEY is a key whose value is a number, TYPO a slip in it, GROUP a group; `done` a finished
+#: run, `file` a file.
+WRONG = {
+    "wrong_type": "KEY=abc KEY='' KEY=\"1\" KEY=true KEY=[1,2] KEY=[[]] KEY={a:1} KEY=[null] KEY=½ KEY=٣",
+    "no_number": f"KEY=nan KEY=inf KEY=-inf KEY=1e400 KEY={'9' * 400} KEY=-{'9' * 4000}",
+    "unknown_key": "TYPO=1 +TYPO=1 ++TYPO=1 ~TYPO",
+    "misspelt_group": "agnt=ddpg experimnt=nav2d envs=gym env=nav2b agent=ddpgg experiment=bit_flop",
+    "grammar": """
+        KEY=[1 KEY=] KEY='a KEY=\" KEY={ KEY=(1 KEY=a=b KEY KEY==1 KEY=${ KEY=1, KEY=a:b,c:{ =5 = ~ + 🙂
+        """,
+    "empty": """
+        KEY= KEY='' GROUP= GROUP='' env.id= env.id='' buffer.strategy= device='' env.imports=''
+        """,
+    "deletion": """
+        ~GROUP ~agent._target_ ~seed ~threads ~device ~agent.gamma=-3 ~env.id ~nothing ~hydra.nothing
+        """,
+    "addition": "+KEY=1 +agent.spaces=1 +trainer.env=1 +cool=1 +a.b.c=1",
+    "several_values": """
+        buffer.k=1,2 seed=range(3) env=nav2d,gym seed=choice(1,2) agent.tau=interval(0,1) env=glob(*)
+        """,
+    "sweep_with_a_wrong_job": """
+        -m&buffer.k=0,-1 -m&env.backend=auto,natve -m&agent.gamma=0.9,1.5 -m&agent.tau=interval(0.1,1)
+        -m&seed=1,x -m&env=point_reach,bit_flip,nav2d -m&sweep=../x -m&agent=ddpg,dqn,nope
+        -m&trainer.batch_size=16,1000000 -m&threads=glob(*)
+        """,
+    "names_of_folders": """
+        sweep=2026 sweep=../x sweep=/abs sweep=.. sweep=ü sweep='' sweep=a/b hydra.run.dir=null
+        hydra.run.dir=/proc/x hydra.run.dir= hydra.run.dir=file/x hydra.run.dir=done hydra.run.dir=${nope}
+        hydra.run.dir=file
+        """,
+    "hydra_setting": """
+        hydra.bogus=1 hydra/launcher=nope hydra/sweeper=optunna hydra.mode=SOMETIMES hydra.job.chdir=maybe
+        hydra.run=3 -m&hydra.sweeper._target_=nope hydra=null hydra/job_logging=nope
+        -m&hydra.launcher._target_=os.system -m&hydra.sweep.dir=null hydra.verbose={a:1}
+        -m&hydra.sweep.subdir=${nope} hydra.job.name=[1] ~hydra hydra.searchpath=3 hydra.job_logging=null
+        hydra.output_subdir=[1]
+        """,
+    "run_again": """
+        resume=nope rerun=nope resume= rerun= run_dir=x trust=[x] resume=auto resume=auto&run_dir=
+        resume=a&rerun=b resume=done resume=done&buffer.k=7 rerun=file resume=.
+        resume=done&trainer.total_steps=x rerun=done&buffer.kk=1 resume=auto&run_dir=file rerun=done&-m
+        rerun=done&seed=1,2 resume=done&run_dir=x rerun=done&agent=dqn rerun=done&~seed rerun=done&seed=[
+        rerun=done&agent._target_=os.system rerun=done&run_dir=done rerun=done&+agent.x=${seed}
+        rerun=done&hydra.run.dir=x rerun=done&= rerun=done&seed=9e99 resume=../../etc&run_dir=x
+        resume=done&trainer.total_steps=300&env.num_eval_envs=-1 rerun=done&run_dir=file/x rerun=\udcff
+        resume=日本 rerun=done&trainer=null rerun=done&env.id=nope rerun=done&agent.gamma=???
+        """,
+    "flag": """
+        --bogus --config-name=nope --config-dir=nope --config-path=x --cfg&job&-m -x --resolve
+        --experimental-rerun&x --cfg&nope --config-name=../config --info&nope --config-dir=file
+        --cfg&hydra&--resolve --package
+        """,
+    "path_for_a_name": """
+        GROUP=../env/nav2d experiment=/etc/passwd GROUP=../../x hydra/launcher=.. GROUP=. GROUP=nav2d/
+        experiment=./nav2d GROUP=../agent/ddpg GROUP=日本
+        """,
+    "interpolation": """
+        KEY=${nope} KEY=${trainer} KEY=${bad:1} KEY=${oc.env:NOPE} KEY=${oc.env:HOME} KEY=???
+        KEY=${hydra:nope} KEY=${now:%Y}a KEY=${KEY} KEY=${oc.decode:'['}
+        """,
+    "target": """
+        GROUP._target_=os.system GROUP._target_=builtins.print agent._target_=her_exp.agents.ddpg.DDPGG
+        buffer._target_=her_exp.training.trainer.Trainer GROUP._target_='' GROUP._target_=3
+        GROUP._target_=null GROUP._target_=a..b GROUP._target_=日本.x GROUP._target_=her_exp
+        GROUP._target_=[a] GROUP._target_=numpy.ndarray buffer.strategy={_target_:os.system}
+        buffer.strategy={_target_:nope} buffer.strategy={} buffer.strategy={a:1} buffer.strategy=[future]
+        agent._convert_=nope +agent._args_=[1] +agent._partial_=true +agent._recursive_=maybe
+        +env.x={_target_:os.system}
+        """,
+    "value_for_a_group": """
+        GROUP=null GROUP=3 GROUP=true GROUP={zzz:1} GROUP=[a,b] GROUP=1.5 GROUP={_target_:nope}
+        """,
+}
+#: What else the refusal may name.
+ALSO = {
+    "deletion": ["env.name"],
+    "addition": ["agent", "env", "trainer", "buffer", "a"],
+    "sweep_with_a_wrong_job": ["env", "agent"],
+    "run_again": ["done", "run.dir"],
+    "flag": ["--"],
+}
+KINDS = ["right"] * 20 + [*WRONG] + ["scrambled"] * 2 + ["again", "question"] * 2
+
+
+@dataclass
+class Line:
+    """A command line and what should come of it."""
+
+    words: list[str]
+    kind: str
+    answer: Literal["train", "refuse", "either", "question"]
+    #: Of these one must stand in the refusal.
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def argv(self) -> list[str]:
+        """The words, after those that keep a run short."""
+        said = "\n".join(self.words)
+        if self.answer == "question" or "done" in said:
+            return self.words
+        return [*(f"{key}={value}" for key, value in SHORT.items() if key not in said), *self.words]
+
+
+@functools.cache
+def bases() -> list[tuple[list[str], list[str]]]:
+    """Return the choices that need no other package, and the keys of each whose values are numbers."""
+    found = [(words(choice), plain(compose(words(choice)))) for choice in CHOICES]
+    return [
+        (given, [f"{group}.{name}" for group in GROUPS[:4] for name, value in cfg[group].items()
+                 if type(value) in (int, float)])
+        for given, cfg in found
+        if not cfg["env"]["imports"]
+    ]  # fmt: skip
+
+
+def key_of(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~")
+
+
+def draw(random: Random, choices: str) -> list[str]:
+    return random.choice(choices.split()).split("&")
 
 
 def lines(seed: int) -> Iterator[Line]:
@@ -73,23 +173,44 @@ def lines(seed: int) -> Iterator[Line]:
 
 def _line(random: Random, kind: str) -> Line:
     if kind == "question":
-        return Line(random.choice(QUESTIONS.split()).split("&"), [kind], answer="question")
+        return Line(draw(random, QUESTIONS), kind, "question")
     if kind == "again":
-        return Line(random.choice(AGAIN.split()).split("&"), [kind])
-    base = random.choice(tree())
-    line = Line([*base.words, *right_words(random, base)], [kind])
+        return Line(draw(random, AGAIN), kind, "train")
+    given, keys = random.choice(bases())
+    more = {key_of(word): word for word in random.sample(RIGHT.split(), random.randrange(4))}
+    more = {key: word for key, word in more.items() if key not in map(key_of, given)}
     if kind == "right":
-        extra = random.choice(EXTRAS.split()).split("&") if random.random() < 0.5 else []
+        extra = draw(random, EXTRAS) if random.random() < 0.5 else []
         said = {key_of(word) for word in extra}  # a sweep takes each key once
-        line.words = [word for word in line.words if key_of(word) not in said] + extra
-    elif kind == "scrambled":
-        line.answer, at = "either", random.randrange(len(line.words))
-        line.words[at] = scrambled(random, line.words[at])
-    else:
-        line.answer = "refuse"
-        again = kind in VALUES and random.random() < 0.3
-        for wrong in [kind, *([random.choice([*VALUES])] if again else [])]:
-            words, names = WRONG[wrong](random, base)
-            line.words = words if kind == "run_again" else [*line.words, *words]
-            line.names += names
-    return line
+        more = {key: word for key, word in more.items() if key not in said}
+        return Line([*given, *more.values(), *extra], kind, "train")
+    right = [*given, *more.values()]
+    if kind == "scrambled":
+        at = random.randrange(len(right))
+        right[at] = slip(random, right[at])
+        return Line(right, kind, "either")
+    group, _, name = random.choice(keys).partition(".")
+    known = {key.partition(".")[2] for key in keys}
+    typo = next(
+        t for t in iter(lambda: slip(random, name), None) if t.isidentifier() and t not in known
+    )
+    wrong = [
+        word.replace("KEY", f"{group}.{name}")
+        .replace("TYPO", f"{group}.{typo}")
+        .replace("GROUP", group)
+        for word in draw(random, WRONG[kind])
+    ]
+    names = [word if kind == "grammar" else key_of(word) for word in wrong if word != "-m"]
+    alone = kind == "run_again"
+    return Line(wrong if alone else [*right, *wrong], kind, "refuse", [*names, *ALSO.get(kind, [])])
+
+
+def slip(random: Random, word: str) -> str:
+    """A slip of the hand: a sign too many or too few."""
+    here = random.randrange(len(word) + 1)
+    # No digits: of these a slip makes hours of work.
+    sign = random.choice(
+        [*"[]{}()=,:~+'\"$@/.-\\ \n\t#&*?!|%;<>^`ß🙂\x7fx_", "${", "==", *[""] * 9]
+    )
+    gone = not sign and not word[here : here + 1].isdigit()
+    return word[:here] + sign + word[here + gone :]
