@@ -172,6 +172,16 @@ class GoalFunctions(Protocol):
         """Close what is open."""
 
 
+class Stateful(Protocol):
+    """Something that learning or drawing changes."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all of it."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore `state_dict`."""
+
+
 class Agent(Protocol):
     """What the trainer asks of an agent.
 

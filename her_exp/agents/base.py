@@ -8,8 +8,9 @@ and when; each loss is a method `loss(nets, batch, noise, s) -> (0-d, metrics)`:
 - `noise` holds every random number of the update, drawn before (`draw`);
 - `s` holds the settings that may differ between runs that learn at once, a float or a 0-d tensor each.
 
-In a loss: no Python `if` on `s`, nothing in place on inputs, no generator, no `.item()`. Then the engine can
-take its gradient for one run, or for many at once.
+In a loss: no Python `if` on `s`, nothing in place on inputs, no generator, no `.item()`, and of the agent
+only what never changes. Then the engine can take its gradient for one run, or for many at once, and a GPU
+can record an update and replay it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -28,8 +29,9 @@ from her_exp.agents.engine import Engine, Learner, Move, Settings
 from her_exp.agents.networks import MLP, check_network
 from her_exp.agents.normalizer import InputNormalizer
 from her_exp.agents.products import Precision, resolve_precision
+from her_exp.agents.replays import Replays
 from her_exp.limits import Count, Gamma, Positive, Tau, check_settings, return_complaint
-from her_exp.types import Agent, Array, Batch, GoalSpaces, Metrics
+from her_exp.types import Agent, Array, Batch, GoalSpaces, Metrics, Stateful
 
 log = logging.getLogger(__name__)
 
@@ -63,16 +65,6 @@ def target_range(
     return min(low, low / (1.0 - gamma)), max(high, high / (1.0 - gamma))
 
 
-class Stateful(Protocol):
-    """Something that learning or drawing changes."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return all of it."""
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore `state_dict`."""
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
 class GoalAgent(Agent):
     """The skeleton of an agent. A subclass says what it learns by, and how it acts.
@@ -94,6 +86,7 @@ class GoalAgent(Agent):
             before what entropy adds to it (Bounded Q, arXiv:2312.05787).
         normalize, normalize_clip: see `InputNormalizer`.
         grad_clip_norm: largest norm of the gradient of each network, or None.
+        replay_updates: on a GPU, record each kind of update once and replay it (see `Replays`).
     """
 
     targets: ClassVar[tuple[str, ...]] = ()  #: networks that a target follows
@@ -111,6 +104,7 @@ class GoalAgent(Agent):
     normalize: bool = True
     normalize_clip: Positive = 5.0
     precision: Precision = "float32"
+    replay_updates: bool = True
     spaces: GoalSpaces
     reward_range: tuple[float, float] | None = None
     seed: np.random.SeedSequence = field(default_factory=np.random.SeedSequence)
@@ -147,9 +141,9 @@ class GoalAgent(Agent):
             for name, network in self.networks().items()
         }
         self.engine = Engine(self, self.moves(), self.learners, self.grad_clip_norm)
-        rates = [rate for move in self.moves() for rate in move.rates.values()]
-        self._read = [*self.tunable, *rates]
+        self._read = [*self.tunable, *(r for move in self.moves() for r in move.rates.values())]
         self.nets = self.engine.nets  #: networks and targets, by name
+        self.replays = Replays() if self.device.type == "cuda" and self.replay_updates else None
 
     # -- what a subclass says --------------------------------------------------------------------
 
@@ -270,9 +264,21 @@ class GoalAgent(Agent):
         skip = self.skipped()
         noise = self.draw(len(batch.reward), skip)
         targets = self.takes_turn(self.target_every)
-        metrics = self.engine.update(self.learned(batch), noise, self.settings, skip, targets)
+        self.inputs.refresh()
+        given = batch, noise, self.settings, tuple(skip), targets
+        metrics = self.replays(self._apply, *given) if self.replays else self._apply(*given)
         self.updates += 1
         return metrics
+
+    def _apply(
+        self,
+        batch: Batch,
+        noise: Mapping[str, Any],
+        s: Settings,
+        skip: Sequence[str],
+        targets: bool,
+    ) -> Metrics:
+        return self.engine.update(self.learned(batch), noise, s, skip, targets)
 
     def state_dict(self) -> dict[str, Any]:
         """Return networks, targets, optimisers, normaliser, streams of randomness and counters."""

@@ -74,7 +74,7 @@ def ring_of(achieved: np.ndarray, asked: np.ndarray, starts: np.ndarray, rows: i
     """A ring of so many rows a lane, after rows of numbers achieved and asked for: (time, lanes) each."""
     one = (1, np.dtype(np.float32))
     fields = {"achieved_goal": one, "desired_goal": one}
-    ring = StepRing(fields, ("desired_goal",), ("achieved_goal",), achieved.shape[1], rows)
+    ring = StepRing(fields, achieved.shape[1], rows)
     advance(ring, achieved, asked, starts)
     return ring
 
