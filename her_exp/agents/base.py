@@ -25,12 +25,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from her_exp.agents.engine import Engine, Learner, Move, Settings
+from her_exp.agents.engine import Engine, Move, Settings
 from her_exp.agents.networks import MLP, check_network
 from her_exp.agents.normalizer import InputNormalizer
 from her_exp.agents.products import Precision, resolve_precision
-from her_exp.agents.replays import Replays
-from her_exp.limits import Count, Gamma, Positive, Tau, check_settings, return_complaint
+from her_exp.learning.learner import Learner
+from her_exp.learning.replays import Replays
+from her_exp.limits import Count, Gamma, Positive, Tau, check_settings, target_range
 from her_exp.types import Agent, Array, Batch, GoalSpaces, Metrics, Stateful
 
 log = logging.getLogger(__name__)
@@ -46,30 +47,11 @@ class Learned(NamedTuple):
     next_state: Tensor  #: (b, o + g)
 
 
-def target_range(
-    reward_range: tuple[float, float] | None, gamma: float
-) -> tuple[float, float] | None:
-    """Return the (lowest, highest) return that rewards in `reward_range` can pay, for gamma < 1.
-
-    An episode may end at once or go on for ever, so both the reward itself and its endless
-    discounted sum are in reach (the clipping of Andrychowicz et al. 2017, for any reward).
-
-    Raises:
-        ValueError: returns so large that float32 cannot hold their squares.
-    """
-    if reward_range is None:
-        return None
-    if wrong := return_complaint(reward_range, gamma):
-        raise ValueError(f"reward_range={list(reward_range)} {wrong}")
-    low, high = reward_range
-    return min(low, low / (1.0 - gamma)), max(high, high / (1.0 - gamma))
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
 class GoalAgent(Agent):
     """The skeleton of an agent. A subclass says what it learns by, and how it acts.
 
-    It defines `moves`, `targets`, `networks`, its losses and `act`; `draw` where losses need random numbers.
+    It defines `moves`, `targets`, `networks`, losses and `decide`; `draw` where losses need random numbers.
     A setting is a field: its default, type and limits stand there alone; `conf/agent/` says what it does.
 
     Args:
@@ -90,6 +72,9 @@ class GoalAgent(Agent):
     """
 
     targets: ClassVar[tuple[str, ...]] = ()  #: networks that a target follows
+    policy: ClassVar[str] = "actor"  #: the network that acts
+    #: Settings of acting or of the beginning, in which runs that learn at once may differ too.
+    apart: ClassVar[tuple[str, ...]] = ()
     #: Settings that losses and engine read from `s`, beside the learning rates.
     tunable: ClassVar[tuple[str, ...]] = ("gamma", "tau")
 
@@ -140,8 +125,9 @@ class GoalAgent(Agent):
             name: Learner([network.to(self.device)], name in self.targets, many=False)
             for name, network in self.networks().items()
         }
-        self.engine = Engine(self, self.moves(), self.learners, self.grad_clip_norm)
-        self._read = [*self.tunable, *(r for move in self.moves() for r in move.rates.values())]
+        moves = self.moves()
+        self.engine = Engine(self, moves, self.learners, self.grad_clip_norm)
+        self._read = [*self.tunable, *(rate for move in moves for rate in move.rates.values())]
         self.nets = self.engine.nets  #: networks and targets, by name
         self.replays = Replays() if self.device.type == "cuda" and self.replay_updates else None
 
@@ -158,6 +144,14 @@ class GoalAgent(Agent):
         """Return the losses in their order, each with the networks that it moves."""
         raise NotImplementedError
 
+    def decide(self, raw: Tensor | None, n: int, explore: bool) -> Array:
+        """Return actions (n, ...) by what the network `policy` says of n inputs; without it blindly."""
+        raise NotImplementedError
+
+    def is_blind(self, explore: bool) -> bool:
+        """Say whether it acts without a look at the state."""
+        return False
+
     def draw(self, size: int, skip: Sequence[str]) -> dict[str, Any]:
         """Return the random numbers of an update of `size` rows, but for the losses to `skip`."""
         return {}
@@ -165,8 +159,6 @@ class GoalAgent(Agent):
     def units(self, action: Tensor) -> Tensor:
         """Return actions of the env as losses see them."""
         return action
-
-    # -- what it has -----------------------------------------------------------------------------
 
     @staticmethod
     def nbytes(spaces: GoalSpaces, hidden_sizes: Sequence[int]) -> int:
@@ -211,6 +203,14 @@ class GoalAgent(Agent):
         """Return what a network says of inputs (n, o + g), in float32 whatever the precision: for acting."""
         told: Tensor = network.exact(state) if isinstance(network, MLP) else network(state)
         return told
+
+    @torch.no_grad()
+    def act(self, observation: Array, goal: Array, *, explore: bool) -> Array:
+        """Return actions (n, ...) for observations (n, o) and goals (n, g)."""
+        raw = None
+        if not self.is_blind(explore):
+            raw = self.output(getattr(self.nets, self.policy), self.input_of(observation, goal))
+        return self.decide(raw, len(observation), explore)
 
     def observe(self, observation: Array, goals: Array, goal_weights: Array, steps: int) -> None:
         """See new states once each and goals with their weights; `steps` env steps were stored."""

@@ -89,7 +89,7 @@ class InputNormalizer:
         self.observation, self.goal = RunningMoments(observation_dim), RunningMoments(goal_dim)
         self.enabled, self.clip = enabled, clip
         #: (2, o + g) what is taken from an input, and what the rest is multiplied by.
-        self._by = torch.zeros(2, observation_dim + goal_dim, device=device)
+        self.scaling = torch.zeros(2, observation_dim + goal_dim, device=device)
         self._stale = True  # more was seen than they know
 
     def observe(self, observation: Array, goals: Array, goal_weights: Array) -> None:
@@ -104,7 +104,7 @@ class InputNormalizer:
         if self._stale:
             mean = np.concatenate([self.observation.mean, self.goal.mean])
             std = np.concatenate([self.observation.std, self.goal.std])
-            self._by.copy_(torch.from_numpy(np.stack([mean, 1.0 / std])))
+            self.scaling.copy_(torch.from_numpy(np.stack([mean, 1.0 / std])))
             self._stale = False
 
     def __call__(self, observation: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
@@ -113,7 +113,7 @@ class InputNormalizer:
         if not self.enabled:
             return joined
         self.refresh()
-        return joined.sub_(self._by[0]).mul_(self._by[1]).clamp_(-self.clip, self.clip)
+        return joined.sub_(self.scaling[0]).mul_(self.scaling[1]).clamp_(-self.clip, self.clip)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the moments of both parts."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from her_exp.agents.replays import Replays
+from her_exp.learning.replays import Replays
 from tests.agents.kit import ALL, batches, ddpg, redq, sac, see, td3
 from tests.equality import equal
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from her_exp.agents.base import target_range
+from her_exp.limits import target_range
 from tests.agents.kit import ACTIONS, ALL, BOTH, FIRST, answer, batches, dqn, networks, one_row
 from tests.equality import equal
 

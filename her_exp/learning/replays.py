@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from her_exp.agents.engine import Settings
 from her_exp.types import Batch, Metrics
 
 log = logging.getLogger(__name__)
@@ -26,7 +25,7 @@ _AS_THEY_ARE = 2
 _KINDS = 32
 
 #: update(batch, noise, settings, skip, targets) -> metrics
-Update = Callable[[Batch, Mapping[str, Any], Settings, tuple[str, ...], bool], Metrics]
+Update = Callable[[Batch, Mapping[str, Any], Any, tuple[str, ...], bool], Metrics]
 
 
 class _Recorded:
@@ -92,7 +91,7 @@ class Replays:
         update: Update,
         batch: Batch,
         noise: Mapping[str, Any],
-        settings: Settings,
+        settings: Any,
         skip: tuple[str, ...],
         targets: bool,
     ) -> Metrics:
