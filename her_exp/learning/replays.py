@@ -47,7 +47,7 @@ class _Recorded:
             for name, value in metrics.items():
                 if not isinstance(value, Tensor) or value.device != inputs[0].device:
                     raise RuntimeError(f"its metric {name!r} is no tensor on {inputs[0].device}")
-            told = [value.float().reshape(()) for value in metrics.values()]
+            told = [value.float() for value in metrics.values()]
             self._told = torch.stack(told) if told else None
 
         self._replay = record(run)

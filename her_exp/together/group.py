@@ -55,6 +55,7 @@ class Group:
         )
         self._settings = self._joint_settings()
         self._room: dict[Any, Batch] = {}
+        self._read: torch.cuda.Event | None = None  # when what was sent last has left the host
         self._live: dict[Any, Tensor] = {}
         self._replays = Replays() if self.device.type == "cuda" and lead.replay_updates else None
 
@@ -63,8 +64,9 @@ class Group:
         joint = {name: [one[name] for one in each] for name in each[0]}
         return Settings(
             **{
-                name: None if values[0] is None else torch.tensor(values, device=self.device)
+                name: torch.tensor(values, device=self.device, dtype=torch.get_default_dtype())
                 for name, values in joint.items()
+                if values[0] is not None
             }
         )
 
@@ -197,25 +199,32 @@ class Group:
         """Return the members' batches as one on the device, each part (members, batches, b, ...)."""
         some = next(iter(asked.values()))
         shapes = tuple((len(some), *part.shape) for part in some[0])
-        if shapes not in self._room:
+        if shapes not in self._room:  # an empty place learns from anything that is a batch
             pinned = self.device.type == "cuda"
-            self._room[shapes] = Batch(
-                *(
-                    torch.zeros(len(self.agents), *shape, dtype=part.dtype, pin_memory=pinned)
-                    for shape, part in zip(shapes, some[0], strict=True)
-                )
-            )
+            first = (_together([getattr(batch, name) for batch in some]) for name in Batch._fields)
+            every = [part.expand(len(self.agents), *part.shape).clone() for part in first]
+            self._room[shapes] = Batch(*(part.pin_memory() if pinned else part for part in every))
         room = self._room[shapes]
+        if self._read is not None:
+            self._read.synchronize()
         for number, batches in asked.items():
             for name, part in room._asdict().items():
                 part[number].copy_(_together([getattr(batch, name) for batch in batches]))
-        return Batch(*(part.to(self.device, non_blocking=True) for part in room))
+        sent = Batch(*(part.to(self.device, non_blocking=True) for part in room))
+        if self.device.type == "cuda":
+            self._read = torch.cuda.Event()
+            self._read.record()
+        return sent
 
 
 def _together(parts: Sequence[Tensor]) -> Tensor:
     """Return tensors of one shape as one, (n, ...): a view where they lie one behind the other."""
-    first, last, n = parts[0], parts[-1], len(parts)
-    size = len(first) * first.stride(0)
-    if last.data_ptr() - first.data_ptr() == (n - 1) * size * first.element_size():
-        return first.as_strided((n, *first.shape), (size, *first.stride()))
+    first, size = parts[0], len(parts[0]) * parts[0].stride(0)
+    start, step = first.data_ptr(), size * first.element_size()
+    whole = first.untyped_storage().data_ptr()
+    if all(
+        part.data_ptr() == start + number * step and part.untyped_storage().data_ptr() == whole
+        for number, part in enumerate(parts)
+    ):
+        return first.as_strided((len(parts), *first.shape), (size, *first.stride()))
     return torch.stack(list(parts))
