@@ -17,6 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--only", nargs="+", default=["checks", "rates", "runs"])
+    parser.add_argument("--only", nargs="+", default=["checks", "rates", "runs", "batched"])
     parser.add_argument("--quick", action="store_true", help="small numbers: to try the script")
     return parser.parse_args()
 
@@ -158,6 +159,33 @@ def runs(args: argparse.Namespace, told: Told) -> None:
                 )  # fmt: skip
 
 
+def batched(args: argparse.Namespace, told: Told) -> None:
+    """Sweeps as one program: seconds of training of the whole group, and each member's success."""
+    small = ["trainer.total_steps=800", "trainer.eval_episodes=5"] if args.quick else []
+    wide = ["agent.hidden_sizes=[256,256,256]", "trainer.eval_every=null"]
+    wide += small or ["trainer.total_steps=2000"]
+    for name, overrides, members in (("default", small, 64), ("3x256", wide, 64)):
+        members = 3 if args.quick else members
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "her_exp.train", "-m", "hydra/launcher=batched"]
+            command += [*overrides, f"seed=range({members})", f"device={args.device}"]
+            command += [f"hydra.sweep.dir={folder}/s"]
+            start = time.perf_counter()
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            wall = time.perf_counter() - start
+            if done.returncode:
+                raise SystemExit(f"{' '.join(command)}\n{done.stdout}\n{done.stderr[-5000:]}")
+            files = [json.loads(path.read_text()) for path in Path(folder).glob("s/*/result.json")]
+            where = [line for line in done.stderr.splitlines() if " s: " in line]
+        success = [one["eval"]["success_final"] for one in files]
+        told(
+            "batched", name=name, members=members, device=args.device, wall_s=round(wall, 1),
+            train_s=common.spread(one["train_seconds"] for one in files).figures(),
+            updates_each=files[0]["updates"], success=common.spread(success).figures(),
+            below_98=sum(each < 0.98 for each in success), where=where[-1:],
+        )  # fmt: skip
+
+
 def checks(args: argparse.Namespace, told: Told) -> None:
     walks = toy_push.random_walks(20)
     for settings in ({}, {"strategy": "future_actual"}, {"strategy": "random"}):
@@ -176,8 +204,9 @@ def main() -> None:
     prepare_process(int(os.environ.get("OMP_NUM_THREADS", "1")))
     told = Told(args.device, args.out)
     told("machine", **common.machine())
+    parts = {"checks": checks, "rates": rates, "runs": runs, "batched": batched}
     for part in args.only:
-        {"checks": checks, "rates": rates, "runs": runs}[part](args, told)
+        parts[part](args, told)
 
 
 if __name__ == "__main__":

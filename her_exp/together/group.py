@@ -212,7 +212,7 @@ class Group:
                 part[number].copy_(_together([getattr(batch, name) for batch in batches]))
         sent = Batch(*(part.to(self.device, non_blocking=True) for part in room))
         if self.device.type == "cuda":
-            self._read = torch.cuda.Event()
+            self._read = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._read.record()
         return sent
 

@@ -82,6 +82,7 @@ def furthest(one: Any, other: Any) -> float:
     return 0.0
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("doubles")
 @pytest.mark.parametrize("make", MAKERS)
 def test_members_learn_as_they_would_alone(make: Any) -> None:
