@@ -45,7 +45,7 @@ from tests.agents.kit import (
     tqc,
 )
 
-pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.heavy
 
 UPDATES, QUANTILES = 20, 5
 SETTINGS: dict[str, Any] = {

@@ -2,55 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from torch import Tensor
+import torch
 
-from her_exp.agents.base import Learned
 from her_exp.agents.ddpg import DDPG
-from her_exp.types import Metrics, UserError
-from tests.agents.kit import batches, ddpg, see
+from her_exp.types import UserError
+from tests.agents.kit import batches, ddpg
 
-Loss = tuple[Tensor, Metrics]
-
-
-class Deaf(DDPG):
-    """Its loss has no gradient."""
-
-    def actor_loss(self, nets: Any, batch: Learned, noise: Mapping[str, Any], s: Any) -> Loss:
-        return nets.actor(batch.state).detach().mean(), {}
+GIVES = "^agent: actor_loss must return a 0-d tensor and a dict"
+DEPENDS = "^agent: actor_loss must depend on each parameter of actor"
 
 
-class Astray(DDPG):
-    """Its loss is of another network than the one that it moves."""
-
-    def actor_loss(self, nets: Any, batch: Learned, noise: Mapping[str, Any], s: Any) -> Loss:
-        return nets.target_actor(batch.state).mean(), {}
-
-
-class Unlisted(DDPG):
-    """Reads a setting that its class does not list."""
-
-    def actor_loss(self, nets: Any, batch: Learned, noise: Mapping[str, Any], s: Any) -> Loss:
-        return s.warmth * nets.actor(batch.state).mean(), {}
+def update(actor_loss: Any) -> Any:
+    """One update of an agent with this loss of (agent, nets, batch, noise, s)."""
+    own = type("Own", (DDPG,), {"actor_loss": actor_loss})
+    return own(spaces=ddpg().spaces, hidden_sizes=(8,)).update(batches(ddpg)[0])
 
 
-@pytest.mark.parametrize("kind", [Deaf, Astray])
-def test_a_loss_that_does_not_depend_on_what_it_moves(kind: type[DDPG]) -> None:
-    agent = kind(spaces=ddpg().spaces)
-    see(agent)
-    with pytest.raises(
-        UserError, match=r"^agent: actor_loss must depend on each parameter of actor"
-    ):
-        agent.update(batches(ddpg)[0])
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (lambda *_: 0.0, GIVES),
+        (lambda *_: torch.zeros(3), GIVES),
+        (lambda *_: (torch.zeros(3), {}), GIVES),
+        (lambda *_: (torch.zeros(()), None), GIVES),
+        (lambda _, nets, batch, *__: (nets.actor(batch.state).detach().mean(), {}), DEPENDS),
+        (lambda _, nets, batch, *__: (nets.target_actor(batch.state).mean(), {}), DEPENDS),
+        (lambda *given: given[-1].warmth, r"^s\.warmth: list it .* tunable = \(\.\.\., 'warmth'\)"),
+    ],
+    ids=["number", "many", "many and a dict", "no dict", "detached", "astray", "unlisted"],
+)
+def test_a_loss_that_cannot_be_taken(loss: Any, words: str) -> None:
+    with pytest.raises((UserError, AttributeError), match=words):
+        update(loss)
 
 
-def test_a_setting_that_is_not_listed_says_where_to() -> None:
-    agent = Unlisted(spaces=ddpg().spaces)
-    see(agent)
-    with pytest.raises(
-        AttributeError, match=r"^s\.warmth: list it .* tunable = \(\.\.\., 'warmth'\)"
-    ):
-        agent.update(batches(ddpg)[0])
+def test_numbers_to_log_may_be_plain() -> None:
+    told = update(lambda *given: (DDPG.actor_loss(*given)[0], {"plain": 0.5}))
+    assert float(told["plain"]) == 0.5
