@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,12 +40,8 @@ def box(low: Any, high: Any, dtype: Any = np.float32) -> spaces.Box:
 REFUSED: dict[str, tuple[spaces.Space[Any], str]] = {
     "endless": (box([-np.inf] * 2, [np.inf] * 2), "TransformAction"),
     "half endless": (box([-1, 0], [1, np.inf]), "TransformAction"),
-    "float32's largest": (box([-MOST32] * 2, [MOST32] * 2), "TransformAction"),
-    "half of it": (box([-MOST32 / 2] * 2, [MOST32 / 2] * 2), "TransformAction"),
-    "one coordinate": (box([-1, -1], [1, MOST32]), "TransformAction"),
     "float64's largest": (box([-MOST64] * 2, [MOST64] * 2, np.float64), "TransformAction"),
     "too large for float32": (box([-1e39] * 2, [1e39] * 2, np.float64), "TransformAction"),
-    "far too wide": (box([-1e12] * 2, [1e12] * 2), "TransformAction"),
     "far away": (box([1e12], [1e12]), "TransformAction"),
     "whole numbers": (spaces.Box(-1, 1, (2,), np.int64), "OneChoice.* 9 .*agent=dqn; or .*Rounded"),
     "unsigned": (spaces.Box(0, 255, (9,), np.uint8), "Rounded"),
@@ -53,19 +50,15 @@ REFUSED: dict[str, tuple[spaces.Space[Any], str]] = {
     "MultiBinary": (spaces.MultiBinary(3), "OneChoice.* 8 .*agent=dqn"),
     "a large MultiBinary": (spaces.MultiBinary((10, 10)), "Rounded.*agent=ddpg"),
     "Dict": (spaces.Dict(a=spaces.Discrete(2)), "one Discrete or one Box"),
-    "Tuple": (spaces.Tuple([spaces.Discrete(2), box([0], [1])]), "one Discrete or one Box"),
 }
 #: What agents of one kind take, and the line for those of the other.
 TAKEN: dict[str, tuple[spaces.Space[Any], str]] = {
-    "Discrete": (spaces.Discrete(3), NUMBERED),
     "Discrete from -1 on": (spaces.Discrete(3, start=-1), NUMBERED),
     "a Box": (box([-1, 0], [1, 5]), BOX),
     "2-D": (box([[-1], [0]], [[1], [5]]), BOX),
     "float64": (box([-1, -0.1], [3, 0.1], np.float64), BOX),
     "float16": (box([-1], [1], np.float16), BOX),
     "no width": (box([-1, 0], [1, 0]), BOX),
-    "wide": (box([-1e6], [1e6]), BOX),
-    "tiny": (box([-1e-6], [1e-6]), BOX),
 }
 FOR_BOXES, FOR_NUMBERS = [DDPG, TD3, SAC, TQC], [DQN, QRDQN]
 
@@ -106,8 +99,7 @@ def test_refused_by_all_in_the_same_words(kind: str) -> None:
     (line,) = of_check(kind)
     assert line.startswith(f"action_space is {space}"[:20])
     assert "\n" not in line
-    with pytest.raises(AssertionError, match=remedy):
-        raise AssertionError(line)
+    assert re.search(remedy, line)
     for agent in ("ddpg", "dqn"):
         assert of_training(kind, agent) == f"agent: {line}"
     for cls in (*FOR_BOXES, *FOR_NUMBERS):
@@ -136,16 +128,6 @@ def test_taken_by_the_agents_of_its_kind(kind: str) -> None:
     assert of_training(kind, names[0]) == ""
     assert of_training(kind, names[1]).endswith(f"take agent={names[0]}")
 
-
-@pytest.mark.parametrize("kind", [kind for kind, (space, _) in TAKEN.items() if space.shape])
-def test_actions_of_a_box_lie_in_it(kind: str) -> None:
-    agent = ddpg(spaces=make_spaces(TAKEN[kind][0]), random_steps=0)
-    for explore in (True, False):
-        for action in agent.act(*inputs(50), explore=explore):
-            assert TAKEN[kind][0].contains(action)
-
-
-# --- what the lines tell to do -----------------------------------------------------------------
 
 WHOLE = [kind for kind, (_, remedy) in REFUSED.items() if "Rounded" in remedy or "One" in remedy]
 

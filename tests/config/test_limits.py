@@ -16,7 +16,6 @@ from her_exp.config.compose import compose
 from her_exp.config.signatures import arguments
 from her_exp.config.validate import validate
 from her_exp.envs.make import GoalTask
-from her_exp.limits import RANGES, complaint
 from her_exp.text import written
 from her_exp.training.trainer import Trainer
 from her_exp.types import UserError
@@ -53,11 +52,8 @@ def test_a_setting_bounded_by_another(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "paired_package", raising=False)
     cls = importlib.import_module("paired_package").Paired
-    words = [
-        "agent._target_=paired_package.Paired",
-        f"+agent.near={written(near)}",
-        f"+agent.far={far}",
-    ]
+    target = "agent._target_=paired_package.Paired"
+    words = [target, f"+agent.near={written(near)}", f"+agent.far={far}"]
     spaces = ddpg().spaces
     if wrong is None:
         validate(compose(words))
@@ -71,20 +67,11 @@ def test_a_setting_bounded_by_another(
 
 
 @pytest.mark.parametrize(
-    ("name", "good", "bad"),
-    [
-        ("seed", [0, 2**32 - 1], [-1, 2**32, float("nan"), float("inf"), True, "4"]),
-        ("device", ["cpu", "cuda", "cuda:1", "auto"], ["gpu", "cuda:", 3, None]),
-    ],
-)
-def test_ranges(name: str, good: list[Any], bad: list[Any]) -> None:
-    assert [value for value in good if complaint(name, value)] == []
-    assert [value for value in bad if not complaint(name, value)] == []
-
-
-@pytest.mark.parametrize(
     ("key", "good", "bad"),
     [
+        ("seed", [0, 2**32 - 1], [-1, 2**32, float("nan"), float("inf"), True, "4"]),
+        ("device", ["cpu", "auto"], ["gpu", "cuda:", 3, None]),
+        ("threads", [1], ["two"]),
         ("agent.gamma", [0, 0.99], [1, -0.1, float("nan"), True, "4"]),
         ("agent.tau", [1, 1e-9], [0, 1.1]),
         ("agent.hidden_sizes", [[], [1, 2]], [[0], [1, "a"]]),
@@ -135,8 +122,3 @@ def test_a_buffer_holds_two_rows_a_lane(cls: type) -> None:
     rest = dict.fromkeys(arguments(HindsightReplayBuffer).required, None)
     with pytest.raises(ValueError, match=r"capacity=15 must be at least 2 \* num_envs = 16$"):
         cls(**rest | {"num_envs": 8, "capacity": 15})
-
-
-def test_every_range_has_words() -> None:
-    for name, rule in RANGES.items():
-        assert complaint(name, rule.low - 1) == f"must be {rule.text}"

@@ -16,23 +16,17 @@ from tests.agents.kit import ddpg, dqn
 
 #: As it is written, and what that is.
 WRONG: dict[str, Any] = {
-    "[-1e300,1e300]": [-1e300, 1e300],
     "[-1e39,0]": [-1e39, 0.0],
     "[0,1e19]": [0.0, 1e19],  # float32 holds it, and not its square
     "[-1,nan]": [-1.0, math.nan],
-    "[nan,0]": [math.nan, 0.0],
     "[-inf,0]": [-math.inf, 0.0],
     "[0,1e400]": [0.0, math.inf],
     "[-2,-1,0]": [-2, -1, 0],
-    "[-1]": [-1],
     "[]": [],
     "[0,-1]": [0, -1],
-    "[0,0]": [0, 0],
     "[low,high]": ["low", "high"],
     "[true,false]": [True, False],
-    "[null,0]": [None, 0],
     "[[-1,0],[0,1]]": [[-1, 0], [0, 1]],
-    "ab": "ab",
     "auto": "auto",
     "-1": -1,
     "[0,9223372036854775808]": [0, 2**63],
@@ -57,19 +51,14 @@ def test_what_is_right(pair: Any) -> None:
     assert GoalTask(TASK, reward_range=pair).reward_range == expected
 
 
-@pytest.mark.parametrize("agent", ["ddpg", "dqn"])
-def test_returns_that_float32_cannot_square(agent: str) -> None:
+@pytest.mark.parametrize("make", [ddpg, dqn])
+def test_returns_that_float32_cannot_square(make: Any) -> None:
     """The rewards fit, what an endless episode pays does not."""
-    words = ["env.reward_range=[-1e17,0]", f"agent={agent}", "agent.gamma=0.99"]
+    words = ["env=gym", f"env.id={TASK}", "env.reward_range=[-1e17,0]", f"agent={make.__name__}"]
     line = r"reward_range=\[-1e\+17, 0(\.0)?\]:? pays up to 1e\+19 at gamma=0.99"
-    with pytest.raises(UserError, match=rf"^env\.{line}") as refused:
-        validate(compose(["env=gym", f"env.id={TASK}", *words]))
-    assert "\n" not in str(refused.value)
+    with pytest.raises(UserError, match=rf"^env\.{line}"):
+        validate(compose([*words, "agent.gamma=0.99"]))
     with pytest.raises(ValueError, match=line):
-        {"ddpg": ddpg, "dqn": dqn}[agent](reward_range=(-1e17, 0.0), gamma=0.99)
-    fine = [*words[:1], "agent.gamma=0.8"]
-    validate(compose(["env=gym", f"env.id={TASK}", *fine]))
-    agent_made = {"ddpg": ddpg, "dqn": dqn}[agent](reward_range=(-1e17, 0.0), gamma=0.8)
-    low, high = agent_made.return_range
-    assert low == pytest.approx(-5e17)
-    assert high == 0.0
+        make(reward_range=(-1e17, 0.0), gamma=0.99)
+    agent = make(reward_range=(-1e17, 0.0), gamma=0.8)
+    assert agent.return_range == pytest.approx((-5e17, 0.0))
