@@ -30,16 +30,8 @@ def test_a_sound_buffer_passes(strategy: str) -> None:
     both.audit(per_cell=40)
 
 
-# -- a sound buffer, built wrongly
-
-
 def never_the_last(drawn: Any, rng: np.random.Generator) -> Any:
     return drawn.at(1 + rng.integers(0, np.maximum(drawn.left - 1, 1)))
-
-
-def by_rounding(drawn: Any, rng: np.random.Generator) -> Any:
-    """The next and the last state half as often as those between."""
-    return drawn.at(1 + np.round(rng.random(len(drawn.left)) * (drawn.left - 1)).astype(int))
 
 
 class Swapped(FloatGoals):
@@ -61,18 +53,11 @@ BUILT = {
     "reward with swapped arguments": ({"goal_functions": Swapped("reward")}, r"reward \(rel"),
     "end with swapped arguments": ({"goal_functions": Swapped("terminated")}, r"terminated \(rel"),
     "info not passed on": ({"goal_functions": Blind()}, r"reward \(relab"),
-    "share of 1 - 1/k": ({"k": 3}, "share: "),
-    "share of k": ({"k": 0}, "share: "),
     "share a little too small": ({"k": 3.7}, "mean share"),
-    "one row less": ({"capacity": 45}, "not drawable|not among|observation"),
     "one row more": ({"capacity": 51}, "not drawable|not among|observation"),
     "another strategy: final": ({"strategy": "final"}, "coverage of goals"),
-    "another strategy: episode": ({"strategy": "episode"}, "not among"),
-    "another strategy: random": ({"strategy": "random"}, "not among"),
-    "goals that were asked for": ({"strategy": "future_actual"}, "not among"),
-    "the next state alone": ({"strategy": lambda drawn, _: drawn.at(1)}, "coverage of goals"),
     "never the last state": ({"strategy": never_the_last}, "coverage of goals"),
-    "goals by rounding": ({"strategy": by_rounding}, "uniform goals"),
+    "goals that were asked for": ({"strategy": "future_actual"}, "not among"),
 }
 
 
@@ -84,16 +69,8 @@ def test_a_buffer_built_wrongly_is_caught(name: str) -> None:
         audit(both.buffer, both.oracle, per_cell=40)
 
 
-# -- a sound buffer, fed wrongly
-
-
 def time_is_an_end(step: Step) -> Step:
     return step._replace(terminated=step.terminated | step.truncated)
-
-
-def only_time_ends(step: Step) -> Step:
-    ended = step.terminated | step.truncated
-    return step._replace(terminated=ended & False, truncated=ended)
 
 
 def all_valid(step: Step) -> Step:
@@ -114,17 +91,11 @@ def info_of_the_next_lane(step: Step) -> Step:
     return step._replace(info={name: np.roll(step.info[name], 1, axis=0) for name in step.info})
 
 
-def clipped_reward(step: Step) -> Step:
-    return step._replace(reward=np.clip(step.reward, -1, 0))
-
-
 FED = {
     "a time limit is an end": (time_is_an_end, "terminated"),
-    "an end is a time limit": (only_time_ends, "terminated"),
     "autoreset steps are steps": (all_valid, "not drawable|not among"),
     "reset state stored as the last": (reset_for_last, "observation|goal"),
     "info of another lane": (info_of_the_next_lane, "reward"),
-    "reward clipped": (clipped_reward, "reward"),
 }
 
 
@@ -158,9 +129,6 @@ def test_episodes_that_run_on_over_a_barrier_are_caught() -> None:
     both.add(5)
     with pytest.raises(AssertionError, match=r"not drawable|not among"):
         both.audit()
-
-
-# -- draws that are uneven
 
 
 def counted(draws: np.ndarray) -> list[dict[int, int]]:

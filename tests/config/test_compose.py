@@ -9,11 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from her_exp.config.compose import compose, composer
-from her_exp.config.hydra_api import (
-    FOLDER_LENGTH,
-    job_name,
-    path_safe,
-)
+from her_exp.config.hydra_api import FOLDER_LENGTH, job_name, path_safe
 from her_exp.config.overrides import keys
 from her_exp.config.parts import PARTS
 from her_exp.config.signatures import arguments, find_class

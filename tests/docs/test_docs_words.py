@@ -13,7 +13,6 @@ from her_exp.run import WORDS, request
 from tests.docs.docs_pages import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
-import command_words
 import config_pages
 
 PAGE = config_pages.pages()["config/words.md"]
@@ -68,13 +67,3 @@ def test_the_words_that_train_takes_off_its_command_line() -> None:
         assert asked is not None
         assert asked.overrides == ["seed=1"]
     assert {"-m", "--cfg job", "--config-dir D", "--hydra-help"} <= set(table)
-
-
-def test_a_word_that_help_leaves_out_is_an_error() -> None:
-    usage = "  run=FOLDER   a run\n  n=3   a number\n"
-    assert len(command_words.words(usage, {"run": None, "n": 3})) == 5
-    for wrong in ({"run": None}, {"run": None, "n": 3, "more": ""}):
-        with pytest.raises(ValueError, match="differ in"):
-            command_words.words(usage, wrong)
-    with pytest.raises(ValueError, match="--help says n=3, the default is 4"):
-        command_words.words(usage, {"run": None, "n": 4})

@@ -7,13 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from her_exp.report import command, main, report
+from her_exp.types import UserError
 from tests.reporting.report_kit import make_run
-
-for name in ("plotly", "matplotlib"):
-    pytest.importorskip(name)
-
-from her_exp.report import command, main, report  # noqa: E402
-from her_exp.types import UserError  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -55,7 +51,6 @@ def test_missing_packages_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         command(["runs=."])
 
 
-@pytest.mark.usefixtures("no_png")
 def test_folders_that_stand_alone_are_the_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,7 +66,6 @@ def test_folders_that_stand_alone_are_the_runs(
     assert printed[0].splitlines()[-1] == "page/index.html"
 
 
-@pytest.mark.usefixtures("no_png")
 def test_files_of_something_else_are_not_overwritten(tmp_path: Path) -> None:
     out, runs = tmp_path / "mine", str(tmp_path / "s")
     out.mkdir()

@@ -11,12 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from her_exp.report import report
 from tests.reporting.report_kit import make_run, table
-
-for name in ("plotly", "matplotlib"):
-    pytest.importorskip(name)
-
-from her_exp.report import report  # noqa: E402
 
 ODD = {
     "null": None, "truth": True, "negative": -3, "huge": 1e308, "large": 2**62, "400 digits": 10**400,
@@ -33,13 +29,8 @@ FILES: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
 
 def leaves(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     yield path
-    each = (
-        node.items()
-        if isinstance(node, dict)
-        else enumerate(node)
-        if isinstance(node, list)
-        else ()
-    )
+    each = list(enumerate(node)) if isinstance(node, list) else []
+    each = list(node.items()) if isinstance(node, dict) else each
     for key, value in each:
         yield from leaves(value, (*path, key))
 
@@ -52,7 +43,6 @@ def put(node: Any, path: tuple[Any, ...], value: Any) -> Any:
     return node
 
 
-@pytest.mark.usefixtures("no_png")
 @pytest.mark.parametrize("odd", ODD)
 def test_the_page_of_the_others_stands(
     odd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

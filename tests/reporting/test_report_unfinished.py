@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from her_exp.report import report
 from tests.reporting.report_kit import FIGURES, data_of, make_run, table
-
-for name in ("plotly", "matplotlib", "pandas", "scipy"):
-    pytest.importorskip(name)
-from her_exp.report import report  # noqa: E402
-from tests.reporting.report_reference import wide  # noqa: E402
+from tests.reporting.report_reference import wide
 
 
 def test_what_is_not_done_is_listed_and_not_counted(tmp_path: Path) -> None:
@@ -39,11 +36,8 @@ def test_what_is_not_done_is_listed_and_not_counted(tmp_path: Path) -> None:
         "lock": "unreadable",
     }  # fmt: skip
     assert rows["failed"]["reason"] == "train/critic_loss is nan"
-    assert [name for name, row in rows.items() if row["counted"] == "True"] == [
-        "done0",
-        "done1",
-        "done2",
-    ]
+    counted = [name for name, row in rows.items() if row["counted"] == "True"]
+    assert counted == ["done0", "done1", "done2"]
     (final,) = table(root / "report/final.csv")
     assert (final["seeds"], final["done"], final["runs"]) == ("3", "3", "9")
     scores = [wide(root / f"done{seed}")["eval/success_final"].iloc[-1] for seed in range(3)]
@@ -54,7 +48,6 @@ def test_what_is_not_done_is_listed_and_not_counted(tmp_path: Path) -> None:
         assert word in page
 
 
-@pytest.mark.usefixtures("no_png")
 def test_no_run_done_is_a_report_without_numbers(tmp_path: Path) -> None:
     make_run(tmp_path / "s/a", 0, status="failed", reason="broken")
     (final,) = (report(str(tmp_path / "s")), table(tmp_path / "s/report/final.csv"))[1]
