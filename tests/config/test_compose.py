@@ -6,34 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 from her_exp.config.compose import compose, composer
 from her_exp.config.hydra_api import FOLDER_LENGTH, job_name, path_safe
-from her_exp.config.overrides import keys
-from her_exp.config.parts import PARTS
-from her_exp.config.signatures import arguments, find_class
-from her_exp.limits import RANGES, limit_of
-from her_exp.text import nearest
 from her_exp.types import UserError
-from tests.config.conf_files import CHOICES, words
-
-#: Numbers that are of the task: any finite one may be right.
-FREE = {"goal_low", "goal_high", "reward_range"}
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("chosen", CHOICES)
-def test_every_number_shipped_has_a_range(chosen: str) -> None:
-    cfg = compose(words(chosen))
-    takes = {part: arguments(find_class(part, cfg[part]._target_)).types for part in PARTS}
-    for key in keys(cfg):
-        value = OmegaConf.select(cfg, key)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and not key.startswith("score."):
-            name = key.rpartition(".")[2]
-            annotation = takes.get(key.partition(".")[0], {}).get(name)
-            assert limit_of(annotation) or name in RANGES.keys() | FREE, key
 
 
 @pytest.mark.parametrize(
@@ -60,20 +36,6 @@ def test_job_name_is_short_and_tells_configs_apart() -> None:
     assert long == job_name("k=" + "x" * 500, _root_=cfg)
     assert long[-6:] != job_name("k=", _root_=compose(["seed=1"]))[-6:]
     assert job_name("", _root_=cfg).startswith("default_")
-
-
-@pytest.mark.parametrize(
-    ("word", "names", "best"),
-    [
-        ("buffer.kk", ["buffer.k", "buffer.capacity", "seed"], ["buffer.k"]),
-        ("k", ["buffer.k", "seed"], ["buffer.k"]),
-        ("trainer.gamma", ["agent.gamma", "trainer.stop_at"], ["agent.gamma"]),
-        ("agent.lr", ["agent.actor_lr", "agent.critic_lr"], ["agent.actor_lr", "agent.critic_lr"]),
-        ("qwertz", ["buffer.k"], []),
-    ],
-)
-def test_nearest(word: str, names: list[str], best: list[str]) -> None:
-    assert nearest(word, names) == best
 
 
 @pytest.mark.parametrize(

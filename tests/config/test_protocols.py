@@ -46,9 +46,7 @@ class Still(Agent):
 class Bare:
     """As it is, but of no protocol, and without what the defaults say."""
 
-    def __init__(self, *args, **settings):
-        self._shape = settings["spaces"].action.shape or ()
-
+    __init__ = Still.__init__
     act, observe, update = Still.act, Still.observe, Still.update
     state_dict, load_state_dict = Still.state_dict, Still.load_state_dict
 
@@ -56,13 +54,8 @@ class Bare:
 class Methods(Bare):
     """All methods, and none of the values."""
 
-    @staticmethod
-    def check_spaces(spaces):
-        return None
-
-    @staticmethod
-    def nbytes(spaces, hidden_sizes):
-        return 0
+    check_spaces = staticmethod(lambda spaces: None)
+    nbytes = staticmethod(lambda spaces, hidden_sizes: 0)
 
 
 def with_agent(cls: type) -> DictConfig:

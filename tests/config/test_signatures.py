@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from her_exp.config.signatures import arguments, describe, find_class, mismatch
+from her_exp.config.signatures import arguments, mismatch
 from her_exp.types import UserError
 
 
@@ -41,15 +40,6 @@ def test_types(annotation: Any, good: list[Any], bad: list[Any]) -> None:
         assert mismatch(value, annotation) is not None, value
 
 
-def test_type_messages() -> None:
-    assert mismatch(1e5, int) == "must be an integer; write 100000"
-    assert mismatch("futur", Literal["past", "future"]) == (
-        "must be one of past, future; did you mean future?"
-    )
-    assert describe(int | None) == "an integer or null"
-    assert describe(tuple[float, float] | None) == "a list of 2 values or null"
-
-
 class Base:
     def __init__(self, depth: int, width: int = 3):
         pass
@@ -73,14 +63,3 @@ def test_arguments_follow_kwargs_to_the_bases() -> None:
     assert arguments(Hungry).open
     assert not arguments(Base).open
     assert arguments(inspect.signature).types["follow_wrapped"] is Any
-
-
-def test_find_class() -> None:
-    assert find_class("x", "pathlib.Path") is Path
-    for path, words in {
-        "pathlib": "must be a class, this is a module",
-        "pathlib.Pat": "pathlib has no Pat; did you mean Path?",
-        "a b": "must be package.module.Class",
-    }.items():
-        with pytest.raises(UserError, match=re.escape(f"x={path}: {words}")):
-            find_class("x", path)

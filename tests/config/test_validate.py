@@ -25,6 +25,10 @@ def refusal(*overrides: str) -> str:
     ("overrides", "line"),
     [
         ("agent=sac agent.entropy=atuo", "must be a number or one of auto; did you mean auto?"),
+        ("trainer.total_steps=1e5", "must be an integer; write 100000"),
+        ("agent._target_=her_exp.agents", "must be a class, this is a module"),
+        ("agent._target_='a b'", "must be package.module.Class"),
+        ("agent=tqc agent.drop_quantiles=25", "must be less than agent.n_quantiles=25"),
         ("buffer.strategy=futur", "buffer.strategy=futur: must be one of future"),
         ("buffer.capacity=99 trainer.batch_size=100", "at most buffer.capacity=99"),
         ("env=gym", "env.id is not set; give env.id=..."),

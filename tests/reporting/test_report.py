@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import re
@@ -22,7 +21,7 @@ from her_exp.store.find import find, home, targets
 from her_exp.training.evaluation import wilson_interval
 from her_exp.types import UserError
 from tests.conftest import RunCli
-from tests.reporting.report_kit import FIGURES, curve, data_of, files_of, make_run, sweep, table
+from tests.reporting.report_kit import FIGURES, data_of, files_of, make_run, sweep, table
 from tests.reporting.report_reference import groups_of, interpolated, line_of, numbers, wide
 
 
@@ -257,15 +256,3 @@ def test_five_hundred_runs(real: Path, tmp_path: Path) -> None:
     assert [row["seeds"] for row in rows] == ["50"] * 10
     assert work["many"] < 10 * work["few"]  # ten times the runs; some of the work is the same
     assert page.stat().st_size < 15e6
-
-
-def test_long_runs_make_no_long_page(tmp_path: Path) -> None:
-    for seed in range(2):
-        make_run(tmp_path / "s" / f"a{seed}", seed, rows=curve(seed, 4, evaluations=3000))
-    page = report(str(tmp_path / "s"))
-    with (tmp_path / "s/report/success_steps.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 200
-    figure = data_of(page)["figures"][1]
-    assert figure["name"] == "success_steps"
-    assert max(len(trace["x"]) for trace in figure["data"]) <= 2 * 401
-    assert page.stat().st_size < 6.5e6

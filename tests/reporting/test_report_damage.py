@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -155,3 +157,63 @@ def test_a_run_folder_cannot_put_a_script_on_the_page(tmp_path: Path) -> None:
             assert "<" not in trace["name"].replace("<br>", "")
     assert "script-src 'sha256-" in head
     assert "unsafe-inline" not in head.partition("script-src")[2].partition(";")[0]
+
+
+#: In the place of every leaf of every file, in turn.
+ODD = {
+    "null": None, "truth": True, "negative": -3, "huge": 1e308, "large": 2**62, "400 digits": 10**400,
+    "empty": "", "escapes": "\x1b[2J\n\r", "a formula": "=cmd|' /C calc'!A0", "long": "x" * 5000,
+    "list": [1, [None]], "empty list": [], "mapping": {"a": {"b": [None]}}, "empty mapping": {},
+    "infinity": float("inf"), "a secret": "${oc.env:SECRET}", "a tag": "<script>alert(1)</script>",
+}  # fmt: skip
+FILES: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
+    "config.yaml": (yaml.safe_load, yaml.safe_dump),
+    "run.json": (json.loads, json.dumps),
+    "result.json": (json.loads, json.dumps),
+}
+
+
+def leaves(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    each = list(enumerate(node)) if isinstance(node, list) else []
+    each = list(node.items()) if isinstance(node, dict) else each
+    for key, value in each:
+        yield from leaves(value, (*path, key))
+
+
+def put(node: Any, path: tuple[Any, ...], value: Any) -> Any:
+    if not path:
+        return value
+    node = copy.copy(node)
+    node[path[0]] = put(node[path[0]], path[1:], value)
+    return node
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_the_page_of_the_others_stands(
+    odd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SECRET", "hunter2")
+    root = tmp_path / "s"
+    make_run(root / "good0", 0)
+    make_run(root / "good1", 1)
+    report(str(root))
+    (alone,) = table(root / "report" / "final.csv")
+    lost = [(9, "eval/success_final", 0.0)]
+    for name, (load, dump) in FILES.items():
+        content = load((make_run(tmp_path / name, 5, overrides=["env=nav2d"]) / name).read_text())
+        for number, path in enumerate(leaves(content)):
+            bad = make_run(root / f"{name}{number}", number + 5, overrides=["env=nav2d"], rows=lost)
+            changed = json.dumps if odd == "400 digits" else dump  # YAML writes it as it is, too
+            (bad / name).write_text(changed(put(content, path, ODD[odd])))
+    page = report(str(root))
+    rows = table(root / "report" / "final.csv")
+    same = ("seeds", "success", "iqm", "steps_to_95")
+    assert [row for row in rows if all(row[key] == alone[key] for key in same)]
+    out, err = capsys.readouterr()
+    everything = page.read_text() + "".join(p.read_text() for p in page.parent.glob("*.csv"))
+    assert "hunter2" not in everything + out + err
+    assert "\x1b" not in out + err
+    assert "<script>alert(1)" not in page.read_text()
+    for file in page.parent.glob("*.csv"):
+        assert not any(cell.startswith(("=", "@")) for row in table(file) for cell in row.values())

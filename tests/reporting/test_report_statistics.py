@@ -57,15 +57,6 @@ def test_probability_of_improvement_is_mann_whitneys(n: int, m: int) -> None:
     assert (low, high) == pytest.approx(interval(by_scipy, x, y), abs=1e-12)
 
 
-def test_an_interval_covers_as_often_as_it_says() -> None:
-    """Of the mean of 40 normal scores the true value is inside about 95 % of the time."""
-    generator, inside = np.random.default_rng(5), 0
-    for _ in range(200):
-        low, high = statistics.bootstrap(lambda s: s.mean(-1), [generator.normal(size=40)])
-        inside += low <= 0.0 <= high
-    assert 0.88 <= inside / 200 <= 0.99
-
-
 @pytest.mark.parametrize("runs", [6, 400])  # all points at once, and some at a time
 def test_interval_of_a_curve_is_that_of_each_point(runs: int) -> None:
     values = np.random.default_rng(3).random((runs, 9))

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import math
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,23 +14,22 @@ import pytest
 
 from her_exp.config.compose import composer
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 TINY = [
     "trainer.total_steps=240", "trainer.learning_starts=80", "trainer.batch_size=16",
     "trainer.eval_every=80", "trainer.eval_episodes=4", "agent.hidden_sizes=[8]",
 ]  # fmt: skip
 
 
+pytest.importorskip("matplotlib")
+
+
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[str]]:
+def script(load: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[str]]:
     """Call `main` of a script in this process; returns what it says is missing."""
-    pytest.importorskip("matplotlib")
-    monkeypatch.syspath_prepend(SCRIPTS)
 
     def call(name: str, *words: str) -> list[str]:
-        own = [name, "--out", str(tmp_path / "runs"), *words]
-        monkeypatch.setattr(sys, "argv", own)
-        missing: list[str] = importlib.import_module(name).main()
+        monkeypatch.setattr(sys, "argv", [name, "--out", str(tmp_path / "runs"), *words])
+        missing: list[str] = load(name).main()
         return missing
 
     return call
@@ -69,25 +65,10 @@ def when(folder: Path) -> dict[Path, int]:
     return {p: p.stat().st_mtime_ns for p in (folder / "runs").rglob("*") if p.is_file()}
 
 
-@pytest.fixture
-def no_process(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From its call on, no process can be started."""
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise AssertionError("a process was started")
-
-    return lambda: monkeypatch.setattr(subprocess, "run", refuse)
-
-
-def test_the_real_command_runs_its_cells_once(
-    script: Callable[..., list[str]], no_process: Callable[[], None], tmp_path: Path
-) -> None:
-    words = tiny(tmp_path, "--only", "nav2d")
-    command = [sys.executable, str(SCRIPTS / "cost_of_faults.py"), "--out", str(tmp_path / "runs")]
-    env = os.environ | {"PYTHONPATH": str(SCRIPTS.parent)}  # the doubles are found without it
-    done = subprocess.run(
-        [*command, *words], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
-    )
+def test_the_real_command_runs_its_cells_once(start: Any, tmp_path: Path) -> None:
+    out = str(tmp_path / "runs")
+    words = ["cost_of_faults", "--out", out, *tiny(tmp_path, "--only", "nav2d")]
+    done = start(*words)
     assert done.returncode == 0, done.stderr
     page = page_of(tmp_path, "her_faults")
     cells = [row[:2] for row in table_of(tmp_path, "her_faults")]
@@ -98,38 +79,9 @@ def test_the_real_command_runs_its_cells_once(
     assert "Missing" not in page
     before = when(tmp_path)
     assert sum(path.name == "held_out.json" for path in before) == 5
-    no_process()
-    assert script("cost_of_faults", *words) == []
+    assert start(*words).returncode == 0
     assert page_of(tmp_path, "her_faults") == page
     assert when(tmp_path) == before  # nothing ran, nothing was judged anew
-
-
-def test_a_lost_run_alone_is_run_again(
-    script: Callable[..., list[str]], no_process: Callable[[], None],
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-) -> None:  # fmt: skip
-    import reproduce_fig6
-
-    monkeypatch.setattr(reproduce_fig6, "K", [4])  # a small part of its 42 cells
-    two = {name: reproduce_fig6.STRATEGIES[name] for name in ("future", "random")}
-    monkeypatch.setattr(reproduce_fig6, "STRATEGIES", two)
-    words = tiny(tmp_path, "--only", "bit_flip")
-    assert script("reproduce_fig6", *words) == []
-    page_of(tmp_path, "her_fig6")
-    cells = [row[:3] for row in table_of(tmp_path, "her_fig6")]
-    task = "bit_flip, 15 bits"
-    assert cells == [[task, "future", "4"], [task, "random", "4"], [task, "no hindsight", "0"]]
-    before = when(tmp_path)
-    [lost] = [p for p in before if p.name == "result.json" and "strategy=random" in str(p)]
-    lost.write_text(lost.read_text().replace('"done"', '"failed"'))
-    assert script("reproduce_fig6", *words) == []
-    same = [p for p, at in when(tmp_path).items() if p.name == "result.json" and before[p] == at]
-    assert len(same) == 2
-    assert '"done"' in lost.read_text()
-    # Another setting is another run, also below the same folder.
-    no_process()
-    with pytest.raises(AssertionError, match="a process was started"):
-        script("reproduce_fig6", *words[:-1], "agent.hidden_sizes=[9]")
 
 
 def test_what_failed_is_told_as_missing(script: Callable[..., list[str]], tmp_path: Path) -> None:
@@ -150,10 +102,9 @@ def test_what_failed_is_told_as_missing(script: Callable[..., list[str]], tmp_pa
 
 
 @pytest.fixture
-def grids(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    pytest.importorskip("matplotlib")
-    monkeypatch.syspath_prepend(SCRIPTS)
-    return importlib.import_module("grids")
+def grids(load: Any) -> ModuleType:
+    module: ModuleType = load("grids")
+    return module
 
 
 def test_what_each_script_asks_for(grids: ModuleType) -> None:

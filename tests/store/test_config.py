@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from her_exp import evaluate
 from her_exp.run import rerun, resume
-from her_exp.store.files import load_json, load_yaml
+from her_exp.store.files import load_json
 from her_exp.store.folder import check_same, config_begun, config_of, status_of
 from her_exp.types import UserError
 from tests.store.trust_kit import WAYS, Way
@@ -47,13 +47,6 @@ def test_a_bomb_is_one_line(bomb: str, way: Way, stranger_run: tuple[Path, Path]
         way(folder)
     assert len(str(refused.value)) < 600
     assert "\n" not in str(refused.value)
-
-
-def test_dates_are_texts_and_powers_numbers(tmp_path: Path) -> None:
-    """As OmegaConf reads what it writes."""
-    text = "a: 2001-99-99\nb: 1e-3\nc: 1.5E4\nd: '1e3'\ne: [-1e+5, .inf]\nf: 1_000\n"
-    (tmp_path / "config.yaml").write_text(text)
-    assert load_yaml(tmp_path, "config.yaml") == OmegaConf.to_container(OmegaConf.create(text))
 
 
 GONE = object()

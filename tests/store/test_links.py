@@ -12,7 +12,6 @@ from her_exp import evaluate
 from her_exp.config.compose import compose
 from her_exp.run import resume, train
 from her_exp.store.checkpoint import Checkpoints
-from her_exp.store.files import load_json, open_file, write_text
 from her_exp.store.folder import RunFolder, check_free, lock
 from her_exp.types import UserError
 from tests.commands.forked_commands import Forks
@@ -133,36 +132,6 @@ def test_a_lock_empties_nothing(tmp_path: Path) -> None:
     (tmp_path / "run.lock").write_text("somebody's notes")
     lock(tmp_path).close()
     assert (tmp_path / "run.lock").read_text() == "somebody's notes"
-
-
-@pytest.mark.parametrize("mode", ["r", "w", "a", "rb", "x"])
-@pytest.mark.parametrize("kind", ["file", "folder above", "pipe", "folder", "dangling"])
-def test_only_regular_files_are_opened(mode: str, kind: str, tmp_path: Path) -> None:
-    (tmp_path / "victim").write_text("mine")
-    (tmp_path / "run").mkdir()
-    path = tmp_path / "run" / "a"
-    name = "a/victim" if kind == "folder above" else "a"
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "folder":
-        path.mkdir()
-    else:
-        leads = {"file": "victim", "folder above": ".", "dangling": "nowhere"}
-        path.symlink_to(tmp_path / leads[kind])
-    with pytest.raises(OSError, match=r"no file|exists|director|such device"):
-        open_file(tmp_path / "run", name, mode)
-    assert (tmp_path / "victim").read_text() == "mine"
-    assert not (tmp_path / "nowhere").exists()
-
-
-def test_what_is_written_replaces_a_link(tmp_path: Path) -> None:
-    """The file itself, not what it leads to."""
-    (tmp_path / "victim").write_text("mine")
-    (tmp_path / "a.json").symlink_to(tmp_path / "victim")
-    write_text(tmp_path, "a.json", "{}")
-    assert not (tmp_path / "a.json").is_symlink()
-    assert load_json(tmp_path, "a.json") == {}
-    assert (tmp_path / "victim").read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["run.log", ".hydra", "checkpoints"])

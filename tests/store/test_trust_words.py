@@ -55,18 +55,9 @@ def test_the_same_words_go_on_and_are_needed(
     assert result_of(folder)["status"] == "done"
     assert go_on(f"resume={folder}", *words, "trainer.total_steps=130")
     assert result_of(folder)["env_steps"] >= 130
-
-
-@pytest.mark.parametrize("naming", ["imports", "an agent"])
-def test_a_rerun_whose_words_name_the_package(naming: str, stranger_run: tuple[Path, Path]) -> None:
-    folder = stranger_run[0].with_name("mine")
-    run_of(folder, naming)
-    naming_word = NAMING[naming][-1]
-    assert go_on(f"rerun={folder}", "run_dir=again", naming_word, "seed=7")
-    assert result_of(Path("again"))["status"] == "done"
-    # And where the run did not name it at all.
-    assert go_on(f"rerun={stranger_run[0]}", "run_dir=other", "agent._target_=ourmod.MyDDPG")
-    assert result_of(Path("other"))["status"] == "done"
+    if "env=gym" not in NAMING[naming]:  # also where the run did not name the package itself
+        assert go_on(f"rerun={stranger_run[0]}", "run_dir=again", NAMING[naming][-1], "seed=7")
+        assert result_of(Path("again"))["status"] == "done"
 
 
 @NAMINGS
