@@ -71,6 +71,22 @@ def refusal(*overrides: str) -> str:
         ("+agent.cool_steps=3", "unknown key agent.cool_steps: agent takes action_l2, "),
         ("env=gym env.id=Qwyzzyx-v4", "no id is near it"),
         ("env=gym env.id=PointReach-v7", "did you mean her_exp/PointReach-v0? A package"),
+        ("batch_size=8", "did you mean trainer.batch_size?"),
+        ("trainer.gamma=1", "did you mean agent.gamma?"),
+        ("~buffer.kk", "did you mean buffer.k?"),
+        ("envv=nav2d", "did you mean env?"),
+        ("+buffer.k=1", "+buffer.k=1: buffer.k exists; write it without the plus: buffer.k=1"),
+        ("+env=nav2d", "write it without the plus: env=nav2d"),
+        ("env@x=nav2d", "unknown key env@x: did you mean env?"),
+        ("qwertz=1", "--cfg job"),
+        ("buffer=null", "buffer=null: give one of hindsight"),
+        ("~env", "env is not set; give env=..., one of ant_maze, bit_flip, fetch"),
+        ("=3", "no key"),
+        ("=", "=: no key; write key=value"),
+        ("agent='a", "the value cannot be read"),
+        ("env.name=${nope}", "env.name: Interpolation key 'nope' not found"),
+        ("hydra.sweeep.dir=x", "did you mean hydra.sweep.dir?"),
+        ("hydra.job.num=x", "hydra.job.num=x: Value 'x'"),
     ],
 )
 def test_wrong_values_are_refused_in_one_line(overrides: str, line: str) -> None:
@@ -92,6 +108,13 @@ def test_wrong_values_are_refused_in_one_line(overrides: str, line: str) -> None
 )
 def test_right_values_pass(overrides: str) -> None:
     validate(compose(overrides.split()))
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "agent" / "mine.yaml").write_text("a: [1")
+    with composer(extra_dir=str(tmp_path)) as hydra, pytest.raises(UserError, match=r"mine\.yaml"):
+        hydra.raw(["agent=mine"])
 
 
 def test_all_problems_are_said() -> None:

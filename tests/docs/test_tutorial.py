@@ -63,11 +63,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return told
 
 
-def test_what_is_relabelled_by_hand_is_what_the_buffer_gives(ran: dict[str, Any]) -> None:
+def test_what_it_shows(ran: dict[str, Any]) -> None:
+    """Relabelled by hand is relabelled by the buffer; hindsight learns, plain replay does not."""
     assert ran["agreed"] == [["PointReach", [True] * 3], ["Nav2D", [True] * 3]]
-
-
-def test_hindsight_learns_the_task_and_plain_replay_does_not(ran: dict[str, Any]) -> None:
     with_hindsight, without = ran["success"]
     assert with_hindsight >= 0.9
     assert without <= 0.1

@@ -44,8 +44,8 @@ def test_what_is_wrong_is_one_line(
 
 
 def test_missing_packages_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = ["plotly", "jinja2"]
-    monkeypatch.setattr("her_exp.report.find_spec", lambda name: None if name in missing else name)
+    for name in ("plotly", "jinja2"):
+        monkeypatch.setitem(sys.modules, name, None)
     line = r"needs plotly and jinja2, not installed; pip install 'her_exp\[report\]'"
     with pytest.raises(UserError, match=line):
         command(["runs=."])

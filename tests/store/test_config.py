@@ -17,7 +17,7 @@ from her_exp.run import rerun, resume
 from her_exp.store.files import load_json
 from her_exp.store.folder import check_same, config_begun, config_of, status_of
 from her_exp.types import UserError
-from tests.store.trust_kit import WAYS, Way
+from tests.store.trust_kit import WAYS, Way, change_config
 
 BOMBS = {
     "aliases": "a: &a [1, 1]\n"
@@ -85,10 +85,7 @@ def test_odd_values_are_one_line(
 @WAYS
 def test_a_folder_of_the_older_layout(way: Way, stranger_run: tuple[Path, Path]) -> None:
     folder, _ = stranger_run
-    text = (folder / "config.yaml").read_text()
-    (folder / "config.yaml").write_text(
-        text.replace("her_exp.training.trainer.Trainer", "her_exp.trainer.Trainer")
-    )
+    change_config(folder, {"trainer._target_": "her_exp.trainer.Trainer"})
     with pytest.raises(UserError, match=r"of an older layout of her_exp.*run it anew from the"):
         way(folder)
 
