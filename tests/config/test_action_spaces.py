@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -23,8 +20,7 @@ from her_exp.config.compose import compose
 from her_exp.config.validate import validate
 from her_exp.envs.doctor.checker import check_goal_env
 from her_exp.types import UserError, action_fault
-from tests.agents.kit import ddpg, dqn, inputs, make_spaces
-from tests.docs.docs_pages import ROOT, files
+from tests.agents.kit import ddpg, dqn, make_spaces
 from tests.envs.goal_walk import Walk
 
 MOST32, MOST64 = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)
@@ -125,43 +121,6 @@ def test_taken_by_the_agents_of_its_kind(kind: str) -> None:
     names = [cls.__name__.lower() for cls in (mine[0], others[0])]
     assert of_training(kind, names[0]) == ""
     assert of_training(kind, names[1]).endswith(f"take agent={names[0]}")
-
-
-WHOLE = [kind for kind, (_, remedy) in REFUSED.items() if "Rounded" in remedy or "One" in remedy]
-
-
-@pytest.fixture(scope="module")
-def remedies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The page's own classes."""
-    folder, known = tmp_path_factory.mktemp("lab"), set(gym.registry)
-    (folder / "my_lab").mkdir()
-    for name in ("my_lab/ice.py", "my_lab/actions.py"):
-        (folder / name).write_text(files(ROOT / "docs" / "add_env.md")[name])
-    with pytest.MonkeyPatch.context() as here:
-        here.syspath_prepend(folder)
-        yield importlib.import_module("my_lab.actions")
-    for name in ("my_lab", "my_lab.ice", "my_lab.actions"):
-        sys.modules.pop(name)
-    for id in set(gym.registry) - known:
-        del gym.registry[id]
-
-
-@pytest.mark.parametrize("kind", WHOLE)
-def test_the_wrappers_of_the_page_reach_every_action(kind: str, remedies: Any) -> None:
-    space, remedy = REFUSED[kind]
-    env = remedies.Rounded(Odd(kind))
-    agent = ddpg(spaces=make_spaces(env.action_space))
-    for action in agent.act(*inputs(50), explore=True):
-        assert space.contains(env.action(action))
-    for bound, end in zip(("low", "high"), remedies.ends(space), strict=True):
-        np.testing.assert_array_equal(env.action(getattr(env.action_space, bound)), end)
-    if "OneChoice" in remedy:
-        env = remedies.OneChoice(Odd(kind))
-        assert DQN.check_spaces(make_spaces(env.action_space)) is None
-        actions = [env.action(np.int64(number)) for number in range(env.action_space.n)]
-        assert all(space.contains(action) for action in actions)
-        assert len({action.tobytes() for action in actions}) == len(actions)
-        assert f" {len(actions)} of them" in str(action_fault(space))
 
 
 @pytest.mark.parametrize("kind", ["endless", "half endless", "float64's largest", "far away"])

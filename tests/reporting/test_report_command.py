@@ -1,7 +1,8 @@
-"""her-report refuses what is wrong in one line, and writes over nothing but its own."""
+"""her-report on a terminal: it refuses what is wrong in one line, and writes over nothing but its own."""
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -76,3 +77,33 @@ def test_files_of_something_else_are_not_overwritten(tmp_path: Path) -> None:
     assert (out / "index.html").read_text() == "my page"
     page = report(runs, tmp_path / "new")
     assert report(runs, tmp_path / "new") == page  # its own is written anew
+
+
+def test_the_terminal_is_told_no_escape_codes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, word in enumerate(("x\\e[31m", "y" * 500)):
+        config = make_run(tmp_path / f"s/{seed}", seed) / "config.yaml"
+        odd = f'strategy: "{word}\\n\\r"'
+        config.write_text(config.read_text().replace("strategy: future", odd))
+    command([f"runs={tmp_path}/s"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert all(line.isprintable() and len(line) < 200 for line in lines)
+    assert "x?[31m??" in lines[1]
+
+
+def test_a_terminal_without_the_sign_is_shown_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    assert command([f"runs={make_run(tmp_path / 'a')}"]) == 0
+    assert b"\n? fewer than 5 seeds" in raw.getvalue()
+
+
+def test_no_run_that_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (make_run(tmp_path / "s/a") / "config.yaml").unlink()
+    command([f"runs={tmp_path}/s"])
+    page = tmp_path / "s/report/index.html"
+    assert capsys.readouterr().out.splitlines() == ["1 run: 1 unreadable", str(page)]

@@ -105,7 +105,8 @@ def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:
 
     assert ours() == ["buffer.k=0", "buffer.k=4", "buffer.k=8"]
     assert len(table(root / "report/runs.csv")) == 5  # neither report/ nor aggregate/ is a run
-    report(f"{root}/buffer.k=4*", root / "report")  # other groups: what is no more goes
+    page = report(f"{root}/buffer.k=4*", root / "report")  # other groups: what is no more goes
+    assert page == root / "report/index.html"
     assert ours() == ["point_reach,ddpg"]
     assert not (root / "aggregate/buffer.k=8").exists()
     assert stranger.exists()

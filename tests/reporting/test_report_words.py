@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import sys
 from html import unescape
 from pathlib import Path
 
@@ -101,37 +99,6 @@ def test_the_terminal_shows_the_numbers_of_the_page(
     starts = [line.index(word) for line, word in zip(lines[:3], ["succ", page["buffer.k=0"][1],
               page["buffer.k=4"][1]], strict=True)]  # fmt: skip
     assert len(set(starts)) == 1
-
-
-def test_the_terminal_is_told_no_escape_codes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for seed, word in enumerate(("x\\e[31m", "y" * 500)):
-        config = make_run(tmp_path / f"s/{seed}", seed) / "config.yaml"
-        config.write_text(
-            config.read_text().replace("strategy: future", f'strategy: "{word}\\n\\r"')
-        )
-    command([f"runs={tmp_path}/s"])
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6
-    assert all(line.isprintable() and len(line) < 200 for line in lines)
-    assert "x?[31m??" in lines[1]
-
-
-def test_a_terminal_without_the_sign_is_shown_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    raw = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
-    assert command([f"runs={make_run(tmp_path / 'a')}"]) == 0
-    assert b"\n? fewer than 5 seeds" in raw.getvalue()
-
-
-def test_no_run_that_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (make_run(tmp_path / "s/a") / "config.yaml").unlink()
-    command([f"runs={tmp_path}/s"])
-    page = tmp_path / "s/report/index.html"
-    assert capsys.readouterr().out.splitlines() == ["1 run: 1 unreadable", str(page)]
 
 
 def test_how_often_a_run_went_on_has_a_column_of_its_own(tmp_path: Path) -> None:

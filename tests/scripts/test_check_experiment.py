@@ -78,22 +78,6 @@ def test_every_seed_counts_and_nothing_is_claimed_without_a_score(script: Module
     assert script.verdict(None, [1.0]) == "not measured"
 
 
-@pytest.mark.parametrize(
-    ("asked", "line"),
-    [
-        ([], "which experiment?"),
-        (["nav2d", "seeds=a"], "seeds=a: give whole numbers"),
-        (["nav2d", "episodes=0"], "episodes=0: give 1 or more"),
-        (["nav2d", "seed=1"], "the keys are seeds"),
-        (["nav2d", "config_dir=nowhere"], "no such folder"),
-    ],
-)
-def test_a_wrong_command_is_one_line(asked: list[str], line: str, script: ModuleType) -> None:
-    with pytest.raises(UserError, match=line) as refused:
-        script.command(asked)
-    assert "\n" not in str(refused.value)
-
-
 @pytest.mark.parametrize("crashes", [False, True])
 def test_classes_that_an_experiment_names_are_trusted_and_a_crash_is_no_fail(
     crashes: bool, script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

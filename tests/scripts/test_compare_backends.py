@@ -65,16 +65,3 @@ def test_both_are_evaluated_and_compared(
     assert (told["verdict"], told["episodes"]) == ("cannot tell", 40)
     with pytest.raises(UserError, match=r"env.backend.*tpu"):
         script.command([run, "backends=tpu,sync"])
-
-
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        ([], "run is not set"),
-        (["run=x", "backends=sync"], "give two, e.g. backends=envpool,sync"),
-        (["run=x", "episodes=0"], "episodes=0: give 1 or more"),
-    ],
-)
-def test_what_is_wrong(words: list[str], line: str, script: ModuleType) -> None:
-    with pytest.raises(UserError, match=line):
-        script.command(words)

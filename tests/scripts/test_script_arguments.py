@@ -9,24 +9,36 @@ from typing import Any
 
 import pytest
 
+SCRIPTS = ("bench_checkpoint", "soak", "check_experiment", "compare_backends")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_is_the_usage(script: str, start: Any) -> None:
+    done = start(script, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"python scripts/{script}.py" in done.stdout
+
 
 @pytest.mark.parametrize(
-    ("script", "word", "line"),
+    ("script", "words", "line"),
     [
         ("bench_checkpoint", "thread=2", "unknown key thread; the keys are threads, folder"),
         ("bench_checkpoint", "threads=0", "threads=0: give 1 or more"),
         ("bench_checkpoint", "folder=nowhere", "folder=nowhere: no such folder"),
         ("soak", "minutes=0", "minutes=0: give 1 or more"),
         ("check_experiment", "no_such", "experiment=no_such: "),
+        ("check_experiment", "nav2d seeds=a", "seeds=a: give whole numbers"),
+        ("check_experiment", "nav2d episodes=0", "episodes=0: give 1 or more"),
+        ("check_experiment", "nav2d config_dir=nowhere", "config_dir=nowhere: no such folder"),
+        ("compare_backends", "", "run is not set"),
+        ("compare_backends", "run=x backends=sync", "backends=sync: give two, e.g. "),
+        ("compare_backends", "run=x episodes=0", "episodes=0: give 1 or more"),
     ],
 )
-def test_help_is_the_usage_and_what_is_wrong_one_line(
-    script: str, word: str, line: str, start: Any, tmp_path: Path
+def test_what_is_wrong_is_one_line(
+    script: str, words: str, line: str, start: Any, tmp_path: Path
 ) -> None:
-    done = start(script, "--help")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"python scripts/{script}.py" in done.stdout
-    done = start(script, word)
+    done = start(script, *words.split())
     assert done.returncode == 2
     (said,) = done.stderr.splitlines()
     assert said.startswith(f"her_exp: error: {line}")
