@@ -29,7 +29,7 @@ def test_help_is_the_usage(script: str, start: Any) -> None:
         ("check_experiment", "no_such", "experiment=no_such: "),
         ("check_experiment", "nav2d seeds=a", "seeds=a: give whole numbers"),
         ("check_experiment", "nav2d episodes=0", "episodes=0: give 1 or more"),
-        ("check_experiment", "nav2d config_dir=nowhere", "config_dir=nowhere: no such folder"),
+        ("check_experiment", "nav2d config_dir=nowhere", "--config-dir=nowhere: no such folder"),
         ("compare_backends", "", "run is not set"),
         ("compare_backends", "run=x backends=sync", "backends=sync: give two, e.g. "),
         ("compare_backends", "run=x episodes=0", "episodes=0: give 1 or more"),
