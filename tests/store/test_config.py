@@ -129,7 +129,7 @@ def test_the_same_experiment(stranger_run: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "7", "{", "[1]", '{"status": ["done"]}', "{" * 100_000, '{"status": "done\\u001b[31m"}',
-     '{"status": "done", "a": ' + "1" * 30 + "}"],
+     '{"status": "done", "a": ' + "1" * 30 + "}", '{"status": "done", "a": ' + "[" * 40 + "]" * 40 + "}"],
 )  # fmt: skip
 def test_a_status_is_known_or_there_is_none(text: str, tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(text)
