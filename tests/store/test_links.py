@@ -12,6 +12,7 @@ from her_exp import evaluate
 from her_exp.config.compose import compose
 from her_exp.run import resume, train
 from her_exp.store.checkpoint import Checkpoints
+from her_exp.store.files import open_file
 from her_exp.store.folder import RunFolder, check_free, lock
 from her_exp.types import UserError
 from tests.commands.forked_commands import Forks
@@ -132,6 +133,19 @@ def test_a_lock_empties_nothing(tmp_path: Path) -> None:
     (tmp_path / "run.lock").write_text("somebody's notes")
     lock(tmp_path).close()
     assert (tmp_path / "run.lock").read_text() == "somebody's notes"
+
+
+@pytest.mark.parametrize("mode", ["r", "w", "a", "x"])
+@pytest.mark.parametrize("leads", ["victim", "nowhere", "."])  # the last: a folder above
+def test_no_link_is_opened(leads: str, mode: str, tmp_path: Path) -> None:
+    """Also one that is put there between the look at it and the use."""
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "a").symlink_to(tmp_path / leads)
+    with pytest.raises(OSError, match=r"no file|exists|director"):
+        open_file(tmp_path / "run", "a/victim" if leads == "." else "a", mode)
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.parametrize("name", ["run.log", ".hydra", "checkpoints"])
