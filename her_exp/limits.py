@@ -216,6 +216,25 @@ def return_complaint(reward_range: Sequence[float], gamma: float) -> str | None:
     )
 
 
+def target_range(
+    reward_range: tuple[float, float] | None, gamma: float
+) -> tuple[float, float] | None:
+    """Return the (lowest, highest) return that rewards in `reward_range` can pay, for gamma < 1.
+
+    An episode may end at once or go on for ever, so both the reward itself and its endless
+    discounted sum are in reach (the clipping of Andrychowicz et al. 2017, for any reward).
+
+    Raises:
+        ValueError: returns so large that float32 cannot hold their squares.
+    """
+    if reward_range is None:
+        return None
+    if wrong := return_complaint(reward_range, gamma):
+        raise ValueError(f"reward_range={list(reward_range)} {wrong}")
+    low, high = reward_range
+    return min(low, low / (1.0 - gamma)), max(high, high / (1.0 - gamma))
+
+
 def rows_complaint(capacity: float | None, num_envs: float | None, other: str) -> str | None:
     """Say so if a buffer has too few rows for its lanes, whose number `other` names."""
     if capacity is None or num_envs is None or capacity >= 2 * num_envs:

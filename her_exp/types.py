@@ -172,6 +172,16 @@ class GoalFunctions(Protocol):
         """Close what is open."""
 
 
+class Stateful(Protocol):
+    """Something that learning or drawing changes."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all of it."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore `state_dict`."""
+
+
 class Agent(Protocol):
     """What the trainer asks of an agent.
 
@@ -192,6 +202,10 @@ class Agent(Protocol):
 
     def update(self, batch: Batch) -> Metrics:
         """Take one gradient step; return metrics as 0-d tensors, without waiting for the device."""
+
+    def update_all(self, batches: Sequence[Batch]) -> list[Metrics]:
+        """Take a step by each of the batches in turn; a metric may be told of several at once, as (n,)."""
+        return [self.update(batch) for batch in batches]
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that learning changes: tensors, numbers, strings, dicts and lists only."""

@@ -107,7 +107,10 @@ def random_walks(count: int, dtype: type[np.floating[Any]] = np.float32) -> list
 
 
 def her_exp_buffer(
-    transitions: int, walks: Sequence[Episodes], dtype: type[np.floating[Any]] = np.float32
+    transitions: int,
+    walks: Sequence[Episodes],
+    dtype: type[np.floating[Any]] = np.float32,
+    **settings: Any,
 ) -> HindsightReplayBuffer:
     """Return our buffer, filled with `transitions` steps of `walks`, over and over."""
     env = ToyPush(dtype)
@@ -121,6 +124,7 @@ def her_exp_buffer(
         num_envs=LANES,
         generator=np.random.default_rng(1),
         reward_range=REWARDS,
+        **settings,
     )
     no, yes = np.zeros(LANES, bool), np.ones(LANES, bool)
     for number in range(episodes):

@@ -8,8 +8,9 @@ and when; each loss is a method `loss(nets, batch, noise, s) -> (0-d, metrics)`:
 - `noise` holds every random number of the update, drawn before (`draw`);
 - `s` holds the settings that may differ between runs that learn at once, a float or a 0-d tensor each.
 
-In a loss: no Python `if` on `s`, nothing in place on inputs, no generator, no `.item()`. Then the engine can
-take its gradient for one run, or for many at once.
+In a loss: no Python `if` on `s`, nothing in place on inputs, no generator, no `.item()`, and of the agent
+only what never changes. Then the engine can take its gradient for one run, or for many at once, and a GPU
+can record an update and replay it.
 """
 
 from __future__ import annotations
@@ -18,18 +19,20 @@ import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from her_exp.agents.engine import Engine, Learner, Move, Settings
+from her_exp.agents.engine import Engine, Move, Settings
 from her_exp.agents.networks import MLP, check_network
 from her_exp.agents.normalizer import InputNormalizer
 from her_exp.agents.products import Precision, resolve_precision
-from her_exp.limits import Count, Gamma, Positive, Tau, check_settings, return_complaint
-from her_exp.types import Agent, Array, Batch, GoalSpaces, Metrics
+from her_exp.learning.learner import Learner
+from her_exp.learning.replays import Replays
+from her_exp.limits import Count, Gamma, Positive, Tau, check_settings, target_range
+from her_exp.types import Agent, Array, Batch, GoalSpaces, Metrics, Stateful
 
 log = logging.getLogger(__name__)
 
@@ -44,40 +47,11 @@ class Learned(NamedTuple):
     next_state: Tensor  #: (b, o + g)
 
 
-def target_range(
-    reward_range: tuple[float, float] | None, gamma: float
-) -> tuple[float, float] | None:
-    """Return the (lowest, highest) return that rewards in `reward_range` can pay, for gamma < 1.
-
-    An episode may end at once or go on for ever, so both the reward itself and its endless
-    discounted sum are in reach (the clipping of Andrychowicz et al. 2017, for any reward).
-
-    Raises:
-        ValueError: returns so large that float32 cannot hold their squares.
-    """
-    if reward_range is None:
-        return None
-    if wrong := return_complaint(reward_range, gamma):
-        raise ValueError(f"reward_range={list(reward_range)} {wrong}")
-    low, high = reward_range
-    return min(low, low / (1.0 - gamma)), max(high, high / (1.0 - gamma))
-
-
-class Stateful(Protocol):
-    """Something that learning or drawing changes."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return all of it."""
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore `state_dict`."""
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
 class GoalAgent(Agent):
     """The skeleton of an agent. A subclass says what it learns by, and how it acts.
 
-    It defines `moves`, `targets`, `networks`, its losses and `act`; `draw` where losses need random numbers.
+    It defines `moves`, `targets`, `networks`, losses and `decide`; `draw` where losses need random numbers.
     A setting is a field: its default, type and limits stand there alone; `conf/agent/` says what it does.
 
     Args:
@@ -94,9 +68,13 @@ class GoalAgent(Agent):
             before what entropy adds to it (Bounded Q, arXiv:2312.05787).
         normalize, normalize_clip: see `InputNormalizer`.
         grad_clip_norm: largest norm of the gradient of each network, or None.
+        replay_updates: on a GPU, record each kind of update once and replay it (see `Replays`).
     """
 
     targets: ClassVar[tuple[str, ...]] = ()  #: networks that a target follows
+    policy: ClassVar[str] = "actor"  #: the network that acts
+    #: Settings of acting or of the beginning, in which runs that learn at once may differ too.
+    apart: ClassVar[tuple[str, ...]] = ()
     #: Settings that losses and engine read from `s`, beside the learning rates.
     tunable: ClassVar[tuple[str, ...]] = ("gamma", "tau")
 
@@ -111,6 +89,7 @@ class GoalAgent(Agent):
     normalize: bool = True
     normalize_clip: Positive = 5.0
     precision: Precision = "float32"
+    replay_updates: bool = True
     spaces: GoalSpaces
     reward_range: tuple[float, float] | None = None
     seed: np.random.SeedSequence = field(default_factory=np.random.SeedSequence)
@@ -146,10 +125,11 @@ class GoalAgent(Agent):
             name: Learner([network.to(self.device)], name in self.targets, many=False)
             for name, network in self.networks().items()
         }
-        self.engine = Engine(self, self.moves(), self.learners, self.grad_clip_norm)
-        rates = [rate for move in self.moves() for rate in move.rates.values()]
-        self._read = [*self.tunable, *rates]
+        moves = self.moves()
+        self.engine = Engine(self, moves, self.learners, self.grad_clip_norm)
+        self._read = [*self.tunable, *(rate for move in moves for rate in move.rates.values())]
         self.nets = self.engine.nets  #: networks and targets, by name
+        self.replays = Replays() if self.device.type == "cuda" and self.replay_updates else None
 
     # -- what a subclass says --------------------------------------------------------------------
 
@@ -164,6 +144,14 @@ class GoalAgent(Agent):
         """Return the losses in their order, each with the networks that it moves."""
         raise NotImplementedError
 
+    def decide(self, raw: Tensor | None, n: int, explore: bool) -> Array:
+        """Return actions (n, ...) by what the network `policy` says of n inputs; without it blindly."""
+        raise NotImplementedError
+
+    def is_blind(self, explore: bool) -> bool:
+        """Say whether it acts without a look at the state."""
+        return False
+
     def draw(self, size: int, skip: Sequence[str]) -> dict[str, Any]:
         """Return the random numbers of an update of `size` rows, but for the losses to `skip`."""
         return {}
@@ -171,8 +159,6 @@ class GoalAgent(Agent):
     def units(self, action: Tensor) -> Tensor:
         """Return actions of the env as losses see them."""
         return action
-
-    # -- what it has -----------------------------------------------------------------------------
 
     @staticmethod
     def nbytes(spaces: GoalSpaces, hidden_sizes: Sequence[int]) -> int:
@@ -217,6 +203,14 @@ class GoalAgent(Agent):
         """Return what a network says of inputs (n, o + g), in float32 whatever the precision: for acting."""
         told: Tensor = network.exact(state) if isinstance(network, MLP) else network(state)
         return told
+
+    @torch.no_grad()
+    def act(self, observation: Array, goal: Array, *, explore: bool) -> Array:
+        """Return actions (n, ...) for observations (n, o) and goals (n, g)."""
+        raw = None
+        if not self.is_blind(explore):
+            raw = self.output(getattr(self.nets, self.policy), self.input_of(observation, goal))
+        return self.decide(raw, len(observation), explore)
 
     def observe(self, observation: Array, goals: Array, goal_weights: Array, steps: int) -> None:
         """See new states once each and goals with their weights; `steps` env steps were stored."""
@@ -270,9 +264,21 @@ class GoalAgent(Agent):
         skip = self.skipped()
         noise = self.draw(len(batch.reward), skip)
         targets = self.takes_turn(self.target_every)
-        metrics = self.engine.update(self.learned(batch), noise, self.settings, skip, targets)
+        self.inputs.refresh()
+        given = batch, noise, self.settings, tuple(skip), targets
+        metrics = self.replays(self._apply, *given) if self.replays else self._apply(*given)
         self.updates += 1
         return metrics
+
+    def _apply(
+        self,
+        batch: Batch,
+        noise: Mapping[str, Any],
+        s: Settings,
+        skip: Sequence[str],
+        targets: bool,
+    ) -> Metrics:
+        return self.engine.update(self.learned(batch), noise, s, skip, targets)
 
     def state_dict(self) -> dict[str, Any]:
         """Return networks, targets, optimisers, normaliser, streams of randomness and counters."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ class BoxAgent(GoalAgent):
         random_action: share of exploring actions drawn uniformly from the Box.
         random_steps: env steps at the start with such actions only.
     """
+
+    apart: ClassVar[tuple[str, ...]] = ("random_action", "random_steps")
 
     random_action: Share = 0.0
     random_steps: NotNegative = 500
@@ -54,22 +57,21 @@ class BoxAgent(GoalAgent):
         """Return actions (b, action_dim) of the Box in units of half of it."""
         return (action - self._middle_t) / self._half_t
 
-    def choose(self, state: Tensor, explore: bool) -> Array:
-        """Return the policy's actions (n, action_dim) for inputs (n, o + g), in units of half the Box."""
+    def choose(self, raw: Tensor, explore: bool) -> Array:
+        """Return the policy's actions (n, action_dim) by its outputs, in units of half the Box."""
         raise NotImplementedError
 
-    @torch.no_grad()
-    def act(self, observation: Array, goal: Array, *, explore: bool) -> Array:
-        """Return actions (n, ...) in the Box for observations (n, o) and goals (n, g).
+    def is_blind(self, explore: bool) -> bool:
+        """Explore uniformly for the first `random_steps` env steps."""
+        return explore and self.env_steps < self.random_steps
 
-        Exploring: uniform for the first `random_steps` env steps, then as the policy explores, and
-        uniform with probability `random_action`.
-        """
-        generator, n = self._generator, len(observation)
-        if explore and self.env_steps < self.random_steps:
+    def decide(self, raw: Tensor | None, n: int, explore: bool) -> Array:
+        """Return actions (n, ...) in the Box; exploring, a share `random_action` of them is uniform."""
+        generator = self._generator
+        if raw is None:
             action = generator.uniform(-1.0, 1.0, (n, self.action_dim))
         else:
-            action = self.choose(self.input_of(observation, goal), explore)
+            action = self.choose(raw, explore)
             if explore:
                 anywhere = generator.uniform(-1.0, 1.0, action.shape)
                 random = generator.random((n, 1)) < self.random_action

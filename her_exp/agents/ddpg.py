@@ -30,6 +30,7 @@ class DDPG(BoxAgent):
 
     targets = ("critic", "actor")
     tunable: ClassVar[tuple[str, ...]] = ("gamma", "tau", "action_l2")
+    apart = (*BoxAgent.apart, "noise_std")
 
     policy_every: Count = 1
     actor_lr: Positive = 2e-3
@@ -86,9 +87,8 @@ class DDPG(BoxAgent):
         """The policy moves once in `policy_every` updates."""
         return () if self.takes_turn(self.policy_every) else ("actor_loss",)
 
-    def choose(self, state: Tensor, explore: bool) -> Array:
+    def choose(self, raw: Tensor, explore: bool) -> Array:
         """Return the policy's actions (n, action_dim), with Gaussian noise if exploring."""
-        raw = self.output(self.nets.actor, state)
         action: Array = torch.tanh(raw).cpu().numpy()
         if explore:
             action = action + self.noise_std * self._generator.standard_normal(action.shape)

@@ -22,6 +22,8 @@ class DQN(GoalAgent):
     """One Q-value for each action, for Discrete actions. Settings: see `conf/agent/dqn.yaml`."""
 
     targets = ("q",)
+    policy = "q"
+    apart = ("epsilon_start", "epsilon_end", "epsilon_steps")
 
     hidden_sizes: Sequence[Count] = (256, 256)
     layer_norm: bool = False
@@ -91,13 +93,11 @@ class DQN(GoalAgent):
         index = action.view(-1, 1, 1).expand(-1, 1, self.quantiles)
         return values.gather(1, index).squeeze(1)
 
-    @torch.no_grad()
-    def act(self, observation: Array, goal: Array, *, explore: bool) -> Array:
-        """Return actions (n,) for observations (n, o) and goals (n, g); exploring is epsilon-greedy."""
-        outputs = self.output(self.nets.q, self.input_of(observation, goal))
-        greedy = self.best(self.values(outputs)).cpu().numpy()
+    def decide(self, raw: Tensor | None, n: int, explore: bool) -> Array:
+        """Return actions (n,); exploring is epsilon-greedy."""
+        assert raw is not None
+        greedy = self.best(self.values(raw)).cpu().numpy()
         if explore:
-            n = len(greedy)
             anything = self._generator.integers(self._n, size=n)
             greedy = np.where(self._generator.random(n) < self.epsilon, anything, greedy)
         return np.asarray(greedy + self._first)

@@ -1,4 +1,4 @@
-"""From losses to updates: gradients by autograd, Adam, clipped norms, targets that follow.
+"""From losses to updates: gradients by autograd, steps of Adam, targets that follow.
 
 One run takes the modules themselves and `torch.autograd.grad`. Many runs of one agent, with settings and
 batches of their own, are lifted by `torch.func.vmap` over stacked parameters: no line of an agent changes.
@@ -6,16 +6,16 @@ batches of their own, are lifted by `torch.func.vmap` over stacked parameters: n
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 
 from her_exp.agents.products import lifted
+from her_exp.learning.learner import Learner
 from her_exp.types import Metrics, UserError
 
 #: loss(nets, batch, noise, s) -> (0-d, metrics): see `GoalAgent`.
@@ -39,101 +39,6 @@ class Settings(SimpleNamespace):
     def __getattr__(self, name: str) -> Any:
         """Say where a setting that is missing is to be listed."""
         raise AttributeError(f"s.{name}: list it in the agent's class: tunable = (..., {name!r})")
-
-
-class Learner:
-    """A network, or as many as there are runs, as one vector, with Adam's moments and a target.
-
-    Args:
-        networks: one for each run.
-        target: does a copy follow?
-        many: several runs at once: a leading axis on everything.
-    """
-
-    def __init__(self, networks: Sequence[nn.Module], target: bool, many: bool):
-        self.network, self.many = networks[0], many
-        self.target = copy.deepcopy(self.network).requires_grad_(False) if target else None
-        vectors = [
-            torch.cat([p.detach().reshape(-1) for p in one.parameters()]) for one in networks
-        ]
-        self.vector = torch.stack(vectors) if many else vectors[0]
-        self.target_vector = self.vector.clone() if target else None
-        self.gradient, self._mean, self._square = (torch.zeros_like(self.vector) for _ in range(3))
-        self._steps = torch.zeros((), device=self.vector.device)
-        self.parameters = self._named(self.vector)
-        self.target_parameters = (
-            None if self.target_vector is None else self._named(self.target_vector)
-        )
-        self._parts = list(self._named(self.gradient).values())
-        if not many:  # the modules' own parameters are parts of the vector: it moves in one go
-            self._bind(self.network, self.parameters)
-            self.network.requires_grad_(False)
-            if self.target is not None and self.target_parameters is not None:
-                self._bind(self.target, self.target_parameters)
-        self.own = list(self.network.parameters())
-
-    def _named(self, vector: Tensor) -> dict[str, Tensor]:
-        """Return the parts of a vector in the shapes of the parameters."""
-        shapes = {name: p.shape for name, p in self.network.named_parameters()}
-        parts = torch.split(vector, [shape.numel() for shape in shapes.values()], -1)
-        lead = vector.shape[:-1]
-        return {k: p.view(*lead, *s) for (k, s), p in zip(shapes.items(), parts, strict=True)}
-
-    @staticmethod
-    def _bind(module: nn.Module, parameters: Mapping[str, Tensor]) -> None:
-        for name, parameter in module.named_parameters():
-            parameter.data = parameters[name]
-
-    def step(self, gradients: Sequence[Tensor], lr: Any, clip: float | None) -> None:
-        """Take one step of Adam (Kingma & Ba 2015); the norm of the whole gradient is at most `clip`."""
-        torch._foreach_copy_(self._parts, list(gradients))
-        if clip is not None:
-            norm = torch.linalg.vector_norm(self.gradient, dim=-1, keepdim=True)
-            self.gradient.mul_((clip / (norm + 1e-6)).clamp_(max=1.0))
-        if not self.many:
-            # torch's own `adam(fused=True)` is this, behind checks that cost three times as much.
-            self._steps += 1
-            torch._fused_adam_(
-                [self.vector], [self.gradient], [self._mean], [self._square], [], [self._steps],
-                lr=lr, beta1=0.9, beta2=0.999, eps=1e-8,
-                weight_decay=0.0, amsgrad=False, maximize=False,
-            )  # fmt: skip
-            return
-        # The fused kernel takes one number as its rate; here each run has its own.
-        self._steps += 1
-        self._mean.lerp_(self.gradient, 0.1)
-        self._square.mul_(0.999).addcmul_(self.gradient, self.gradient, value=0.001)
-        by, root = 1 - 0.9**self._steps, (1 - 0.999**self._steps).sqrt()
-        self.vector.sub_(_column(lr) / by * self._mean / (self._square.sqrt() / root + 1e-8))
-
-    def move_target(self, tau: Any) -> None:
-        """Move the target by the share `tau` towards the network."""
-        if self.target_vector is not None:
-            self.target_vector.lerp_(self.vector, _column(tau))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return network, target and optimiser."""
-        optimizer = {"mean": self._mean, "square": self._square, "steps": self._steps}
-        state = {"network": self.parameters, "optimizer": optimizer}
-        return (
-            state if self.target_parameters is None else state | {"target": self.target_parameters}
-        )
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore `state_dict`."""
-        own = self.state_dict()
-        for part, tensors in own.items():
-            for name, tensor in tensors.items():
-                saved = state[part][name]
-                if saved.shape != tensor.shape:
-                    raise ValueError(
-                        f"{name}: saved with shape {tuple(saved.shape)}, is {tuple(tensor.shape)}"
-                    )
-                tensor.copy_(saved)
-
-
-def _column(x: Any) -> Any:
-    return x.unsqueeze(-1) if isinstance(x, Tensor) and x.dim() else x
 
 
 def _checked(name: str, told: Any) -> tuple[Tensor, Metrics]:
@@ -201,19 +106,23 @@ class Engine:
         s: SimpleNamespace,
         skip: Sequence[str] = (),
         targets: bool = True,
+        live: Tensor | None = None,
     ) -> Metrics:
-        """Take a step by each loss, in order, but those to `skip`; then move the `targets`."""
+        """Take a step by each loss, in order, but those to `skip`; then move the `targets`.
+
+        Of several runs only those move that are `live` (n, 1), by default all.
+        """
         metrics: Metrics = {}
         for move, gradients in self._moves:
             if move.loss in skip:
                 continue
             found, loss, told = gradients(batch, noise, s)
             for (name, rate), each in zip(move.rates.items(), found, strict=True):
-                self.learners[name].step(each, getattr(s, rate), self._clip)
+                self.learners[name].step(each, getattr(s, rate), self._clip, live)
             metrics |= {move.loss: loss, **told}
         if targets:
             for learner in self.learners.values():
-                learner.move_target(s.tau)
+                learner.move_target(s.tau, live)
         return metrics
 
     def _one(self, name: str, loss: Loss, moved: Sequence[str]) -> Callable[..., Any]:

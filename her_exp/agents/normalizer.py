@@ -87,28 +87,33 @@ class InputNormalizer:
         device: torch.device | str = "cpu",
     ):
         self.observation, self.goal = RunningMoments(observation_dim), RunningMoments(goal_dim)
-        self.enabled, self.clip, self._device = enabled, clip, torch.device(device)
-        self._shift: torch.Tensor | None = None
-        self._scale: torch.Tensor | None = None
+        self.enabled, self.clip = enabled, clip
+        #: (2, o + g) what is taken from an input, and what the rest is multiplied by.
+        self.scaling = torch.zeros(2, observation_dim + goal_dim, device=device)
+        self._stale = True  # more was seen than they know
 
     def observe(self, observation: Array, goals: Array, goal_weights: Array) -> None:
         """See observations (n, o) once each, and goals (m, g) with their weights (m,)."""
         if self.enabled:
             self.observation.update(observation.reshape(-1, len(self.observation.mean)))
             self.goal.update(goals.reshape(-1, len(self.goal.mean)), goal_weights)
-            self._shift = None
+            self._stale = True
+
+    def refresh(self) -> None:
+        """Take into account what was seen; an input does so itself, but in a recorded update."""
+        if self._stale:
+            mean = np.concatenate([self.observation.mean, self.goal.mean])
+            std = np.concatenate([self.observation.std, self.goal.std])
+            self.scaling.copy_(torch.from_numpy(np.stack([mean, 1.0 / std])))
+            self._stale = False
 
     def __call__(self, observation: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
         """Return the input (b, o + g) float32 of observations (b, o) and goals (b, g)."""
         joined = torch.cat([observation, goal], dim=-1)
         if not self.enabled:
             return joined
-        if self._shift is None or self._scale is None:
-            mean = np.concatenate([self.observation.mean, self.goal.mean])
-            std = np.concatenate([self.observation.std, self.goal.std])
-            self._shift = torch.from_numpy(mean).float().to(self._device)
-            self._scale = torch.from_numpy(1.0 / std).float().to(self._device)
-        return joined.sub_(self._shift).mul_(self._scale).clamp_(-self.clip, self.clip)
+        self.refresh()
+        return joined.sub_(self.scaling[0]).mul_(self.scaling[1]).clamp_(-self.clip, self.clip)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the moments of both parts."""
@@ -118,4 +123,4 @@ class InputNormalizer:
         """Restore `state_dict`."""
         self.observation.load_state_dict(state["observation"])
         self.goal.load_state_dict(state["goal"])
-        self._shift = None
+        self._stale = True

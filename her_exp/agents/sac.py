@@ -33,6 +33,7 @@ class SAC(BoxAgent):
 
     targets = ("critic",)
     tunable = ("gamma", "tau", "action_l2", "fixed_entropy", "target_entropy")
+    apart = (*BoxAgent.apart, "entropy", "entropy_start")
 
     n_critics: Count = 2
     target_critics: Annotated[Count | None, AtMost("n_critics")] = None
@@ -143,12 +144,11 @@ class SAC(BoxAgent):
         """The policy moves once in `policy_every` updates."""
         return () if self.takes_turn(self.policy_every) else ("actor_loss",)
 
-    def choose(self, state: Tensor, explore: bool) -> Array:
+    def choose(self, raw: Tensor, explore: bool) -> Array:
         """Return tanh of the mean (n, action_dim) or, exploring, actions drawn from the policy."""
-        raw = self.output(self.nets.actor, state)
         if explore:
             noise = self._generator.standard_normal((len(raw), self.action_dim), np.float32)
-            action, _ = squash(raw, torch.from_numpy(noise).to(self.device))
+            action, _ = squash(raw, torch.from_numpy(noise).to(raw.device))
         else:
             action = torch.tanh(raw[:, : self.action_dim])
         return np.asarray(action.cpu().numpy())

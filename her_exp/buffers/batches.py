@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from her_exp.buffers.goals import Index
 from her_exp.buffers.recorder import REWARD, TERMINATED
-from her_exp.buffers.ring import StepRing
+from her_exp.buffers.tensors import RingTensors
 from her_exp.types import Batch
 
 
@@ -16,7 +15,7 @@ class Workspace:
     It grows to the largest draw and is kept: fresh pages cost more than copies.
 
     Args:
-        ring: where steps are read from.
+        tensors: where steps are read from.
         discrete: actions are handed over as int64 (b,), else as float32 (b, action_dim).
         device: where batches are handed over.
 
@@ -25,24 +24,25 @@ class Workspace:
             discrete actions int64. Only the rows of the last `read` mean anything.
     """
 
-    def __init__(self, ring: StepRing, discrete: bool, device: torch.device):
-        self._ring, self._discrete, self._device = ring, discrete, device
-        self._windows = ring.make_windows(0)
+    def __init__(self, tensors: RingTensors, discrete: bool, device: torch.device):
+        self._tensors, self._discrete, self._device = tensors, discrete, device
+        self._sent = device.type != tensors.device.type  # batches are copies
+        self._windows = tensors.make_windows(0)
         self._cast: list[tuple[torch.Tensor, torch.Tensor]] = []  # (read, field) of other dtypes
         self._batches: dict[tuple[int, int], list[Batch]] = {}
         self.fields: dict[str, torch.Tensor] = {}
 
-    def read(self, rows: Index) -> None:
+    def read(self, rows: torch.Tensor) -> None:
         """Read the transitions at flat `rows` (n,), each with the state after it."""
         n = len(rows)
         if not self.fields or n > len(self.fields["signals"]):
             self._grow(n)
-        self._ring.read_windows(torch.from_numpy(rows), self._windows)
+        self._tensors.read_windows(rows, self._windows)
         for read, field in self._cast:
             field[:n] = read[:n]
 
     def _grow(self, n: int) -> None:
-        self._windows = self._ring.make_windows(n)
+        self._windows = self._tensors.make_windows(n)
         now, after = self._windows.now, self._windows.after
         self._cast, self._batches = [], {}
         for name, read in (
@@ -55,7 +55,7 @@ class Workspace:
             dtype = torch.int64 if name == "action" and self._discrete else torch.float32
             self.fields[name] = read  # batches are views of what was read, but for other dtypes
             if read.dtype != dtype:
-                self.fields[name] = torch.empty(read.shape, dtype=dtype)
+                self.fields[name] = torch.empty(read.shape, dtype=dtype, device=read.device)
                 self._cast.append((read, self.fields[name]))
 
     @property
@@ -77,19 +77,18 @@ class Workspace:
 
     def batches(self, shape: tuple[int, int]) -> list[Batch]:
         """Return what was read as shape = (n_batches, batch_size), on the device."""
-        if self._device.type != "cpu":
-            return self._split(shape, non_blocking=True)
+        if self._sent:
+            return self._split(shape)
         if shape not in self._batches:  # views of the workspace: the same at every call
             self._batches[shape] = self._split(shape)
         return list(self._batches[shape])
 
-    def _split(self, shape: tuple[int, int], non_blocking: bool = False) -> list[Batch]:
+    def _split(self, shape: tuple[int, int]) -> list[Batch]:
         n_batches, batch_size = shape
         n = n_batches * batch_size
-        room = {
-            name: values[:n].to(self._device, non_blocking=non_blocking)
-            for name, values in self.fields.items()
-        }
+        room = {name: values[:n] for name, values in self.fields.items()}
+        if self._sent:
+            room = {name: values.to(self._device) for name, values in room.items()}
         room["reward"] = room["signals"][:, REWARD]
         room["terminated"] = room["signals"][:, TERMINATED]
         if self._discrete:

@@ -7,7 +7,7 @@ changes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -37,6 +37,8 @@ class HindsightReplayBuffer(Buffer):
         generator: the stream that draws steps and goals.
         reward_range: (lowest, highest) reward of a step, or None; a reward outside raises UserError.
         device: where batches are handed over.
+        storage: 'cpu' keeps the rows in the host's memory alone; None: a copy of them is on `device`, where
+            they are read and relabelled.
 
     Attributes:
         relabel_share: k / (k + 1), the share of a batch that gets a goal of another row.
@@ -49,6 +51,7 @@ class HindsightReplayBuffer(Buffer):
         k: NotNegative = 4,
         strategy: str | goals.Strategy = "future",
         info_keys: Sequence[str] = (),
+        storage: Literal["cpu"] | None = None,
         *,
         spaces: GoalSpaces,
         goal_functions: GoalFunctions,
@@ -68,13 +71,19 @@ class HindsightReplayBuffer(Buffer):
         self._strategy = STRATEGIES[strategy] if isinstance(strategy, str) else strategy
         self.achieved_share = self.relabel_share * getattr(self._strategy, "achieved_share", 1.0)
         self._generator = generator
-        rows = capacity // num_envs
-        self._steps = StoredSteps(spaces, goal_functions, num_envs, rows, info_keys, reward_range)
+        rows, device = capacity // num_envs, torch.device(device)
+        there = torch.device("cpu") if storage == "cpu" else device
+        self._steps = StoredSteps(
+            spaces, goal_functions, num_envs, rows, info_keys, reward_range, there
+        )
         self._ring = self._steps.ring
         discrete = isinstance(spaces.action, gym_spaces.Discrete)
-        self._room = Workspace(self._ring, discrete, torch.device(device))
+        self._room = Workspace(self._steps.tensors, discrete, device)
         self._last: tuple[Index, MixedGoals, int, tuple[int, int]] | None = None
         self._metrics: dict[str, float] = {}  # of the last draw before a state was loaded
+        self._paid: torch.Tensor | None = (
+            None  # (2,) lowest and highest relabelled reward, unchecked
+        )
 
     @staticmethod
     def nbytes(spaces: GoalSpaces, capacity: int, num_envs: int) -> int:
@@ -117,7 +126,8 @@ class HindsightReplayBuffer(Buffer):
         goals = MixedGoals(rows[:0], np.zeros(0, bool))
         if virtual:  # a strategy is never asked for nothing
             goals = self._choose(rows, left, relabelled)
-        self._room.read(rows)
+        self._steps.tensors.follow()
+        self._room.read(self._steps.tensors.index(rows))
         if virtual:
             self._relabel(rows[relabelled], goals, shape, virtual)
         self._last = (rows, goals, virtual, shape)
@@ -167,18 +177,31 @@ class HindsightReplayBuffer(Buffer):
     ) -> None:
         """Give the first `virtual` steps of each batch the goals chosen for them."""
         signals = first_of_each(self._room.fields["signals"], shape, virtual)
-        goal = self._steps.goals_at(chosen)
+        goal = self._steps.goals_at(chosen, self._steps.tensors)
         achieved = first_of_each(self._room.achieved, shape, virtual).reshape(len(goal), -1)
         reward, terminated = self._steps.judge(achieved, goal, rows)
         reward = reward.view(shape[0], virtual) + signals[..., EXTRA]
         if self._steps.reward_range is not None:
-            self._steps.check_range(reward.numpy(), relabelled=True)
+            self._note_paid(reward)
         asked = first_of_each(self._room.fields["goal"], shape, virtual)
         asked.copy_(goal.view(shape[0], virtual, -1))
         signals[..., REWARD] = reward
         signals[..., TERMINATED] = torch.maximum(
             terminated.view(shape[0], virtual), signals[..., CRASH]
         )
+
+    def _note_paid(self, reward: torch.Tensor) -> None:
+        """See that rewards of relabelled steps lie in the range: now on the CPU, elsewhere when asked."""
+        if reward.device.type == "cpu":
+            self._steps.check_range(reward.numpy(), relabelled=True)
+            return
+        seen = [reward.reshape(-1), *([] if self._paid is None else [self._paid])]
+        self._paid = torch.stack(torch.aminmax(torch.cat(seen)))  # nobody is to wait for a number
+
+    def _check_paid(self) -> None:
+        if self._paid is not None:
+            paid, self._paid = self._paid.cpu().numpy(), None
+            self._steps.check_range(paid, relabelled=True)
 
     @property
     def last(self) -> LastDraw:
@@ -198,6 +221,7 @@ class HindsightReplayBuffer(Buffer):
 
         UserError: rewards computed as a distance are not the env's own on some of its rows.
         """
+        self._check_paid()
         self._steps.watch_distance()
         return self._numbers()
 
@@ -211,6 +235,7 @@ class HindsightReplayBuffer(Buffer):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that drawing depends on, the generator included; tensors share memory."""
+        self._check_paid()
         return self._steps.state_dict() | {
             "generator": self._generator.bit_generator.state,
             "metrics": self._numbers(),

@@ -12,6 +12,7 @@ from gymnasium import spaces as gym_spaces
 
 from her_exp.buffers.goals import Index, MixedGoals
 from her_exp.buffers.ring import StepRing, stored_dtype
+from her_exp.buffers.tensors import RingTensors
 from her_exp.rounding import either_side, may_be_rounded
 from her_exp.types import KEYS, Array, GoalFunctions, GoalSpaces, Observation, Step, UserError
 from her_exp.values import numbers
@@ -55,6 +56,11 @@ class StoredSteps:
         lanes, rows: size of the ring.
         info_keys: info fields stored with each step.
         reward_range: (lowest, highest) reward of a step, or None.
+        device: where rows are read and judged.
+
+    Attributes:
+        ring: what is stored.
+        host, tensors: its rows as tensors, on the host and on the device.
     """
 
     def __init__(
@@ -65,13 +71,15 @@ class StoredSteps:
         rows: int,
         info_keys: Sequence[str],
         reward_range: tuple[float, float] | None,
+        device: torch.device,
     ):
         fields = stored_fields(spaces)
         size = StepRing.nbytes(fields, lanes, rows) / 1e6
         log.info("buffer: %d rows in %d lanes, %.1f MB", rows * lanes, lanes, size)
-        self.ring = StepRing(
-            fields, fields.keys() - {"achieved_goal"}, ("achieved_goal", "observation"), lanes, rows
-        )
+        self.ring = StepRing(fields, lanes, rows)
+        now, after = fields.keys() - {"achieved_goal"}, ("achieved_goal", "observation")
+        self.host = RingTensors(self.ring, now, after, torch.device("cpu"))
+        self.tensors = RingTensors(self.ring, now, after, device)
         self.info: dict[str, Array] = {}  # (lanes, rows + 1, ...) of each key
         self.info_keys = tuple(info_keys)
         self.reward_range = reward_range
@@ -215,13 +223,14 @@ class StoredSteps:
                 self.info[key] = stored = stored.astype(np.result_type(dtype, stored.dtype))
             stored[:, self.ring.newest] = value
 
-    def goals_at(self, chosen: MixedGoals) -> torch.Tensor:
-        """Return the goals (b, goal_dim) that the chosen rows lend."""
-        goal = self.ring.gather(torch.from_numpy(chosen.rows), "achieved_goal")
+    @staticmethod
+    def goals_at(chosen: MixedGoals, tensors: RingTensors) -> torch.Tensor:
+        """Return the goals (b, goal_dim) that the chosen rows lend, from where they are wanted."""
+        goal = tensors.gather(tensors.index(chosen.rows), "achieved_goal")
         if chosen.asked.any():
-            asked = torch.from_numpy(np.flatnonzero(chosen.asked))
-            rows = torch.from_numpy(chosen.rows)[asked]
-            goal[asked] = self.ring.gather(rows, "desired_goal")
+            asked = np.flatnonzero(chosen.asked)
+            theirs = tensors.gather(tensors.index(chosen.rows[asked]), "desired_goal")
+            goal[tensors.index(asked)] = theirs
         return goal
 
     def info_at(self, rows: Array) -> dict[str, Array]:
@@ -231,7 +240,7 @@ class StoredSteps:
     def judge(
         self, achieved: torch.Tensor, goal: torch.Tensor, rows: Index
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reward and termination, float32 (b,), of goals (b, goal_dim)."""
+        """Reward and termination, float32 (b,), of goals (b, goal_dim), on their device."""
         first = self._judged is None  # nothing was learned from tensor code yet
         self._judged = achieved[:_WATCHED].clone(), goal[:_WATCHED].clone()
         if first:
@@ -240,21 +249,19 @@ class StoredSteps:
             return distance(achieved, goal)
         # In the env's own shape of a goal: a function may reduce over any of its axes.
         shape = (-1, *self._goal_shape)
-        reached, asked = achieved.numpy().reshape(shape), goal.numpy().reshape(shape)
+        reached, asked = (goals.cpu().numpy().reshape(shape) for goals in (achieved, goal))
         info = self.info_at(rows)
         reward = self._functions.reward(reached, asked, info)
         terminated = self._functions.terminated(reached, asked, info)
-        return (
-            torch.from_numpy(np.array(reward, np.float32)),
-            torch.from_numpy(np.array(terminated, np.float32)),
-        )
+        told = torch.from_numpy(np.array([reward, terminated], np.float32)).to(goal.device)
+        return told[0], told[1]
 
     def watch_distance(self) -> None:
         """Let tensor code, if there is any, be compared with the env's own functions on goals judged last."""
         if self._judged is not None:
             shape = (-1, *self._goal_shape)
             self._functions.watch_distance(
-                *(goals.numpy().reshape(shape) for goals in self._judged)
+                *(goals.cpu().numpy().reshape(shape) for goals in self._judged)
             )
 
     def check_range(self, reward: Array, *, relabelled: bool = False) -> None:
@@ -284,6 +291,7 @@ class StoredSteps:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore `state_dict`; ValueError unless spaces, lanes and capacity are the same."""
         self.ring.load_state_dict(state["ring"])
+        self.tensors.forget()
         self._by_asked, self._shown_seen, self._usual = state.get("judged", (False, False, None))
         for key, part in state["info"].items():
             shape = (self.ring.lanes, self.ring.stride, *part.shape[2:])

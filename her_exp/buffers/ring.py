@@ -2,13 +2,13 @@
 
 One row array a dtype, of shape (lanes, rows + 1, width). Row r holds state s_r and what was done
 there; the state after it is row r + 1, so a transition is read as one window that reaches from one
-row into the next. The extra row at the end repeats row 0, so that the window across the seam is one
-as well.
+row into the next (`tensors.RingTensors`). The extra row at the end repeats row 0, so that the window across
+the seam is one as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,39 +33,16 @@ class Field(NamedTuple):
     stop: int
 
 
-class Windows(NamedTuple):
-    """Transitions read from the ring.
-
-    Attributes:
-        arrays: of each row array, what was read: (n, ...).
-        now: fields of the step's own row, views (n, width).
-        after: fields of the row after it, the state that the step led to, views (n, width).
-    """
-
-    arrays: dict[str, torch.Tensor]
-    now: dict[str, torch.Tensor]
-    after: dict[str, torch.Tensor]
-
-
 class StepRing:
     """Rings of `rows` rows in `lanes` lanes that advance in lock step.
 
     Args:
         fields: name to (width, dtype) of each field, in the order in which they stand in a row.
-        now: fields that are read of a step's own row; best the last ones.
-        after: fields that are read of the row after it; best the first ones.
         lanes: parallel environments.
         rows: rows of each lane, at least 2.
     """
 
-    def __init__(
-        self,
-        fields: Mapping[str, tuple[int, np.dtype[Any]]],
-        now: Collection[str],
-        after: Collection[str],
-        lanes: int,
-        rows: int,
-    ):
+    def __init__(self, fields: Mapping[str, tuple[int, np.dtype[Any]]], lanes: int, rows: int):
         self.lanes, self.rows, self.stride = lanes, rows, rows + 1
         self.fields: dict[str, Field] = {}
         widths: dict[str, int] = {}
@@ -75,21 +52,10 @@ class StepRing:
             self.fields[name] = Field(key, start, start + width)
             widths[key] = start + width
         self.arrays = {key: np.zeros((lanes, self.stride, w), key) for key, w in widths.items()}
-        self._flat = {
+        #: The same memory, as tensors (lanes * (rows + 1), width).
+        self.flat = {
             key: torch.from_numpy(a.reshape(-1, a.shape[-1])) for key, a in self.arrays.items()
         }
-        self._now, self._after = now, after
-        # From the first column that is read of a row to the last one of the next row: overlapping
-        # windows, no copy.
-        self._begin: dict[str, int] = {}
-        self._windows: dict[str, torch.Tensor] = {}
-        for key, flat in self._flat.items():
-            own = {name: field for name, field in self.fields.items() if field.array == key}
-            begin = min(own[name].start for name in own if name in now)
-            end = widths[key] + max((own[name].stop for name in own if name in after), default=0)
-            size = (len(flat) - 1, end - begin)
-            self._begin[key] = begin
-            self._windows[key] = torch.as_strided(flat, size, (widths[key], 1), begin)
         # Steps from a row to the last state of its episode, and from the first state to it.
         self._left = np.zeros((lanes, self.stride), np.int32)
         self._since = np.zeros((lanes, self.stride), np.int32)
@@ -168,24 +134,7 @@ class StepRing:
     def gather(self, flat: torch.Tensor, name: str) -> torch.Tensor:
         """Return one field of the rows `flat` (n,), as (n, width) of its stored dtype."""
         key, start, stop = self.fields[name]
-        return torch.index_select(self._flat[key][:, start:stop], 0, flat)
-
-    def make_windows(self, n: int) -> Windows:
-        """Return room for `n` windows."""
-        room = {k: torch.empty(n, w.shape[1], dtype=w.dtype) for k, w in self._windows.items()}
-
-        def column(name: str, shift: int) -> torch.Tensor:
-            key, start, stop = self.fields[name]
-            shift = shift * self._flat[key].shape[1] - self._begin[key]
-            return room[key][:, start + shift : stop + shift]
-
-        now = {name: column(name, 0) for name in self._now}
-        return Windows(room, now, {name: column(name, 1) for name in self._after})
-
-    def read_windows(self, flat: torch.Tensor, room: Windows) -> None:
-        """Read each row of `flat` (n,) and the row after it into the first n of `room`."""
-        for key, windows in self._windows.items():
-            torch.index_select(windows, 0, flat, out=room.arrays[key][: len(flat)])
+        return torch.index_select(self.flat[key][:, start:stop], 0, flat)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything filled, as tensors and numbers; of a full ring they share its memory."""

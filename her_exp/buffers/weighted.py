@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ class WeightedHindsightBuffer(HindsightReplayBuffer):
     """`HindsightReplayBuffer`, with weights on the pairs of step and goal; as it is where both are 1.
 
     Args:
-        capacity, k, strategy, info_keys: see `HindsightReplayBuffer`.
+        capacity, k, strategy, info_keys, storage: see `HindsightReplayBuffer`.
         met_weight: weight of relabelled steps whose goal was met before the step already, against 1 of
             all others; in [0.001, 1]. They teach to stay, of which little is left to learn where most
             steps move nothing.
@@ -37,10 +37,11 @@ class WeightedHindsightBuffer(HindsightReplayBuffer):
         met_weight: Annotated[float, Range(0.001, 1)] = 1.0,
         rare_weight: Annotated[float, Range(1, 100)] = 1.0,
         info_keys: Sequence[str] = (),
+        storage: Literal["cpu"] | None = None,
         **runtime: Any,
     ):
         check_arguments(WeightedHindsightBuffer, locals())
-        super().__init__(capacity, k, strategy, info_keys, **runtime)
+        super().__init__(capacity, k, strategy, info_keys, storage, **runtime)
         self._met_weight = met_weight
         self._by_future = strategy in ("future", "future_actual")
         self._rare = RareGoals(self._ring, rare_weight) if rare_weight > 1 else None
@@ -90,8 +91,10 @@ class WeightedHindsightBuffer(HindsightReplayBuffer):
         lost = self._generator.random(len(rows)) >= self._met_weight
         at = np.flatnonzero(lost)
         if at.size:
-            before = self._ring.gather(torch.from_numpy(rows[at]), "achieved_goal")
-            goal = self._steps.goals_at(MixedGoals(chosen.rows[at], chosen.asked[at]))
+            before = self._steps.host.gather(torch.from_numpy(rows[at]), "achieved_goal")
+            goal = self._steps.goals_at(
+                MixedGoals(chosen.rows[at], chosen.asked[at]), self._steps.host
+            )
             worth = self._steps.judge(before, goal, rows[at])[0]
             lost[at] = (worth >= self._steps.judge(goal, goal, rows[at])[0]).numpy()
         return lost

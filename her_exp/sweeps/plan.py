@@ -18,8 +18,9 @@ from her_exp.config.signatures import arguments, find_class, mismatch
 from her_exp.config.validate import validate
 from her_exp.limits import complaint
 from her_exp.sweeps.space import corners
-from her_exp.system.launchers import check_threads, environment, launcher_of
+from her_exp.system.launchers import BATCHED, check_threads, environment, launcher_of
 from her_exp.text import unknown_key
+from her_exp.together.alike import complaints
 from her_exp.types import UserError
 
 BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
@@ -215,6 +216,11 @@ def check_shares(hydra: DictConfig, configs: Sequence[DictConfig]) -> dict[str, 
             f"device=auto: hydra/launcher={hydra.runtime.choices['hydra/launcher']} must know whether a job "
             "takes a GPU; give device=cuda or device=cpu"
         )
+    if node["_target_"] == BATCHED:
+        lines = list(complaints([plain(without_hydra(cfg)) for cfg in configs]))
+        if lines:
+            raise UserError("\n".join(lines))
+        return {}
     threads = [int(cfg.threads) for cfg in configs]
     check_threads(node, threads, len(configs) if is_listed(hydra) else None)
     return environment(threads, [str(cfg.device) for cfg in configs])

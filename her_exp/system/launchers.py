@@ -20,6 +20,7 @@ JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 SUBMITIT = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"
 SLURM = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
 RAY = "hydra_plugins.her_exp.ray_launcher.RayLauncher"
+BATCHED = "hydra_plugins.her_exp.batched_launcher.BatchedLauncher"
 
 Node = Mapping[str, Any]  # `hydra.launcher`, resolved
 
@@ -75,6 +76,7 @@ def _no_ray(node: Node) -> str | None:
 
 LAUNCHERS = {
     BASIC: Launcher(in_turn=True),
+    BATCHED: Launcher(at_once=lambda _: None),
     JOBLIB: Launcher("hydra_plugins.hydra_joblib_launcher", pool=True, at_once=_joblib_workers),
     SUBMITIT: Launcher(
         "hydra_plugins.hydra_submitit_launcher",

@@ -38,18 +38,23 @@ class Stopped(Exception):
 class SignalWatch:
     """Notes SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 in `received` while its `with` block runs.
 
-    A second SIGINT raises KeyboardInterrupt at once. Outside of the main thread nothing is watched.
+    A second SIGINT raises KeyboardInterrupt at once. Outside of the main thread nothing is watched: a run
+    there sees what the main thread's watch notes.
     Under submitit SIGTERM goes by, as submitit has it: Slurm sends it before the signal that counts.
     """
 
     def __init__(self) -> None:
         self.received: int | None = _early
         self._before: dict[int, Any] = {}
+        self._watches = False
 
     def __enter__(self) -> SignalWatch:
         global _watching
-        _watching = self
-        if threading.current_thread() is threading.main_thread():
+        main = threading.current_thread() is threading.main_thread()
+        if not main and _watching is not None:
+            return _watching
+        _watching, self._watches = self, True
+        if main:
             submitit = {signal.SIGTERM} if "SUBMITIT_EXECUTOR" in os.environ else set()
             for number in set(_ASKING) - submitit:
                 self._before[number] = signal.signal(number, self._note)
@@ -57,7 +62,9 @@ class SignalWatch:
 
     def __exit__(self, *_: object) -> None:
         global _watching
-        _watching = None
+        if not self._watches:
+            return
+        _watching, self._watches = None, False
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

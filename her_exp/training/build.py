@@ -18,6 +18,7 @@ from her_exp.envs.make import GoalTask
 from her_exp.store.checkpoint import restore
 from her_exp.store.folder import swept_of
 from her_exp.system.machine import resolve_device
+from her_exp.together.members import seat
 from her_exp.training.checks import close_all
 from her_exp.training.logger import HParams, RunLogger
 from her_exp.training.trainer import Trainer
@@ -83,7 +84,9 @@ def _make_trainer(
     seeds = streams(cfg.seed)
     task: GoalTask = make(cfg.env)
     cfg.env.backend, cfg.device = task.backend, resolve_device(cfg.device)
-    agent = _whole(Agent, "agent", make_agent(cfg, task, cfg.device))
+    place = seat()  # among other jobs: what learns and acts is theirs together, the rest stays here
+    device = "cpu" if place else cfg.device
+    agent = _whole(Agent, "agent", make_agent(cfg, task, device))
     if cfg.agent.get("precision") == "auto":
         cfg.agent.precision = agent.precision
     functions = closing(task.goal_functions(cfg.buffer.get("info_keys") or ()))
@@ -101,7 +104,7 @@ def _make_trainer(
             num_envs=task.num_envs,
             generator=np.random.default_rng(seeds["buffer"]),
             reward_range=task.reward_range,
-            device=cfg.device,
+            device=device,
         ),
     )
     trainer: Trainer = make(
@@ -110,7 +113,7 @@ def _make_trainer(
         eval_env=closing(task.make(min(task.num_eval_envs, cfg.trainer.eval_episodes))),
         goal_functions=functions,
         buffer=buffer,
-        agent=agent,
+        agent=place.join(agent, cfg.device) if place else agent,
         logger=closing(
             RunLogger(folder, cfg.trainer.total_steps, cfg.trainer.progress, state and state["log"])
         ),

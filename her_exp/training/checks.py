@@ -121,7 +121,8 @@ class LearningCheck:
         means = {}
         for key, values in metrics.items():
             # After a resume on a GPU the first ones are still on the CPU.
-            together = torch.stack([value.to(values[-1].device) for value in values]).float()
+            device = values[-1].device
+            together = torch.cat([value.to(device).reshape(-1) for value in values]).float()
             means[key] = float(together.mean())
             if not math.isfinite(means[key]):
                 self._diverged(f"train/{key} is {means[key]}", env_steps)

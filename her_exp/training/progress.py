@@ -76,7 +76,7 @@ class Record:
             one
         ) in metrics:  # an update need not have every metric: a delayed actor has its own beat
             for key, value in one.items():
-                self._losses.setdefault(key, []).append(torch.as_tensor(value))
+                self._losses.setdefault(key, []).append(torch.as_tensor(value).reshape(-1))
 
     def _means(self) -> dict[str, float]:
         """Means of the metrics since the last log line: here they leave the device."""
@@ -138,7 +138,7 @@ class Record:
         """Return everything, with the metrics that are not logged yet."""
         # After a resume on a GPU the first ones are still on the CPU.
         pending = {
-            key: torch.stack([value.cpu() for value in values])
+            key: torch.cat([value.cpu() for value in values])
             for key, values in self._losses.items()
         }
         plain = {
@@ -151,4 +151,4 @@ class Record:
         state = dict(state)
         pending = state.pop("pending")
         vars(self).update(state)
-        self._losses = {key: list(values.clone()) for key, values in pending.items()}
+        self._losses = {key: [values.clone()] for key, values in pending.items()}

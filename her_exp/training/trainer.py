@@ -182,7 +182,7 @@ class Trainer:
             with self.clock("sample"):
                 batches = self.buffer.sample(self.batch_size, count)
             with self.clock("update"):
-                self.record.learned([self.agent.update(batch) for batch in batches])
+                self.record.learned(self.agent.update_all(batches))
             due -= count
 
     def _log(self) -> None:

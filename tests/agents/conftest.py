@@ -8,7 +8,7 @@ import pytest
 import torch
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
     """Networks as small as those of tests are slower on several."""
     threads = torch.get_num_threads()

@@ -1,8 +1,7 @@
-"""What the tests of agents share: agents of a few units, batches, a plain reference of their updates."""
+"""What the tests of agents share: agents of a few units, what they see, batches."""
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -108,99 +107,3 @@ def one_row(batch: Batch, **changes: float) -> Batch:
     for name, value in changes.items():
         getattr(row, name).fill_(value)
     return row
-
-
-def networks(agent: Any) -> dict[str, tuple[list[Any], list[Any]]]:
-    return {
-        name: (
-            [p.detach().clone() for p in learner.network.parameters()],
-            [p.detach().clone() for p in learner.target.parameters()],
-        )
-        for name, learner in agent.learners.items()
-        if learner.target is not None
-    }
-
-
-def plain_copy(network: nn.Module, layer_norm: bool) -> nn.Sequential:
-    """The same network out of torch's own parts."""
-    linear, norms = list(network.layers), list(network.norms)  # type: ignore[arg-type]
-    parts: list[nn.Module] = []
-    for i, layer in enumerate(linear):
-        parts.append(copy.deepcopy(layer))
-        if i < len(linear) - 1:
-            parts += [copy.deepcopy(norms[i])] if layer_norm else []
-            parts.append(nn.ReLU())
-    return nn.Sequential(*parts).requires_grad_()  # an agent asks for gradients as it needs them
-
-
-def part(agent: Any, name: str) -> Any:
-    """The network of that name: `critic.1` is the second of several critics."""
-    name, _, number = name.partition(".")
-    network = getattr(agent.nets, name)
-    return network.networks[int(number)] if number else network
-
-
-class Reference:
-    """The update as the papers write it: plain autograd, unfused Adam, a loop over parameters."""
-
-    def __init__(self, agent: Any, names: dict[str, float], settings: dict[str, Any]):
-        self.gamma, self.tau = settings["gamma"], settings["tau"]
-        self.clip = settings["grad_clip_norm"]
-        self.range = (-1.0 / (1.0 - self.gamma), 0.0)
-        self.net = {n: plain_copy(part(agent, n), settings["layer_norm"]) for n in names}
-        follows = [n for n in names if hasattr(agent.nets, f"target_{n.partition('.')[0]}")]
-        self.target = {n: copy.deepcopy(self.net[n]) for n in follows}
-        self.adam = {
-            n: torch.optim.Adam(self.net[n].parameters(), lr=lr, fused=False, foreach=False)
-            for n, lr in names.items()
-        }
-
-    def normalise(self, observation: Any, goal: Any) -> Any:
-        rng = np.random.default_rng(3)  # what `see` showed the agent
-        goals = rng.normal(-1.0, 4.0, (400, GOAL))
-        seen = rng.normal(2.0, 3.0, (200, OBSERVATION))
-        weights = np.repeat([0.2, 0.8], 200)
-        goal_mean = np.average(goals, axis=0, weights=weights)
-        goal_std = np.sqrt(np.average((goals - goal_mean) ** 2, axis=0, weights=weights))
-        mean = torch.tensor(np.concatenate([seen.mean(0), goal_mean]), dtype=torch.float32)
-        std = torch.tensor(np.concatenate([seen.std(0), goal_std]), dtype=torch.float32)
-        return ((torch.cat([observation, goal], 1) - mean) / std).clamp(-5.0, 5.0)
-
-    def states(self, batch: Batch) -> tuple[Any, Any]:
-        """What the networks see before and after the steps of a batch."""
-        observations = (batch.observation, batch.next_observation)
-        before, after = (self.normalise(observation, batch.goal) for observation in observations)
-        return before, after
-
-    def step(self, name: str, loss: Any) -> None:
-        """A step of the network of this name, or of several together: `critic` of critic.0, critic.1."""
-        names = [n for n in self.net if n.partition(".")[0] == name]
-        for net in self.net.values():
-            net.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.clip is not None:
-            parameters = [p for n in names for p in self.net[n].parameters()]
-            norm = torch.sqrt(sum((p.grad**2).sum() for p in parameters))
-            for p in parameters:
-                p.grad *= min(1.0, self.clip / float(norm + 1e-6))
-        for n in names:
-            self.adam[n].step()
-
-    def follow(self) -> None:
-        with torch.no_grad():
-            for name, target in self.target.items():
-                for t, p in zip(target.parameters(), self.net[name].parameters(), strict=True):
-                    t.copy_((1.0 - self.tau) * t + self.tau * p)
-
-    def y(self, batch: Batch, value: Any) -> Any:
-        return (batch.reward + self.gamma * (1.0 - batch.terminated) * value).clamp(*self.range)
-
-
-def same_parameters(agent: Any, reference: Reference) -> None:
-    pairs = [(part(agent, name), net) for name, net in reference.net.items()]
-    pairs += [(part(agent, f"target_{name}"), net) for name, net in reference.target.items()]
-    for mine, theirs in pairs:
-        again = plain_copy(mine, bool(len(mine.norms)))
-        for a, b in zip(again.parameters(), theirs.parameters(), strict=True):
-            # A step of Adam is some 1e-3, whatever the gradient: of a tiny one the last bits count.
-            torch.testing.assert_close(a, b, atol=1e-5, rtol=0)

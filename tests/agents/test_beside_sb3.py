@@ -45,7 +45,7 @@ from tests.agents.kit import (
     tqc,
 )
 
-pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.heavy
 
 UPDATES, QUANTILES = 20, 5
 SETTINGS: dict[str, Any] = {
@@ -54,11 +54,11 @@ SETTINGS: dict[str, Any] = {
 LRS = {"actor_lr": 1e-3, "critic_lr": 1e-3}
 SOFT = LRS | {"entropy_lr": 1e-3, "entropy_start": 0.3}
 
-#: Our agent, their model, and the networks of each that are the same, by name.
-Pair = tuple[Any, Any, dict[str, tuple[nn.Module, nn.Module]]]
-
-
-# --- their side --------------------------------------------------------------------------------
+#: Our agent, their model, and the networks of ours that are the same as theirs, by name.
+Pair = tuple[Any, Any, dict[str, str]]
+DETERMINISTIC = {
+    "actor": "actor", "target_actor": "actor_target", "critic": "critic", "target_critic": "critic_target",
+}  # fmt: skip
 
 
 class OnlySpaces(gym.Env[Any, Any]):
@@ -141,11 +141,6 @@ def for_them(batch: Batch, model: Any) -> ReplayBufferSamples:
     )
 
 
-def scale_loss(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Make Adam, given `factor` times our loss, take our steps."""
-    optimizer.param_groups[0]["eps"] = 1e-8 * factor
-
-
 def parameters(network: nn.Module) -> list[Tensor]:
     """Copies of the parameters of a network of theirs, in the order and shapes of ours.
 
@@ -162,72 +157,52 @@ def parameters(network: nn.Module) -> list[Tensor]:
     return parts
 
 
-# --- pairs -------------------------------------------------------------------------------------
-
-
-def deterministic(agent: Any, model: Any) -> Pair:
-    return agent, model, {
-        "actor": (agent.nets.actor, model.actor),
-        "target actor": (agent.nets.target_actor, model.actor_target),
-        "critic": (agent.nets.critic, model.critic),
-        "target critic": (agent.nets.target_critic, model.critic_target),
-    }  # fmt: skip
-
-
 def beside_ddpg(hidden: Any) -> Pair:
     agent = ddpg(hidden_sizes=hidden, **LRS, **SETTINGS)
-    return deterministic(agent, theirs(sb3.DDPG, hidden, BOX.action))
+    return agent, theirs(sb3.DDPG, hidden, BOX.action), DETERMINISTIC
 
 
 def beside_td3(hidden: Any) -> Pair:
     agent = td3(hidden_sizes=hidden, target_noise_clip=0.3, **LRS, **SETTINGS)
     agent.noise = TheirNoise(0)
-    return deterministic(agent, theirs(sb3.TD3, hidden, BOX.action, target_noise_clip=0.3))
+    return agent, theirs(sb3.TD3, hidden, BOX.action, target_noise_clip=0.3), DETERMINISTIC
 
 
-def soft(agent: Any, model: Any) -> Pair:
+def soft(agent: Any, kind: Any, hidden: Any, **more: Any) -> Pair:
     agent.noise = TheirNoise(1, 0)  # they draw for the policy first, we for the target
+    model = theirs(kind, hidden, BOX.action, ent_coef="auto_0.3", **more)
     model.actor.action_dist.epsilon = 0.0
     nn.init.constant_(model.actor.log_std.bias, -1.0)
-    scale_loss(model.critic.optimizer, 0.5)
-    return agent, model, {
-        "actor": (agent.nets.actor, model.actor),
-        "critic": (agent.nets.critic, model.critic),
-        "target critic": (agent.nets.target_critic, model.critic_target),
-    }  # fmt: skip
+    model.critic.optimizer.param_groups[0]["eps"] = 0.5e-8  # their loss is half of ours
+    names = {"actor": "actor", "critic": "critic", "target_critic": "critic_target"}
+    return agent, model, names
 
 
 def beside_sac(hidden: Any) -> Pair:
-    agent = sac(hidden_sizes=hidden, **SOFT, **SETTINGS)
-    return soft(agent, theirs(sb3.SAC, hidden, BOX.action, ent_coef="auto_0.3"))
+    return soft(sac(hidden_sizes=hidden, **SOFT, **SETTINGS), sb3.SAC, hidden)
 
 
 def beside_tqc(hidden: Any) -> Pair:
     agent = tqc(hidden_sizes=hidden, n_quantiles=QUANTILES, drop_quantiles=2, **SOFT, **SETTINGS)
     more = {"policy": {"n_quantiles": QUANTILES}, "top_quantiles_to_drop_per_net": 2}
-    return soft(agent, theirs(sb3_contrib.TQC, hidden, BOX.action, ent_coef="auto_0.3", **more))
+    return soft(agent, sb3_contrib.TQC, hidden, **more)
 
 
-def discrete(make: Any, kind: Any, hidden: Any, factor: float, **settings: Any) -> Pair:
+def discrete(make: Any, kind: Any, hidden: Any, net: str, factor: float, **more: Any) -> Pair:
     agent = make(hidden_sizes=hidden, lr=1e-3, double=False, **SETTINGS)
     action = spaces.Discrete(ACTIONS)
-    model = theirs(kind, hidden, action, target_update_interval=1, max_grad_norm=np.inf, **settings)
-    scale_loss(model.policy.optimizer, factor)
-    networks = ("q_net", "q_net_target") if make is dqn else ("quantile_net", "quantile_net_target")
-    its, target = (getattr(model, name) for name in networks)
-    return agent, model, {"q": (agent.nets.q, its), "target q": (agent.nets.target_q, target)}
+    model = theirs(kind, hidden, action, target_update_interval=1, max_grad_norm=np.inf, **more)
+    model.policy.optimizer.param_groups[0]["eps"] = 1e-8 * factor  # their loss, in units of ours
+    return agent, model, {"q": net, "target_q": f"{net}_target"}
 
 
 def beside_dqn(hidden: Any) -> Pair:
-    return discrete(dqn, sb3.DQN, hidden, 0.5)
+    return discrete(dqn, sb3.DQN, hidden, "q_net", 0.5)
 
 
 def beside_qrdqn(hidden: Any) -> Pair:
     more = {"policy": {"n_quantiles": QUANTILES}}
-    return discrete(qrdqn, sb3_contrib.QRDQN, hidden, QUANTILES, **more)
-
-
-# --- the comparison ----------------------------------------------------------------------------
+    return discrete(qrdqn, sb3_contrib.QRDQN, hidden, "quantile_net", QUANTILES, **more)
 
 
 def flat(parts: Iterable[Tensor]) -> Tensor:
@@ -241,7 +216,8 @@ def flat(parts: Iterable[Tensor]) -> Tensor:
     "pair", [beside_ddpg, beside_td3, beside_sac, beside_tqc, beside_dqn, beside_qrdqn]
 )
 def test_twenty_updates(pair: Callable[[Any], Pair], hidden: Any, size: int) -> None:
-    agent, model, networks = pair(hidden)
+    agent, model, names = pair(hidden)
+    networks = {n: (getattr(agent.nets, n), getattr(model, their)) for n, their in names.items()}
     for mine, its in networks.values():
         for ours, other in zip(mine.parameters(), parameters(its), strict=True):
             ours.data.copy_(other)

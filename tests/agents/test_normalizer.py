@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any
-
 import numpy as np
-import pytest
 import torch
 from gymnasium import spaces
 
 from her_exp.agents.normalizer import InputNormalizer, RunningMoments
 from her_exp.types import GoalSpaces
-from tests.agents.kit import ACTIONS, ALL, batches, dqn, inputs, see
-from tests.equality import equal
-
-pytestmark = pytest.mark.usefixtures("one_thread")
+from tests.agents.kit import ACTIONS, dqn
 
 
 def test_moments_equal_numpys_of_all_values_seen() -> None:
@@ -43,10 +36,7 @@ def test_moments_before_anything_and_of_nothing() -> None:
     np.testing.assert_array_equal(moments.mean, [0.0, 0.0])
     moments.update(np.full((3, 2), 7.0))
     np.testing.assert_array_equal(moments.std, [0.01, 0.01])  # not blown up
-
-
-def test_integers_are_counted_as_numbers() -> None:
-    moments = RunningMoments(2)
+    moments = RunningMoments(2)  # integers are counted as numbers
     moments.update(np.full((300, 2), 127, np.int8))
     moments.update(np.full((100, 2), -127, np.int8))
     np.testing.assert_allclose(moments.mean, 63.5)
@@ -57,33 +47,12 @@ def test_inputs_are_normalised_and_clipped() -> None:
     normalizer.observe(np.array([[1.0], [3.0]]), np.array([[0.0], [10.0]]), np.array([0.75, 0.25]))
     observation = torch.tensor([[2.0], [3.5], [100.0], [-100.0]])
     goal = torch.tensor([[2.5], [0.0], [-100.0], [100.0]])
-    kept = observation.clone(), goal.clone()
     deviation = np.sqrt(0.75 * 2.5**2 + 0.25 * 7.5**2)
     expected = [[0.0, 0.0], [1.5, -2.5 / deviation], [2.0, -2.0], [-2.0, 2.0]]
     torch.testing.assert_close(normalizer(observation, goal), torch.tensor(expected).float())
-    assert torch.equal(observation, kept[0])
-    assert torch.equal(goal, kept[1])
-
-
-def test_switched_off_the_inputs_pass_as_they_are() -> None:
-    normalizer = InputNormalizer(2, 1, enabled=False)
-    normalizer.observe(np.ones((9, 2)), np.ones((9, 1)), np.ones(9))
-    observation, goal = torch.tensor([[100.0, -3.0]]), torch.tensor([[7.0]])
-    assert normalizer(observation, goal).tolist() == [[100.0, -3.0, 7.0]]
-
-
-@ALL
-def test_only_what_is_observed_moves_the_normaliser(make: Any) -> None:
-    agent = make()
-    see(agent)
-    before = copy.deepcopy(agent.inputs.state_dict())
-    for explore in (True, False):
-        agent.act(*inputs(30), explore=explore)
-    for batch in batches(make, 2):
-        agent.update(batch)
-    assert equal(before, agent.inputs.state_dict())
-    see(agent, seed=4)
-    assert not equal(before, agent.inputs.state_dict())
+    normalizer = InputNormalizer(1, 1, enabled=False)
+    normalizer.observe(np.ones((9, 1)), np.ones((9, 1)), np.ones(9))
+    assert torch.equal(normalizer(observation, goal), torch.cat([observation, goal], 1))
 
 
 def test_images_and_bits_are_flattened() -> None:

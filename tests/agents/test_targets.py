@@ -1,4 +1,4 @@
-"""Targets of DDPG and DQN against values computed by hand, and target networks that follow."""
+"""What critics are fitted to: targets by hand, and quantiles, whose loss and slope are autograd's."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from her_exp.agents.base import target_range
-from tests.agents.kit import ACTIONS, ALL, BOTH, FIRST, answer, batches, dqn, networks, one_row
-from tests.equality import equal
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-# --- targets -----------------------------------------------------------------------------------
+from her_exp.agents.quantiles import quantile_huber
+from her_exp.limits import target_range
+from tests.agents.kit import ACTIONS, BOTH, answer, batches, dqn, one_row
+from tests.agents.reference import pinball
 
 
 @pytest.mark.parametrize(
     ("reward_range", "gamma", "expected"),
     [
         ((-1.0, 0.0), 0.98, (-50.0, 0.0)),
-        ((0.0, 1.0), 0.98, (0.0, 50.0)),
         ((-2.0, 3.0), 0.9, (-20.0, 30.0)),
         ((0.5, 1.0), 0.5, (0.5, 2.0)),  # an episode may end at once with 0.5
         ((-3.0, -1.0), 0.5, (-6.0, -1.0)),
@@ -35,87 +31,55 @@ def test_target_range(reward_range: Any, gamma: float, expected: Any) -> None:
 
 @BOTH
 @pytest.mark.parametrize(
-    ("reward_range", "reward", "terminated", "next_value", "target"),
+    ("settings", "reward", "terminated", "next_value", "target"),
     [
-        ((-1.0, 0.0), -1.0, 0.0, -2.0, -1.0 + 0.9 * -2.0),
-        ((-1.0, 0.0), -1.0, 1.0, -2.0, -1.0),  # terminated: nothing follows
-        ((-1.0, 0.0), 0.0, 1.0, -2.0, 0.0),
-        ((-1.0, 0.0), -1.0, 0.0, -30.0, -10.0),  # clipped to -1 / (1 - 0.9)
-        ((-1.0, 0.0), 0.0, 0.0, 30.0, 0.0),
-        ((0.0, 1.0), 1.0, 0.0, 30.0, 10.0),
-        ((0.0, 1.0), 0.0, 0.0, -30.0, 0.0),
-        (None, -1.0, 0.0, -30.0, -28.0),  # undeclared: as it is
-        (None, 1.0, 0.0, 30.0, 28.0),
+        ({}, -1.0, 0.0, -2.0, -1.0 + 0.9 * -2.0),
+        ({}, -1.0, 1.0, -2.0, -1.0),  # terminated: nothing follows
+        ({}, 0.0, 1.0, -2.0, 0.0),
+        ({}, -1.0, 0.0, -30.0, -10.0),  # clipped to -1 / (1 - 0.9)
+        ({}, 0.0, 0.0, 30.0, 0.0),
+        ({"reward_range": (0.0, 1.0)}, 1.0, 0.0, 30.0, 10.0),
+        ({"reward_range": (0.0, 1.0)}, 0.0, 0.0, -30.0, 0.0),
+        ({"reward_range": None}, -1.0, 0.0, -30.0, -28.0),  # undeclared: as it is
+        ({"clip_targets": False}, -1.0, 0.0, -30.0, -28.0),
     ],
 )
 def test_targets(
-    make: Any, reward_range: Any, reward: float, terminated: float, next_value: float, target: float
+    make: Any, settings: Any, reward: float, terminated: float, next_value: float, target: float
 ) -> None:
-    agent = make(reward_range=reward_range, gamma=0.9)
-    now = -3.0
-    many = ACTIONS if make is dqn else 1
+    agent = make(gamma=0.9, **settings)
+    now, many = -3.0, ACTIONS if make is dqn else 1
     online, follower = ("q", "target_q") if make is dqn else ("critic", "target_critic")
     answer(getattr(agent.nets, online), *[now] * many)
     answer(getattr(agent.nets, follower), *[next_value] * many)
-    row = one_row(batches(make)[0], reward=reward, terminated=terminated)
-    metrics = agent.update(row)
+    metrics = agent.update(one_row(batches(make)[0], reward=reward, terminated=terminated))
     assert float(metrics["q_mean"]) == pytest.approx(now)
     assert float(metrics["critic_loss"]) == pytest.approx((now - target) ** 2, rel=1e-5)
 
 
-@BOTH
-def test_clipping_of_targets_can_be_switched_off(make: Any) -> None:
-    agent = make(clip_targets=False, gamma=0.9)
-    follower = agent.nets.target_q if make is dqn else agent.nets.target_critic
-    answer(
-        agent.nets.q if make is dqn else agent.nets.critic, *[0.0] * (ACTIONS if make is dqn else 1)
-    )
-    answer(follower, *[-30.0] * (ACTIONS if make is dqn else 1))
-    metrics = agent.update(one_row(batches(make)[0], reward=-1.0, terminated=0.0))
-    assert float(metrics["critic_loss"]) == pytest.approx(28.0**2, rel=1e-5)
+@pytest.mark.parametrize(
+    ("b", "m", "k"),
+    [(1, 1, 1), (37, 5, 8), (64, 25, 46), (3, 150, 150)],  # in one go, in parts, row by row
+)
+def test_loss_and_slope_equal_autograds(b: int, m: int, k: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    critics = torch.randn(3, b, m, generator=generator, dtype=torch.float64) * 2
+    target = torch.randn(b, k, generator=generator, dtype=torch.float64) * 2
+    leaf, ours = critics.clone().requires_grad_(), critics.clone().requires_grad_()
+    losses = torch.stack([pinball(critic, target) for critic in leaf])
+    losses.sum().backward()
+    each = quantile_huber(ours, target)
+    each.sum().backward()
+    torch.testing.assert_close(each, losses)
+    torch.testing.assert_close(ours.grad, leaf.grad)
+    torch.testing.assert_close(quantile_huber(critics[1], target), losses[1])
 
 
-@pytest.mark.parametrize(("double", "value"), [(True, -2.0), (False, 7.0)])
-def test_double_dqn_chooses_by_the_network_and_values_by_the_target(
-    double: bool, value: float
-) -> None:
-    agent = dqn(double=double, reward_range=None, gamma=0.5)
-    answer(agent.nets.q, 0.0, 5.0, 1.0)
-    answer(agent.nets.target_q, 7.0, -2.0, 3.0)
-    row = one_row(batches(dqn)[0], reward=0.0, terminated=0.0, action=FIRST + 2)
-    metrics = agent.update(row)
-    assert float(metrics["q_mean"]) == 1.0  # the value of the action taken
-    assert float(metrics["critic_loss"]) == pytest.approx((1.0 - 0.5 * value) ** 2)
-
-
-# --- targets that follow -----------------------------------------------------------------------
-
-
-@ALL
-def test_targets_start_as_copies_and_move_by_tau(make: Any) -> None:
-    agent = make(tau=0.3, target_every=1)
-    first = before = networks(agent)
-    for network, target in before.values():
-        assert equal(network, target)
-    for batch in batches(make, 2):  # the policies of some move in every second update
-        agent.update(batch)
-        for name, (network, target) in networks(agent).items():
-            for new, old, now in zip(network, before[name][1], target, strict=True):
-                torch.testing.assert_close(now, 0.7 * old + 0.3 * new, atol=1e-7, rtol=1e-6)
-        before = networks(agent)
-    for name, (network, _) in before.items():
-        assert not equal(network, first[name][0])
-
-
-@ALL
-def test_target_every(make: Any) -> None:
-    agent = make(tau=1.0, target_every=3)
-    before = networks(agent)
-    for number, batch in enumerate(batches(make, 7), start=1):
-        agent.update(batch)
-        for name, (network, target) in networks(agent).items():
-            if number % 3 == 0:
-                assert equal(target, network)
-                before[name] = (network, target)
-            else:
-                assert equal(target, before[name][1])
+def test_the_fit_is_at_the_quantiles() -> None:
+    samples = torch.linspace(0, 1000, 1001)[None]  # wide beside the Huber loss's bound
+    fitted = torch.full((1, 4), 500.0)
+    for _ in range(4000):
+        fitted.requires_grad_()
+        (slope,) = torch.autograd.grad(quantile_huber(fitted, samples), fitted)
+        fitted = fitted.detach() - 800.0 * slope
+    assert fitted[0].tolist() == pytest.approx([125.0, 375.0, 625.0, 875.0], abs=3.0)

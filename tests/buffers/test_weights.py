@@ -121,8 +121,7 @@ def test_goals_that_are_no_numbers_end_the_run() -> None:
 def ring_of(achieved: Any, asked: Any, starts: Any, rows: int) -> StepRing:
     """A ring of so many rows a lane, after rows of numbers achieved and asked for: (time, lanes) each."""
     fields = dict.fromkeys(("achieved_goal", "desired_goal"), (1, np.dtype(np.float32)))
-    ring = StepRing(fields, ("desired_goal",), ("achieved_goal",), np.shape(achieved)[1], rows)
-    return advance(ring, achieved, asked, starts)
+    return advance(StepRing(fields, np.shape(achieved)[1], rows), achieved, asked, starts)
 
 
 def advance(ring: StepRing, achieved: Any, asked: Any, starts: Any) -> StepRing:

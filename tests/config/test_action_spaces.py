@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+import re
 from typing import Any
 
 import gymnasium as gym
@@ -23,8 +20,7 @@ from her_exp.config.compose import compose
 from her_exp.config.validate import validate
 from her_exp.envs.doctor.checker import check_goal_env
 from her_exp.types import UserError, action_fault
-from tests.agents.kit import ddpg, dqn, inputs, make_spaces
-from tests.docs.docs_pages import ROOT, files
+from tests.agents.kit import ddpg, dqn, make_spaces
 from tests.envs.goal_walk import Walk
 
 MOST32, MOST64 = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)
@@ -39,12 +35,8 @@ def box(low: Any, high: Any, dtype: Any = np.float32) -> spaces.Box:
 REFUSED: dict[str, tuple[spaces.Space[Any], str]] = {
     "endless": (box([-np.inf] * 2, [np.inf] * 2), "TransformAction"),
     "half endless": (box([-1, 0], [1, np.inf]), "TransformAction"),
-    "float32's largest": (box([-MOST32] * 2, [MOST32] * 2), "TransformAction"),
-    "half of it": (box([-MOST32 / 2] * 2, [MOST32 / 2] * 2), "TransformAction"),
-    "one coordinate": (box([-1, -1], [1, MOST32]), "TransformAction"),
     "float64's largest": (box([-MOST64] * 2, [MOST64] * 2, np.float64), "TransformAction"),
     "too large for float32": (box([-1e39] * 2, [1e39] * 2, np.float64), "TransformAction"),
-    "far too wide": (box([-1e12] * 2, [1e12] * 2), "TransformAction"),
     "far away": (box([1e12], [1e12]), "TransformAction"),
     "whole numbers": (spaces.Box(-1, 1, (2,), np.int64), "OneChoice.* 9 .*agent=dqn; or .*Rounded"),
     "unsigned": (spaces.Box(0, 255, (9,), np.uint8), "Rounded"),
@@ -53,19 +45,15 @@ REFUSED: dict[str, tuple[spaces.Space[Any], str]] = {
     "MultiBinary": (spaces.MultiBinary(3), "OneChoice.* 8 .*agent=dqn"),
     "a large MultiBinary": (spaces.MultiBinary((10, 10)), "Rounded.*agent=ddpg"),
     "Dict": (spaces.Dict(a=spaces.Discrete(2)), "one Discrete or one Box"),
-    "Tuple": (spaces.Tuple([spaces.Discrete(2), box([0], [1])]), "one Discrete or one Box"),
 }
 #: What agents of one kind take, and the line for those of the other.
 TAKEN: dict[str, tuple[spaces.Space[Any], str]] = {
-    "Discrete": (spaces.Discrete(3), NUMBERED),
     "Discrete from -1 on": (spaces.Discrete(3, start=-1), NUMBERED),
     "a Box": (box([-1, 0], [1, 5]), BOX),
     "2-D": (box([[-1], [0]], [[1], [5]]), BOX),
     "float64": (box([-1, -0.1], [3, 0.1], np.float64), BOX),
     "float16": (box([-1], [1], np.float16), BOX),
     "no width": (box([-1, 0], [1, 0]), BOX),
-    "wide": (box([-1e6], [1e6]), BOX),
-    "tiny": (box([-1e-6], [1e-6]), BOX),
 }
 FOR_BOXES, FOR_NUMBERS = [DDPG, TD3, SAC, TQC], [DQN, QRDQN]
 
@@ -106,8 +94,7 @@ def test_refused_by_all_in_the_same_words(kind: str) -> None:
     (line,) = of_check(kind)
     assert line.startswith(f"action_space is {space}"[:20])
     assert "\n" not in line
-    with pytest.raises(AssertionError, match=remedy):
-        raise AssertionError(line)
+    assert re.search(remedy, line)
     for agent in ("ddpg", "dqn"):
         assert of_training(kind, agent) == f"agent: {line}"
     for cls in (*FOR_BOXES, *FOR_NUMBERS):
@@ -128,8 +115,7 @@ def test_taken_by_the_agents_of_its_kind(kind: str) -> None:
     for cls in mine:
         assert cls.check_spaces(make_spaces(space)) is None
     for cls in others:
-        line = cls.check_spaces(make_spaces(space))
-        assert line is not None
+        line = str(cls.check_spaces(make_spaces(space)))
         assert line.startswith(f"{cls.__name__} needs")
         assert line.endswith(advice)
     names = [cls.__name__.lower() for cls in (mine[0], others[0])]
@@ -137,64 +123,8 @@ def test_taken_by_the_agents_of_its_kind(kind: str) -> None:
     assert of_training(kind, names[1]).endswith(f"take agent={names[0]}")
 
 
-@pytest.mark.parametrize("kind", [kind for kind, (space, _) in TAKEN.items() if space.shape])
-def test_actions_of_a_box_lie_in_it(kind: str) -> None:
-    agent = ddpg(spaces=make_spaces(TAKEN[kind][0]), random_steps=0)
-    for explore in (True, False):
-        for action in agent.act(*inputs(50), explore=explore):
-            assert TAKEN[kind][0].contains(action)
-
-
-# --- what the lines tell to do -----------------------------------------------------------------
-
-WHOLE = [kind for kind, (_, remedy) in REFUSED.items() if "Rounded" in remedy or "One" in remedy]
-
-
-@pytest.fixture
-def remedies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The page's own classes."""
-    for name, text in files(ROOT / "docs" / "add_env.md").items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield importlib.import_module("my_lab.actions")
-    for name in [name for name in sys.modules if name.split(".")[0] == "my_lab"]:
-        del sys.modules[name]
-    for id in [id for id in gym.registry if id.startswith("my_lab/")]:
-        del gym.registry[id]
-
-
-@pytest.mark.parametrize("kind", [kind for kind in REFUSED if "OneChoice" in REFUSED[kind][1]])
-def test_numbering_reaches_every_action_once(kind: str, remedies: Any) -> None:
-    inner = Odd(kind)
-    env = remedies.OneChoice(inner)
-    assert DQN.check_spaces(make_spaces(env.action_space)) is None
-    actions = [env.action(np.int64(number)) for number in range(env.action_space.n)]
-    assert all(inner.action_space.contains(action) for action in actions)
-    assert len({action.tobytes() for action in actions}) == len(actions)
-    line = action_fault(inner.action_space)
-    assert line is not None
-    assert f" {len(actions)} of them" in line
-    env.reset(seed=0)
-    env.step(env.action_space.sample())
-
-
-@pytest.mark.parametrize("kind", WHOLE)
-def test_rounding_reaches_both_ends(kind: str, remedies: Any) -> None:
-    inner = Odd(kind)
-    env = remedies.Rounded(inner)
-    agent = ddpg(spaces=make_spaces(env.action_space))
-    for action in [*agent.act(*inputs(50), explore=True), env.action_space.low]:
-        assert inner.action_space.contains(env.action(action))
-    for bound, end in zip(("low", "high"), remedies.ends(inner.action_space), strict=True):
-        np.testing.assert_array_equal(env.action(getattr(env.action_space, bound)), end)
-
-
 @pytest.mark.parametrize("kind", ["endless", "half endless", "float64's largest", "far away"])
 def test_the_words_for_a_box_without_bounds_work(kind: str) -> None:
-    line = action_fault(REFUSED[kind][0])
-    assert line is not None
-    call = line.partition("e.g. ")[2]
+    call = str(action_fault(REFUSED[kind][0])).partition("e.g. ")[2]
     env = eval(call, {"gymnasium": gym, "env": Odd(kind)})
     assert DDPG.check_spaces(make_spaces(env.action_space)) is None

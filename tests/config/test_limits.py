@@ -1,90 +1,35 @@
-"""What a setting may be: its interval, the other that bounds it, by constructor and config check alike."""
+"""What a setting may be, by constructor and config check alike: its type, its interval, a reward range."""
 
 from __future__ import annotations
 
-import importlib
+import inspect
+import math
 import re
-import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.buffers.weighted import WeightedHindsightBuffer
 from her_exp.config.compose import compose
-from her_exp.config.signatures import arguments
+from her_exp.config.signatures import arguments, mismatch
 from her_exp.config.validate import validate
 from her_exp.envs.make import GoalTask
-from her_exp.limits import RANGES, complaint
 from her_exp.text import written
 from her_exp.training.trainer import Trainer
 from her_exp.types import UserError
-from tests.agents.kit import ddpg
-
-PAIRED = """
-from dataclasses import dataclass
-from typing import Annotated
-from her_exp.agents.ddpg import DDPG
-from her_exp.limits import AtMost, NotNegative
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class Paired(DDPG):
-    near: Annotated[NotNegative | None, AtMost("far", less=True)] = 0.1
-    far: float = 0.5
-"""
-
-
-@pytest.mark.parametrize(
-    ("near", "far", "wrong"),
-    [
-        (0.1, 0.5, None),
-        (None, 0.5, None),
-        (0.5, 0.5, "must be less than {}far=0.5"),
-        (0.1, 0.01, "must be less than {}far=0.01"),
-        (-1, 0.5, "must be >= 0"),
-    ],
-)
-def test_a_setting_bounded_by_another(
-    near: Any, far: Any, wrong: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Written once, in a class of one's own too: constructor and config check say the same."""
-    (tmp_path / "paired_package.py").write_text(PAIRED)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "paired_package", raising=False)
-    cls = importlib.import_module("paired_package").Paired
-    words = [
-        "agent._target_=paired_package.Paired",
-        f"+agent.near={written(near)}",
-        f"+agent.far={far}",
-    ]
-    spaces = ddpg().spaces
-    if wrong is None:
-        validate(compose(words))
-        cls(spaces=spaces, near=near, far=far)
-        return
-    said = re.escape(f"agent.near={near}: {wrong.format('agent.')}")
-    with pytest.raises(UserError, match=f"^{said}$"):
-        validate(compose(words))
-    with pytest.raises(ValueError, match=re.escape(f"Paired: near={near} {wrong.format('')}")):
-        cls(spaces=spaces, near=near, far=far)
-
-
-@pytest.mark.parametrize(
-    ("name", "good", "bad"),
-    [
-        ("seed", [0, 2**32 - 1], [-1, 2**32, float("nan"), float("inf"), True, "4"]),
-        ("device", ["cpu", "cuda", "cuda:1", "auto"], ["gpu", "cuda:", 3, None]),
-    ],
-)
-def test_ranges(name: str, good: list[Any], bad: list[Any]) -> None:
-    assert [value for value in good if complaint(name, value)] == []
-    assert [value for value in bad if not complaint(name, value)] == []
+from tests.agents.kit import ddpg, dqn
 
 
 @pytest.mark.parametrize(
     ("key", "good", "bad"),
     [
+        ("seed", [0, 2**32 - 1], [-1, 2**32, float("nan"), float("inf"), True, "4"]),
+        ("device", ["cpu", "auto"], ["gpu", "cuda:", 3, None]),
+        ("threads", [1], ["two"]),
         ("agent.gamma", [0, 0.99], [1, -0.1, float("nan"), True, "4"]),
         ("agent.tau", [1, 1e-9], [0, 1.1]),
         ("agent.hidden_sizes", [[], [1, 2]], [[0], [1, "a"]]),
@@ -137,6 +82,103 @@ def test_a_buffer_holds_two_rows_a_lane(cls: type) -> None:
         cls(**rest | {"num_envs": 8, "capacity": 15})
 
 
-def test_every_range_has_words() -> None:
-    for name, rule in RANGES.items():
-        assert complaint(name, rule.low - 1) == f"must be {rule.text}"
+#: As it is written, and what that is.
+WRONG: dict[str, Any] = {
+    "[-1e39,0]": [-1e39, 0.0],
+    "[0,1e19]": [0.0, 1e19],  # float32 holds it, and not its square
+    "[-1,nan]": [-1.0, math.nan],
+    "[-inf,0]": [-math.inf, 0.0],
+    "[0,1e400]": [0.0, math.inf],
+    "[-2,-1,0]": [-2, -1, 0],
+    "[]": [],
+    "[0,-1]": [0, -1],
+    "[low,high]": ["low", "high"],
+    "[true,false]": [True, False],
+    "[[-1,0],[0,1]]": [[-1, 0], [0, 1]],
+    "auto": "auto",
+    "-1": -1,
+    "[0,9223372036854775808]": [0, 2**63],
+}
+TASK = "her_exp/PointReach-v0"
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_refused_alike(text: str) -> None:
+    with pytest.raises(UserError, match=r"^env\.reward_range=.*: (must|each must)") as refused:
+        validate(compose(["env=gym", f"env.id={TASK}", f"env.reward_range={text}"]))
+    assert "\n" not in str(refused.value)
+    with pytest.raises(ValueError, match=r"^GoalTask: reward_range=.* must be null or \[lowest"):
+        GoalTask(TASK, reward_range=WRONG[text])
+
+
+@pytest.mark.parametrize(
+    "pair", [None, (-1, 0), [-1.0, 0.0], (-1e15, 1e15), (np.float32(-1), np.int64(3)), [-1e-9, 0]]
+)
+def test_what_is_right(pair: Any) -> None:
+    expected = None if pair is None else (float(pair[0]), float(pair[1]))
+    assert GoalTask(TASK, reward_range=pair).reward_range == expected
+
+
+@pytest.mark.parametrize("make", [ddpg, dqn])
+def test_returns_that_float32_cannot_square(make: Any) -> None:
+    """The rewards fit, what an endless episode pays does not."""
+    words = ["env=gym", f"env.id={TASK}", "env.reward_range=[-1e17,0]", f"agent={make.__name__}"]
+    line = r"reward_range=\[-1e\+17, 0(\.0)?\]:? pays up to 1e\+19 at gamma=0.99"
+    with pytest.raises(UserError, match=rf"^env\.{line}"):
+        validate(compose([*words, "agent.gamma=0.99"]))
+    with pytest.raises(ValueError, match=line):
+        make(reward_range=(-1e17, 0.0), gamma=0.99)
+    agent = make(reward_range=(-1e17, 0.0), gamma=0.8)
+    assert agent.return_range == pytest.approx((-5e17, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad"),
+    [
+        (int, [1, -1], [1.0, True, "1", None, [1]]),
+        (float, [1, 1.5], [True, "1", None]),
+        (bool, [True], [1, "true"]),
+        (str, ["a"], [1, None]),
+        (int | None, [1, None], ["a", 1.5]),
+        (Sequence[int], [[1], []], [["a"], 1, "ab", [1.5]]),
+        (list[str], [["a"]], [[1]]),
+        (Iterable[float], [[1, 2.5]], [3]),
+        (tuple[float, float], [[1, 2]], [[1], [1, 2, 3]]),
+        (tuple[int, ...], [[1, 2, 3]], [["a"]]),
+        (Literal["a", "b"], ["a"], ["c", 1]),
+        (dict[str, int], [{"a": 1}], [[1]]),
+        (Path, ["a/b"], [3]),
+        (Any, [1, "a", None], []),
+        (UserError, [{"_target_": "x"}, "a"], []),
+    ],
+)
+def test_types(annotation: Any, good: list[Any], bad: list[Any]) -> None:
+    for value in good:
+        assert mismatch(value, annotation) is None, value
+    for value in bad:
+        assert mismatch(value, annotation) is not None, value
+
+
+class Base:
+    def __init__(self, depth: int, width: int = 3):
+        pass
+
+
+class Child(Base):
+    def __init__(self, name: str, *, size: float = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+
+
+class Hungry:
+    def __init__(self, name: str, **kwargs: Any):
+        pass
+
+
+def test_arguments_follow_kwargs_to_the_bases() -> None:
+    child = arguments(Child)
+    assert child.types == {"name": str, "size": float, "depth": int, "width": int}
+    assert child.required == {"name"}
+    assert not child.open
+    assert arguments(Hungry).open
+    assert not arguments(Base).open
+    assert arguments(inspect.signature).types["follow_wrapped"] is Any

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -33,25 +32,17 @@ SHORT = {
 BEFORE = {
     "outputs/point_reach/ddpg/2026-11-26_10-00-00-123456": [],
     "outputs/bit_flip/plain_dqn/2026-11-26_10-00-00-123456": [
-        "--config-dir=my_conf",
-        "env=bit_flip",
-        "agent=plain_dqn",
-        "env.n_bits=6",
+        "--config-dir=my_conf", "env=bit_flip", "agent=plain_dqn", "env.n_bits=6",
     ],
-}
+}  # fmt: skip
 #: Composed and checked only. Launchers and searches run in test_launchers.py and test_optuna.py,
 #: the envs in test_robotics.py, test_pool.py and test_parking.py.
 CHECKED_ONLY = (
-    "hydra/launcher=",
-    "hydra/sweeper=",
-    "fetch_",
-    "point_maze",
-    "env.id=Fetch",
-    "env.backend=envpool",
-)
+    "hydra/launcher=", "hydra/sweeper=", "fetch_", "point_maze", "env.id=Fetch", "env.backend=envpool",
+)  # fmt: skip
 #: What a page's words alone are said about.
 COMPANY = {
-    "docs/envpool.md": ["env=gym", "env.id=FetchPush-v4", "env.imports=[gymnasium_robotics]"],
+    "docs/envpool.md": ["env=gym", "env.id=FetchPush-v4", "env.imports=[gymnasium_robotics]"]
 }
 #: Not run, and why.
 EXEMPT = {
@@ -229,9 +220,6 @@ def installable(words: list[str]) -> None:
     assert PROJECT["name"] == "her_exp"
 
 
-# --- the tests -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)
 def test_commands(page: Path, tmp_path: Path, forks: Forks) -> None:
     reader = Reader(page, tmp_path, forks)
@@ -253,46 +241,10 @@ def test_programs(page: Path, tmp_path: Path, forks: Forks) -> None:
         reader.run([name_of(page)], prelude=f"import sys\nexec({text!r}, {{}})\nsys.exit(0)")
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "range(8)",
-        "outputs/<time>",
-        "<time>",
-        "[my_lab]",
-        "my_*",
-        "{a,b}",
-        "a;b",
-        "a&",
-        "$HOME",
-        "a b",
-        "'",
-    ],
-)
-def test_a_shell_that_reads_something_else_is_noticed(value: str, tmp_path: Path) -> None:
-    """A value that has to be quoted: quoted it arrives, without quotes it does not."""
-    (tmp_path / "cwd").mkdir()
-    start = "python -m her_exp.train"
-    words = [*start.split(), f"x={value}", "y=1"]
-    pasted = f"{start} {shlex.quote(f'x={value}')} y=1  # why"
-    assert Command(ROOT, pasted, words).through_a_shell(tmp_path / "cwd") == words
-    try:
-        given = Command(ROOT, f"{start} x={value} y=1", words).through_a_shell(tmp_path / "cwd")
-    except AssertionError:
-        return
-    assert given != words
-
-
-def test_what_is_exempt_is_still_there() -> None:
-    every = {command.text for page in PAGES for command in commands(page)}
-    assert set(EXEMPT) <= every
-
-
 def test_commands_are_found() -> None:
     """The counts fall where a page begins to write its commands in another way."""
-    counts = {name_of(page): len(commands(page)) for page in WITH_COMMANDS}
-    assert counts["README.md"] >= 20
-    assert counts["docs/start.md"] >= 14
-    assert counts["docs/agents.md"] >= 11  # those of its table, and words alone
-    assert counts["docs/envpool.md"] >= 6
-    assert all(command.words[:3] == OURS for command in commands(ROOT / "docs/agents.md"))
+    found = {name_of(page): commands(page) for page in WITH_COMMANDS}
+    least = {"README.md": 20, "docs/start.md": 14, "docs/agents.md": 11, "docs/envpool.md": 6}
+    assert {name for name, count in least.items() if len(found[name]) < count} == set()
+    assert all(command.words[:3] == OURS for command in found["docs/agents.md"])
+    assert set(EXEMPT) <= {command.text for each in found.values() for command in each}

@@ -136,16 +136,3 @@ def files_of(page: Path) -> dict[str, bytes]:
 
 def shade_of(png: bytes) -> int:
     return int(np.asarray(Image.open(io.BytesIO(png)))[0, 0, 0])
-
-
-def contrast(a: list[float], b: list[float]) -> float:
-    """The contrast of two colours by WCAG 2."""
-
-    def luminance(colour: list[float]) -> float:
-        linear = [
-            v / 255 / 12.92 if v <= 10 else ((v / 255 + 0.055) / 1.055) ** 2.4 for v in colour
-        ]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    low, high = sorted([luminance(a), luminance(b)])
-    return (high + 0.05) / (low + 0.05)

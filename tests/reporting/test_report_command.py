@@ -1,19 +1,16 @@
-"""her-report refuses what is wrong in one line, and writes over nothing but its own."""
+"""her-report on a terminal: it refuses what is wrong in one line, and writes over nothing but its own."""
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
 import pytest
 
+from her_exp.report import command, main, report
+from her_exp.types import UserError
 from tests.reporting.report_kit import make_run
-
-for name in ("plotly", "matplotlib"):
-    pytest.importorskip(name)
-
-from her_exp.report import command, main, report  # noqa: E402
-from her_exp.types import UserError  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -48,14 +45,13 @@ def test_what_is_wrong_is_one_line(
 
 
 def test_missing_packages_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = ["plotly", "jinja2"]
-    monkeypatch.setattr("her_exp.report.find_spec", lambda name: None if name in missing else name)
+    for name in ("plotly", "jinja2"):
+        monkeypatch.setitem(sys.modules, name, None)
     line = r"needs plotly and jinja2, not installed; pip install 'her_exp\[report\]'"
     with pytest.raises(UserError, match=line):
         command(["runs=."])
 
 
-@pytest.mark.usefixtures("no_png")
 def test_folders_that_stand_alone_are_the_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,7 +67,6 @@ def test_folders_that_stand_alone_are_the_runs(
     assert printed[0].splitlines()[-1] == "page/index.html"
 
 
-@pytest.mark.usefixtures("no_png")
 def test_files_of_something_else_are_not_overwritten(tmp_path: Path) -> None:
     out, runs = tmp_path / "mine", str(tmp_path / "s")
     out.mkdir()
@@ -82,3 +77,33 @@ def test_files_of_something_else_are_not_overwritten(tmp_path: Path) -> None:
     assert (out / "index.html").read_text() == "my page"
     page = report(runs, tmp_path / "new")
     assert report(runs, tmp_path / "new") == page  # its own is written anew
+
+
+def test_the_terminal_is_told_no_escape_codes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, word in enumerate(("x\\e[31m", "y" * 500)):
+        config = make_run(tmp_path / f"s/{seed}", seed) / "config.yaml"
+        odd = f'strategy: "{word}\\n\\r"'
+        config.write_text(config.read_text().replace("strategy: future", odd))
+    command([f"runs={tmp_path}/s"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert all(line.isprintable() and len(line) < 200 for line in lines)
+    assert "x?[31m??" in lines[1]
+
+
+def test_a_terminal_without_the_sign_is_shown_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    assert command([f"runs={make_run(tmp_path / 'a')}"]) == 0
+    assert b"\n? fewer than 5 seeds" in raw.getvalue()
+
+
+def test_no_run_that_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (make_run(tmp_path / "s/a") / "config.yaml").unlink()
+    command([f"runs={tmp_path}/s"])
+    page = tmp_path / "s/report/index.html"
+    assert capsys.readouterr().out.splitlines() == ["1 run: 1 unreadable", str(page)]

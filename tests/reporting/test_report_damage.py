@@ -2,122 +2,88 @@
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from html import unescape
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from her_exp.report import report
+from her_exp.reporting.runs import read
 from tests.reporting.report_kit import Rows, curve, data_of, draw, make_run, table
 
-for name in ("plotly", "matplotlib"):
-    pytest.importorskip(name)
-
-from her_exp.report import report  # noqa: E402
-from her_exp.reporting import runs as reading  # noqa: E402
-
-# --- damaged -----------------------------------------------------------------------------------
-
-
-def cut(path: Path, size: int) -> None:
-    path.write_bytes(path.read_bytes()[:size])
-
-
-DAMAGE: dict[str, tuple[Callable[[Path], object], str, bool]] = {
-    "empty config": (lambda p: (p / "config.yaml").write_text(""), "config.yaml cannot be read", False),
-    "config that is a list": (lambda p: (p / "config.yaml").write_text("[1]"), "config.yaml", False),
-    "half a config": (lambda p: (p / "config.yaml").write_text("a: [1"), "config.yaml", False),
-    "endless config": (
-        lambda p: (p / "config.yaml").write_text(
-            "".join(f"{b}: &{b} {{x: *{a}, y: *{a}, z: *{a}}}\n" for a, b in pairwise("abcdefghijklmnop"))
-            .replace("*a", "1")
-        ), "config.yaml cannot be read (has aliases)", False,
-    ),
-    "endless list": (
-        lambda p: (p / "config.yaml").write_text(
-            "a: &a [1, 1]\n"
-            + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopqrst"))
-        ), "config.yaml cannot be read (has aliases)", False,
-    ),
-    "config of very many values": (
-        lambda p: (p / "config.yaml").write_text("".join(f"x{i}: 1\n" for i in range(10_001))),
-        "config.yaml cannot be read (more than 10,000 values)", False,
-    ),
-    "config that holds itself": (
-        lambda p: (p / "config.yaml").write_text("a: &a\n  b: *a\n"), "config.yaml cannot be read", False
-    ),
-    "no config": (lambda p: (p / "config.yaml").unlink(), "config.yaml is missing", False),
-    "half a result": (lambda p: cut(p / "result.json", 40), "result.json cannot be read", False),
-    "result that is a number": (lambda p: (p / "result.json").write_text("7"), "result.json", False),
-    "binary story": (lambda p: (p / "run.json").write_bytes(b"\xff\x00"), "run.json cannot be", True),
-    "half a row": (lambda p: cut(p / "metrics.csv", -5), "metrics.csv: 1 damaged line left out", True),
-    "two bad rows": (
-        lambda p: (p / "metrics.csv").write_text(
-            (p / "metrics.csv").read_text() + "x,eval/success_final,1\n700,eval/success_final\n"
-        ), "metrics.csv: 2 damaged lines left out", True,
-    ),
-    "no head": (
-        lambda p: (p / "metrics.csv").write_text("1,eval/success_final,1\n"),
-        "metrics.csv cannot be read (does not begin with", True,
-    ),
-    "binary metrics": (
-        lambda p: (p / "metrics.csv").write_bytes(bytes(range(256)) * 9), "metrics.csv cannot be", True
-    ),
-    "no metrics": (lambda p: (p / "metrics.csv").unlink(), "metrics.csv is missing", True),
-    "metrics that are a folder": (
-        lambda p: ((p / "metrics.csv").unlink(), (p / "metrics.csv").mkdir()), "metrics.csv cannot", True
-    ),
+#: The file, what becomes of its bytes, what is said, and whether the run still counts.
+DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes] | None, str, bool]] = {
+    "half a config": ("config.yaml", lambda _: b"a: [1", "config.yaml cannot be read", False),
+    "aliases": ("config.yaml", lambda _: b"a: &a [1]\nb: *a", "cannot be read (has aliases)", False),
+    "no config": ("config.yaml", None, "config.yaml is missing", False),
+    "half a result": ("result.json", lambda b: b[:40], "result.json cannot be read", False),
+    "a number": ("result.json", lambda _: b"7", "result.json", False),
+    "binary story": ("run.json", lambda _: b"\xff\x00", "run.json cannot be", True),
+    "half a row": ("metrics.csv", lambda b: b[:-5], "metrics.csv: 1 damaged line left out", True),
+    "rows": ("metrics.csv", lambda b: b + b"x,train/q_mean,1\n7,a\n", ": 2 damaged lines", True),
+    "no head": ("metrics.csv", lambda _: b"1,a,1\n", "cannot be read (does not begin with", True),
+    "binary": ("metrics.csv", lambda _: bytes(range(256)) * 9, "metrics.csv cannot be", True),
+    "no metrics": ("metrics.csv", None, "metrics.csv is missing", True),
 }  # fmt: skip
 
 
-@pytest.mark.usefixtures("no_png")
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damage_is_named_and_the_rest_goes_on(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    harm, line, counts = DAMAGE[kind]
+    name, change, line, counts = DAMAGE[kind]
     for seed in range(3):
-        make_run(tmp_path / "s" / f"run{seed}", seed)
-    harm(tmp_path / "s/run1")
+        path = make_run(tmp_path / "s" / f"run{seed}", seed) / name
+        if seed == 1:
+            path.write_bytes(change(path.read_bytes())) if change else path.unlink()
     page = report(str(tmp_path / "s"))
-    said = capsys.readouterr().err
-    assert f"her_exp: warning: {tmp_path}/s/run1: " in said
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"her_exp: warning: {tmp_path}/s/run1: ")
     assert line in said
-    assert len(said.splitlines()) == 1
-    assert f"/run1: {line}" in unescape(page.read_text())
+    assert said.partition("/s/run1: ")[2] in unescape(page.read_text())
     (final,) = table(tmp_path / "s/report/final.csv")
     assert final["seeds"] == ("3" if counts else "2")
-    assert {Path(row["folder"]).name for row in table(tmp_path / "s/report/runs.csv")} == {
-        "run0", "run1", "run2"
-    }  # fmt: skip
+    assert len(table(tmp_path / "s/report/runs.csv")) == 3
 
 
-def test_what_a_run_is_writing_is_no_damage(tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "s/a", status="running")
-    cut(folder / "metrics.csv", -3)
-    with (folder / "run.lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        run = reading.read(folder)
-    assert (run.status, run.problems) == ("running", [])
-    assert len(run.points("time/train_s")[0]) == 4  # the last line is not taken either
+@pytest.mark.parametrize(
+    ("more", "end", "status", "tag", "problems"),
+    [
+        # 0.6 may be what is left of 0.63.
+        ([(600, "eval/success_final", 0.63)], -3, "done", "eval/success_final",
+         ["metrics.csv: 1 damaged line left out"]),
+        # The line that a run is writing is no damage.
+        ([(600, "train/q_mean", 0.63)], -3, "running", "train/q_mean", []),
+        ([(600, "train/q_mean", math.nan), (700, "train/q_mean", math.inf)], None, "done",
+         "train/q_mean", []),
+    ],
+)  # fmt: skip
+def test_values_that_are_left_out(
+    more: Rows, end: int | None, status: str, tag: str, problems: list[str], tmp_path: Path
+) -> None:
+    folder = make_run(tmp_path / "s/a", rows=[*curve(0, 4), *more], status=status)
+    path = folder / "metrics.csv"
+    path.write_bytes(path.read_bytes()[:end])
+    with ExitStack() as held:
+        if status == "running":
+            fcntl.flock(held.enter_context((folder / "run.lock").open()), fcntl.LOCK_EX)
+        run = read(folder)
+    assert (run.status, run.problems) == (status, problems)
+    assert run.points(tag)[0].tolist() == [100, 200, 300, 400, 500]
 
 
-@pytest.mark.usefixtures("no_png")
 def test_pipes_and_devices_are_not_opened(tmp_path: Path) -> None:
-    for name in (
-        "run.json",
-        "config.yaml",
-        "metrics.csv",
-        "run.log",
-        "run.lock",
-        "paths_last.png",
-    ):
+    names = ("run.json", "config.yaml", "metrics.csv", "run.log", "run.lock", "paths_last.png")
+    for name in names:
         folder = make_run(tmp_path / "s" / name, 0, status="running")
         (folder / name).unlink(missing_ok=True)
         os.mkfifo(folder / name)
@@ -125,80 +91,40 @@ def test_pipes_and_devices_are_not_opened(tmp_path: Path) -> None:
     (tmp_path / "s/run.json/result.json").symlink_to("/dev/zero")
     report(str(tmp_path / "s"))
     rows = {Path(row["folder"]).name: row for row in table(tmp_path / "s/report/runs.csv")}
-    assert len(rows) == 6
-    assert (
-        "run.json cannot be read (no file); result.json cannot be read (no file)"
-        in (rows["run.json"]["warnings"])
-    )
+    assert rows.keys() == set(names)
+    told = "run.json cannot be read (no file); result.json cannot be read (no file)"
+    assert told in rows["run.json"]["warnings"]
 
 
+@pytest.mark.usefixtures("pictures")
 def test_any_text_can_be_written(tmp_path: Path) -> None:
     """Names that are no UTF-8, half a surrogate pair, signs that a font does not have, a dollar."""
     for seed in range(2):
-        folder = make_run(
-            Path(os.fsdecode(os.fsencode(tmp_path / "s") + b"/run\xff%d" % seed)), seed
-        )
-        config = folder / "config.yaml"
+        name = os.fsencode(tmp_path / "s") + b"/run\xff%d" % seed
+        folder = make_run(Path(os.fsdecode(name)), seed)
         text = f'strategy: "\\0 $x_{{{seed}}}$ \u4e2d"'
-        config.write_text(config.read_text().replace("strategy: future", text))
-        (folder / "result.json").write_text(
-            (folder / "result.json").read_text().replace("null", '"\\ud83d"')
-        )
+        for file, was, now in (
+            ("config.yaml", "strategy: future", text),
+            ("result.json", "null", '"\\ud83d"'),
+        ):
+            (folder / file).write_text((folder / file).read_text().replace(was, now))
     page = report(str(tmp_path / "s")).read_text()
     assert "<td>run?0</td>" in page
     labels = [row["group"] for row in table(tmp_path / "s/report/final.csv")]
-    assert [label[-7:] for label in labels] == ["x_{0}$ \u4e2d"[-7:], "x_{1}$ \u4e2d"[-7:]]
+    assert [label[-7:] for label in labels] == ["_{0}$ \u4e2d", "_{1}$ \u4e2d"]
 
 
-@pytest.mark.usefixtures("no_png")
 def test_much_damage_is_told_in_few_lines(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for seed in range(25):
-        cut(make_run(tmp_path / "s" / f"run{seed:02}", seed) / "result.json", 40)
+        (make_run(tmp_path / "s" / f"run{seed:02}", seed) / "result.json").write_text("{")
     report(str(tmp_path / "s"))
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 21
     assert said[-1] == "her_exp: warning: and 5 more, see runs.csv"
     rows = table(tmp_path / "s/report/runs.csv")
     assert all("result.json cannot be read" in row["warnings"] for row in rows)
-
-
-def test_half_a_number_is_no_number(tmp_path: Path) -> None:
-    """0.6 may be what is left of 0.63."""
-    rows: Rows = [*curve(0, 4), (600, "eval/success_final", 0.63)]
-    folder = make_run(tmp_path / "s/a", rows=rows)
-    cut(folder / "metrics.csv", -3)
-    assert (folder / "metrics.csv").read_text().endswith("eval/success_final,0.6")
-    run = reading.read(folder)
-    assert run.points("eval/success_final")[0].tolist() == [100, 200, 300, 400, 500]
-    assert run.problems == ["metrics.csv: 1 damaged line left out"]
-
-
-def test_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
-    rows = [*curve(0, 4), (600, "train/q_mean", math.nan), (700, "train/q_mean", math.inf)]
-    folder = make_run(tmp_path / "s/a", rows=rows)
-    run = reading.read(folder)
-    assert (run.points("train/q_mean")[0].max(), run.problems) == (500, [])
-
-
-@pytest.mark.usefixtures("no_png")
-@pytest.mark.parametrize(
-    "result",
-    [
-        {"eval": 3}, {"eval": {"success_final": "high"}}, {"eval": {"success_final": 10**400}},
-        {"eval": {"success_final": 0.5, "episodes": -7}}, {"reached": [1]}, {"env_steps": {}},
-        {"reached": {"0.95": {"env_steps": "many"}}}, {"status": ["done"]}, {"reason": {"a": 1}},
-    ],
-)  # fmt: skip
-def test_results_of_another_shape_end_nothing(result: dict[str, object], tmp_path: Path) -> None:
-    make_run(tmp_path / "s/a", 0)
-    make_run(tmp_path / "s/b", 1, **result)
-    report(str(tmp_path / "s"))
-    assert len(table(tmp_path / "s/report/runs.csv")) == 2
-
-
-# --- hostile -----------------------------------------------------------------------------------
 
 
 def test_a_run_folder_cannot_put_a_script_on_the_page(tmp_path: Path) -> None:
@@ -218,11 +144,10 @@ def test_a_run_folder_cannot_put_a_script_on_the_page(tmp_path: Path) -> None:
         draw(folder, 9)
     make_run(tmp_path / "s/c", 2, status=evil, reason=evil)
     page = report(f"[{tmp_path}/s]").read_text()
-    scripts = [part.partition(">")[0] for part in page.split("<script")[1:]]
-    assert scripts[0] == ' type="application/json" id="report-data"'
     assert page.count("</script>") == 3
     assert "alert(1)</script>" not in page
-    head = page.split("<script")[0]
+    head, first = page.split("<script")[:2]
+    assert first.startswith(' type="application/json" id="report-data">')
     for word in ("<img src=x", "<script>", "onerror=alert(1)>", '" onload', "' onload"):
         assert word not in head
     assert "&lt;script&gt;" in head
@@ -232,3 +157,63 @@ def test_a_run_folder_cannot_put_a_script_on_the_page(tmp_path: Path) -> None:
             assert "<" not in trace["name"].replace("<br>", "")
     assert "script-src 'sha256-" in head
     assert "unsafe-inline" not in head.partition("script-src")[2].partition(";")[0]
+
+
+#: In the place of every leaf of every file, in turn.
+ODD = {
+    "null": None, "truth": True, "negative": -3, "huge": 1e308, "large": 2**62, "400 digits": 10**400,
+    "empty": "", "escapes": "\x1b[2J\n\r", "a formula": "=cmd|' /C calc'!A0", "long": "x" * 5000,
+    "list": [1, [None]], "empty list": [], "mapping": {"a": {"b": [None]}}, "empty mapping": {},
+    "infinity": float("inf"), "a secret": "${oc.env:SECRET}", "a tag": "<script>alert(1)</script>",
+}  # fmt: skip
+FILES: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
+    "config.yaml": (yaml.safe_load, yaml.safe_dump),
+    "run.json": (json.loads, json.dumps),
+    "result.json": (json.loads, json.dumps),
+}
+
+
+def leaves(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    each = list(enumerate(node)) if isinstance(node, list) else []
+    each = list(node.items()) if isinstance(node, dict) else each
+    for key, value in each:
+        yield from leaves(value, (*path, key))
+
+
+def put(node: Any, path: tuple[Any, ...], value: Any) -> Any:
+    if not path:
+        return value
+    node = copy.copy(node)
+    node[path[0]] = put(node[path[0]], path[1:], value)
+    return node
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_the_page_of_the_others_stands(
+    odd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SECRET", "hunter2")
+    root = tmp_path / "s"
+    make_run(root / "good0", 0)
+    make_run(root / "good1", 1)
+    report(str(root))
+    (alone,) = table(root / "report" / "final.csv")
+    lost = [(9, "eval/success_final", 0.0)]
+    for name, (load, dump) in FILES.items():
+        content = load((make_run(tmp_path / name, 5, overrides=["env=nav2d"]) / name).read_text())
+        for number, path in enumerate(leaves(content)):
+            bad = make_run(root / f"{name}{number}", number + 5, overrides=["env=nav2d"], rows=lost)
+            changed = json.dumps if odd == "400 digits" else dump  # YAML writes it as it is, too
+            (bad / name).write_text(changed(put(content, path, ODD[odd])))
+    page = report(str(root))
+    rows = table(root / "report" / "final.csv")
+    same = ("seeds", "success", "iqm", "steps_to_95")
+    assert [row for row in rows if all(row[key] == alone[key] for key in same)]
+    out, err = capsys.readouterr()
+    everything = page.read_text() + "".join(p.read_text() for p in page.parent.glob("*.csv"))
+    assert "hunter2" not in everything + out + err
+    assert "\x1b" not in out + err
+    assert "<script>alert(1)" not in page.read_text()
+    for file in page.parent.glob("*.csv"):
+        assert not any(cell.startswith(("=", "@")) for row in table(file) for cell in row.values())

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from tests.reporting.report_kit import contrast, draw, make_run, sweep
+from tests.reporting.report_kit import draw, make_run, sweep
 
-for name in ("plotly", "matplotlib", "selenium"):
-    pytest.importorskip(name)
+pytest.importorskip("selenium")
 
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService  # noqa: E402
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService
 
-from her_exp.report import report  # noqa: E402
-from her_exp.reporting.words import percent  # noqa: E402
+from her_exp.report import report
+from her_exp.reporting.words import percent
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -44,18 +40,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = sweep(tmp_path_factory.mktemp("page") / "s", ks=(0, 4), seeds=4)
     make_run(root / "failed", 9, 4, status="failed", reason="a long reason " * 30)
     draw(root / "buffer.k=4,seed=0_40", 77)
-    return report(str(root))
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("hostile") / "s"
-    evil = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
-    for seed, k in ((0, 0), (1, 0), (0, 4), (1, 4)):
-        folder = make_run(root / f"{k}{seed}<script>document.title=1<script>", seed, k)
-        config = folder / "config.yaml"
-        config.write_text(config.read_text().replace("strategy: future", f'strategy: "{k}{evil}"'))
-        (folder / "run.log").write_text(f"[2026][WARNING] {evil}\n")
     return report(str(root))
 
 
@@ -113,62 +97,13 @@ def test_every_figure_is_drawn_without_an_error(page: Path, opened: Open, width:
         assert paths >= len(traces), name
         assert 250 < wide < width
     assert chrome.execute_script("return [...document.images].every(i => i.naturalWidth > 0)")
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_the_page_is_no_wider_than_the_screen(page: Path, opened: Open, width: int) -> None:
-    chrome = opened(page, width)
     for script in ("", "document.querySelectorAll('details').forEach(d => { d.open = true });"):
         wide = chrome.execute_script(script + "return document.documentElement.scrollWidth")
-        assert wide <= width
-    boxes = chrome.execute_script(
-        "return [...document.querySelectorAll('.scroll')].map(b => b.getBoundingClientRect().right)"
+        assert wide <= width  # no wider than the screen; wide tables scroll in a box of their own
+    fetched = chrome.execute_script(
+        "return performance.getEntriesByType('resource').map(e => e.name)"
     )
-    assert max(boxes) <= width
-    size = chrome.execute_script("return parseFloat(getComputedStyle(document.body).fontSize)")
-    assert size >= 14
-
-
-def test_a_phone_scrolls_wide_tables_in_their_own_box(page: Path, opened: Open) -> None:
-    chrome = opened(page, 390)
-    wide = chrome.execute_script(
-        "const box = document.querySelector('.numbers').parentElement;"
-        "box.scrollLeft = 10000; return [box.scrollWidth, box.clientWidth, box.scrollLeft]"
-    )
-    assert wide[0] > wide[1]
-    assert wide[2] > 0
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_shade_beside_a_table_tells_where_more_of_it_lies(
-    page: Path, opened: Open, scheme: str
-) -> None:
-    chrome = opened(page, 390)
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    table = chrome.find_element("css selector", ".scroll:has(.numbers)")
-    box = table.find_element("xpath", "..")
-    chrome.execute_script("arguments[0].scrollIntoView({block: 'center'})", box)
-
-    def shade(left: int) -> tuple[float, float]:
-        """How far both edges are from the paper, at the foot of the table; on the table is none."""
-        chrome.execute_script(f"arguments[0].scrollLeft = {left}", table)
-        time.sleep(0.2)
-        picture = np.asarray(Image.open(io.BytesIO(box.screenshot_as_png)).convert("L"), float)
-        bar = int(chrome.execute_script(
-            "return arguments[0].offsetHeight - arguments[0].clientHeight", table
-        ))  # fmt: skip
-        row = picture[-bar - 3]  # below the letters
-        assert np.ptp(row[11:-11]) < 3  # digits stand on paper
-        return abs(row[2] - row[60]), abs(row[-4] - row[60])
-
-    begin, middle, end = shade(0), shade(100), shade(10_000)
-    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-    assert begin[1] > 12
-    assert begin[0] < 3
-    assert min(middle) > 12
-    assert end[0] > 12
-    assert end[1] < 3
+    assert [name for name in fetched if not name.startswith(("data:", "blob:"))] == []
 
 
 def hover(chrome: Chrome, figure: str, trace: str) -> str:
@@ -220,76 +155,3 @@ def test_a_click_on_the_legend_hides_the_whole_group(page: Path, opened: Open) -
         assert visible()[first] == [True] * 3
         toggles = place.find_elements("css selector", ".legendtoggle")
         time.sleep(0.4)  # two clicks at once would be a double click
-
-
-def test_a_page_that_is_sent_alone_saves_its_files(
-    page: Path, opened: Open, tmp_path: Path
-) -> None:
-    alone = tmp_path / "elsewhere/page.html"
-    alone.parent.mkdir()
-    shutil.copy(page, alone)
-    chrome = opened(alone, 1280)
-    saved = {"behavior": "allow", "downloadPath": str(tmp_path)}
-    chrome.execute_cdp_cmd("Browser.setDownloadBehavior", saved)
-    for name in ("success_steps.csv", "success_steps.png"):
-        link = chrome.find_element("css selector", f'a[download="{name}"]')
-        chrome.execute_script("arguments[0].click()", link)
-        until(lambda name=name: (tmp_path / name).is_file())
-        wanted = (page.parent / name).read_bytes()
-        until(lambda name=name, wanted=wanted: (tmp_path / name).read_bytes() == wanted)
-
-
-def test_nothing_is_fetched(page: Path, opened: Open) -> None:
-    chrome = opened(page, 1280)
-    fetched = chrome.execute_script(
-        "return performance.getEntriesByType('resource').map(e => e.name)"
-    )
-    assert [name for name in fetched if not name.startswith(("data:", "blob:"))] == []
-    buttons = chrome.execute_script(
-        "return [...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title || '')"
-    )
-    assert buttons
-    assert not [title for title in buttons if "hare" in title or "loud" in title]
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_a_strangers_text_stays_text(hostile: Path, opened: Open, width: int) -> None:
-    chrome = opened(hostile, width)
-    assert chrome.get_log("browser") == []
-    assert chrome.title.startswith("Report: ddpg on ")
-    assert chrome.execute_script("return document.scripts.length") == 3
-    assert (
-        chrome.execute_script(
-            "return document.querySelectorAll('img:not([src^=\"data:\"])').length"
-        )
-        == 0
-    )
-    assert "<img src=x" in chrome.find_element("css selector", "header").text
-    legend = chrome.execute_script("return document.querySelector('.legend').textContent")
-    assert "<img src=x" in legend
-    assert chrome.execute_script("return document.documentElement.scrollWidth") <= width
-    run = "const s = document.createElement('script'); s.textContent = 'document.title = 1'"
-    chrome.execute_script(f"{run}; document.body.append(s)")
-    assert chrome.title.startswith("Report: ddpg on ")  # the page's policy lets no other script run
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_is_readable_in_light_and_dark(page: Path, opened: Open, scheme: str) -> None:
-    chrome = opened(page, 1280)
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-
-    def readable() -> bool:  # the plots take their colours a moment after the page
-        paper, *inks = chrome.execute_script(
-            "const c = e => getComputedStyle(e), rgb = s => s.match(/[0-9.]+/g).slice(0, 3).map(Number);"
-            "return [rgb(c(document.body).backgroundColor), rgb(c(document.body).color), "
-            "rgb(c(document.querySelector('.lead')).color), "
-            "rgb(c(document.querySelector('.plot text')).fill)]"
-        )
-        as_asked = (sum(paper) > 380) == (scheme == "light")
-        return as_asked and all(contrast(paper, ink) >= 4.5 for ink in inks)
-
-    try:
-        assert until(readable)
-    finally:
-        chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

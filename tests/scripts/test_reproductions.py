@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import math
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from her_exp.config.compose import composer
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+pytest.importorskip("matplotlib")
+
+
 TINY = [
-    "trainer.total_steps=240", "trainer.learning_starts=80", "trainer.batch_size=16",
-    "trainer.eval_every=80", "trainer.eval_episodes=4", "agent.hidden_sizes=[8]",
+    "--seeds", "1", "--episodes", "6", "--docs", "docs", "--set", "trainer.total_steps=240",
+    "trainer.learning_starts=80", "trainer.batch_size=16", "trainer.eval_every=80",
+    "trainer.eval_episodes=4", "agent.hidden_sizes=[8]",
 ]  # fmt: skip
 
 
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[str]]:
-    """Call `main` of a script in this process; returns what it says is missing."""
-    pytest.importorskip("matplotlib")
-    monkeypatch.syspath_prepend(SCRIPTS)
-
-    def call(name: str, *words: str) -> list[str]:
-        own = [name, "--out", str(tmp_path / "runs"), *words]
-        monkeypatch.setattr(sys, "argv", own)
-        missing: list[str] = importlib.import_module(name).main()
-        return missing
-
-    return call
-
-
-def tiny(folder: Path, *words: str) -> list[str]:
-    docs = str(folder / "docs")
-    return [*words, "--seeds", "1", "--episodes", "6", "--docs", docs, "--set", *TINY]
+def tiny(name: str, only: str) -> list[str]:
+    """A script's own command, with small runs."""
+    return [name, "--out", "runs", "--only", only, *TINY]
 
 
 def page_of(folder: Path, name: str) -> str:
@@ -69,25 +51,9 @@ def when(folder: Path) -> dict[Path, int]:
     return {p: p.stat().st_mtime_ns for p in (folder / "runs").rglob("*") if p.is_file()}
 
 
-@pytest.fixture
-def no_process(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From its call on, no process can be started."""
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise AssertionError("a process was started")
-
-    return lambda: monkeypatch.setattr(subprocess, "run", refuse)
-
-
-def test_the_real_command_runs_its_cells_once(
-    script: Callable[..., list[str]], no_process: Callable[[], None], tmp_path: Path
-) -> None:
-    words = tiny(tmp_path, "--only", "nav2d")
-    command = [sys.executable, str(SCRIPTS / "cost_of_faults.py"), "--out", str(tmp_path / "runs")]
-    env = os.environ | {"PYTHONPATH": str(SCRIPTS.parent)}  # the doubles are found without it
-    done = subprocess.run(
-        [*command, *words], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
-    )
+def test_a_script_runs_its_cells_once(start: Any, tmp_path: Path) -> None:
+    words = tiny("cost_of_faults", "nav2d")
+    done = start(*words)
     assert done.returncode == 0, done.stderr
     page = page_of(tmp_path, "her_faults")
     cells = [row[:2] for row in table_of(tmp_path, "her_faults")]
@@ -98,77 +64,60 @@ def test_the_real_command_runs_its_cells_once(
     assert "Missing" not in page
     before = when(tmp_path)
     assert sum(path.name == "held_out.json" for path in before) == 5
-    no_process()
-    assert script("cost_of_faults", *words) == []
+    assert start(*words).returncode == 0
     assert page_of(tmp_path, "her_faults") == page
     assert when(tmp_path) == before  # nothing ran, nothing was judged anew
 
 
-def test_a_lost_run_alone_is_run_again(
-    script: Callable[..., list[str]], no_process: Callable[[], None],
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-) -> None:  # fmt: skip
-    import reproduce_fig6
-
-    monkeypatch.setattr(reproduce_fig6, "K", [4])  # a small part of its 42 cells
-    two = {name: reproduce_fig6.STRATEGIES[name] for name in ("future", "random")}
-    monkeypatch.setattr(reproduce_fig6, "STRATEGIES", two)
-    words = tiny(tmp_path, "--only", "bit_flip")
-    assert script("reproduce_fig6", *words) == []
-    page_of(tmp_path, "her_fig6")
-    cells = [row[:3] for row in table_of(tmp_path, "her_fig6")]
-    task = "bit_flip, 15 bits"
-    assert cells == [[task, "future", "4"], [task, "random", "4"], [task, "no hindsight", "0"]]
-    before = when(tmp_path)
-    [lost] = [p for p in before if p.name == "result.json" and "strategy=random" in str(p)]
-    lost.write_text(lost.read_text().replace('"done"', '"failed"'))
-    assert script("reproduce_fig6", *words) == []
-    same = [p for p, at in when(tmp_path).items() if p.name == "result.json" and before[p] == at]
-    assert len(same) == 2
-    assert '"done"' in lost.read_text()
-    # Another setting is another run, also below the same folder.
-    no_process()
-    with pytest.raises(AssertionError, match="a process was started"):
-        script("reproduce_fig6", *words[:-1], "agent.hidden_sizes=[9]")
-
-
-def test_what_failed_is_told_as_missing(script: Callable[..., list[str]], tmp_path: Path) -> None:
-    words = tiny(tmp_path, "--only", "50")
-    assert script("reproduce_fig1", *words) == []
-    page = page_of(tmp_path, "her_fig1")
+def test_what_failed_is_told_as_missing(start: Any, tmp_path: Path) -> None:
+    words = tiny("reproduce_fig1", "50")
+    done = start(*words)
+    assert done.returncode == 0, done.stderr
     cells = [row[:3] for row in table_of(tmp_path, "her_fig1")]
     assert cells == [["50", "DQN + HER", "240"], ["50", "DQN", "240"]]
     [lost] = [p for p in when(tmp_path) if p.name == "result.json" and "k=0" in str(p)]
     lost.write_text('{"status": "stopped"}')
     for checkpoint in lost.parent.glob("checkpoints/*"):  # it cannot go on
         checkpoint.write_bytes(b"broken")
-    missing = script("reproduce_fig1", *words)
-    assert missing == ["her_fig1_50 (50, 0): 1 runs"]
-    page = page_of(tmp_path, "her_fig1")
-    assert "**Missing**: her_fig1_50 (50, 0): 1 runs" in page
+    done = start(*words)
+    assert done.returncode == 1
+    missing = "her_fig1_50 (50, 0): 1 runs"
+    assert done.stderr.splitlines()[-1] == f"her_exp: error: missing: {missing}"
+    assert f"**Missing**: {missing}" in page_of(tmp_path, "her_fig1")
     assert [row[:2] for row in table_of(tmp_path, "her_fig1")] == [["50", "DQN + HER"]]
 
 
-@pytest.fixture
-def grids(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    pytest.importorskip("matplotlib")
-    monkeypatch.syspath_prepend(SCRIPTS)
-    return importlib.import_module("grids")
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("--seeds 0", "--seeds 0: give 1 or more"),
+        ("--set buffer.k=0", "--set is for trials"),
+        ("--only 6", "invalid choice: '6'"),
+        ("--docs docs --set buffer.kk=1", "her_exp: error: unknown key buffer.kk: did you mean buffer.k?"),
+    ],
+)  # fmt: skip
+def test_a_wrong_word_is_told_before_anything_runs(
+    words: str, line: str, start: Any, tmp_path: Path
+) -> None:
+    done = start("reproduce_fig1", *words.split())
+    assert done.returncode == 2
+    assert line in done.stderr.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_what_each_script_asks_for(grids: ModuleType) -> None:
-    import cost_of_faults
-    import reproduce_fig1
-    import reproduce_fig6 as figure_6
-
-    fig1 = reproduce_fig1.sweeps(reproduce_fig1.BITS)
-    bits = [cell for sweep in fig1 for cell in sweep.cells()]
-    assert sorted(bits) == sorted((n, k) for n in reproduce_fig1.BITS for k in (0, 4))
-    assert sum(len(s.cells()) for s in figure_6.sweeps(list(figure_6.TASKS))) == 2 * (4 * 5 + 1)
-    faults = cost_of_faults.sweeps(list(cost_of_faults.TASKS))
-    assert [len(sweep.cells()) for sweep in faults] == [5, 5, 4]
+def test_what_each_script_asks_for(load: Any) -> None:
+    fig1, fig6, faults = map(load, ("reproduce_fig1", "reproduce_fig6", "cost_of_faults"))
+    sweeps = [
+        fig1.sweeps(fig1.BITS),
+        fig6.sweeps(list(fig6.TASKS)),
+        faults.sweeps(list(faults.TASKS)),
+    ]
+    bits = [cell for sweep in sweeps[0] for cell in sweep.cells()]
+    assert sorted(bits) == sorted((n, k) for n in fig1.BITS for k in (0, 4))
+    assert sum(len(sweep.cells()) for sweep in sweeps[1]) == 2 * (4 * 5 + 1)
+    assert [len(sweep.cells()) for sweep in sweeps[2]] == [5, 5, 4]
     with composer() as hydra:
-        for sweep in (*fig1, *figure_6.sweeps(list(figure_6.TASKS)), *faults):
+        for sweep in (sweep for each in sweeps for sweep in each):
             *_, last = sweep.cells().values()
             hydra.job([*last, "seed=0"])  # raises where something is wrong
 
@@ -183,42 +132,6 @@ def test_what_each_script_asks_for(grids: ModuleType) -> None:
     ],
 )
 def test_an_interval_of_medians_knows_what_was_never_reached(
-    grids: ModuleType, values: list[float], told: Any
+    values: list[float], told: Any, load: Any
 ) -> None:
-    assert grids.bootstrap(values) == told
-
-
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (["--seeds", "0"], "--seeds 0: give 1 or more"),
-        (["--set", "buffer.k=0"], "--set is for trials"),
-        (["--only", "6"], "invalid choice: '6'"),
-    ],
-)
-def test_a_wrong_word_is_told_before_anything_runs(
-    words: list[str], line: str, script: Callable[..., list[str]],
-    capsys: pytest.CaptureFixture[str], tmp_path: Path,
-) -> None:  # fmt: skip
-    with pytest.raises(SystemExit) as end:
-        script("reproduce_fig1", *words)
-    assert end.value.code == 2
-    assert line in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_wrong_or_missing_is_one_line_each(
-    grids: ModuleType, script: Callable[..., list[str]], capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-) -> None:  # fmt: skip
-    words = ["--docs", str(tmp_path / "docs"), "--only", "5", "--set", "buffer.kk=1"]
-    for main, status, line in [
-        (lambda: script("reproduce_fig1", *words), 2,
-         "unknown key buffer.kk: did you mean buffer.k?"),
-        (lambda: ["this", "that"], 1, "missing: this\nher_exp: error: missing: that"),
-        (list, 0, None),
-    ]:  # fmt: skip
-        with pytest.raises(SystemExit) as end:
-            grids.run(main)
-        assert end.value.code == status
-        assert capsys.readouterr().err == (f"her_exp: error: {line}\n" if line else "")
+    assert load("grids").bootstrap(values) == told

@@ -5,59 +5,59 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+SCRIPTS = ("bench_checkpoint", "soak", "check_experiment", "compare_backends")
 
 
-def call(script: str, word: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, str(SCRIPTS / script), word]
-    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
-
-
-@pytest.mark.parametrize("script", ["bench_checkpoint.py", "soak.py"])
-def test_help_is_the_usage(script: str, tmp_path: Path) -> None:
-    done = call(script, "--help", tmp_path)
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_is_the_usage(script: str, start: Any) -> None:
+    done = start(script, "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"python scripts/{script}" in done.stdout
+    assert f"python scripts/{script}.py" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("script", "word", "line"),
+    ("script", "words", "line"),
     [
-        ("bench_checkpoint.py", "thread=2", "unknown key thread; the keys are threads, folder"),
-        ("bench_checkpoint.py", "threads=0", "threads=0: give 1 or more"),
-        ("bench_checkpoint.py", "folder=nowhere", "folder=nowhere: no such folder"),
-        ("soak.py", "minute=5", "unknown key minute; the keys are minutes, folder"),
-        ("soak.py", "minutes=0", "minutes=0: give 1 or more"),
+        ("bench_checkpoint", "thread=2", "unknown key thread; the keys are threads, folder"),
+        ("bench_checkpoint", "threads=0", "threads=0: give 1 or more"),
+        ("bench_checkpoint", "folder=nowhere", "folder=nowhere: no such folder"),
+        ("soak", "minutes=0", "minutes=0: give 1 or more"),
+        ("check_experiment", "no_such", "experiment=no_such: "),
+        ("check_experiment", "nav2d seeds=a", "seeds=a: give whole numbers"),
+        ("check_experiment", "nav2d episodes=0", "episodes=0: give 1 or more"),
+        ("check_experiment", "nav2d config_dir=nowhere", "--config-dir=nowhere: no such folder"),
+        ("compare_backends", "", "run is not set"),
+        ("compare_backends", "run=x backends=sync", "backends=sync: give two, e.g. "),
+        ("compare_backends", "run=x episodes=0", "episodes=0: give 1 or more"),
     ],
 )
-def test_what_is_wrong_is_one_line(script: str, word: str, line: str, tmp_path: Path) -> None:
-    done = call(script, word, tmp_path)
-    assert (done.returncode, done.stderr) == (2, f"her_exp: error: {line}\n")
+def test_what_is_wrong_is_one_line(
+    script: str, words: str, line: str, start: Any, tmp_path: Path
+) -> None:
+    done = start(script, *words.split())
+    assert done.returncode == 2
+    (said,) = done.stderr.splitlines()
+    assert said.startswith(f"her_exp: error: {line}")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
-    code = """
+ENDLESS = """
 from her_exp.config.arguments import run
-
-def command(words):
-    for _ in range(100_000):
-        print("a line")
-    return 0
-
-run(command, "")
+run(lambda words: [print("a line") for _ in range(100_000)] and 0, "")
 """
-    lines = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, text=True,
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDLESS], cwd=tmp_path, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    assert lines.stdout is not None
-    assert lines.stderr is not None
-    assert lines.stdout.readline() == "a line\n"
-    lines.stdout.close()
-    said = lines.stderr.read()
-    lines.stderr.close()
-    assert (lines.wait(timeout=60), said) == (128 + 13, "")
+    ) as lines:  # fmt: skip
+        assert lines.stdout is not None
+        assert lines.stderr is not None
+        assert lines.stdout.readline() == "a line\n"
+        lines.stdout.close()
+        assert (lines.stderr.read(), lines.wait(timeout=60)) == ("", 128 + 13)

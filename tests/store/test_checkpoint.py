@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from her_exp.store.checkpoint import Checkpoints, load, save
-from her_exp.types import UserError
 
 
 def test_the_part_of_a_write_that_was_killed_does_not_stay(tmp_path: Path) -> None:
@@ -17,25 +16,12 @@ def test_the_part_of_a_write_that_was_killed_does_not_stay(tmp_path: Path) -> No
     kept.save({"a": 1}, 100)
     (tmp_path / "state_000000000150.pt.tmp").write_bytes(b"half")
     (tmp_path / "mine.tmp").write_bytes(b"somebody's")
+    with pytest.raises(TypeError):  # it goes before the next write, which may need its room
+        kept.save({"a": (nothing for nothing in ())}, 300)
+    assert not (tmp_path / "state_000000000150.pt.tmp").exists()
     kept.save({"a": 2}, 200)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["mine.tmp", "state_000000000100.pt", "state_000000000200.pt"]
-
-
-def test_the_part_of_a_write_that_was_killed_does_not_fill_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It goes before the next write, which may need its room."""
-    left = tmp_path / "state_000000000150.pt.tmp"
-    left.write_bytes(b"half")
-
-    def writing(state: object, path: Path) -> None:
-        assert list(tmp_path.iterdir()) == []
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr("her_exp.store.checkpoint.save", writing)
-    with pytest.raises(UserError, match="cannot be written"):
-        Checkpoints(tmp_path).save({}, 200)
 
 
 def own_memory() -> int:

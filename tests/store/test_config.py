@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,100 +13,79 @@ from omegaconf import OmegaConf
 
 from her_exp import evaluate
 from her_exp.run import rerun, resume
-from her_exp.store.files import load_json, load_yaml
 from her_exp.store.folder import check_same, config_begun, config_of, status_of
 from her_exp.types import UserError
-
-READERS: dict[str, Callable[[Path], object]] = {
-    "evaluate": lambda folder: evaluate.evaluate_run(folder, 2),
-    "resume": resume,
-    "rerun": lambda folder: rerun(folder, [], [], None),
-}
+from tests.store.trust_kit import WAYS, Way, change_config
 
 BOMBS = {
     "aliases": "a: &a [1, 1]\n"
-    + "".join(
-        f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopqrstuv")
-    ),
+    + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopqrstuv")),
     "itself": "a: &a\n  b: *a\n",
     "5,000 levels": "".join(" " * n + "a:\n" for n in range(5000)),
     "5,000 brackets": "a: " + "[" * 5000 + "]" * 5000,
     "300,000 keys": "".join(f"{n:x}:\n" for n in range(150_000)),
     "more than a megabyte": "a: " + "x" * 1_100_000,
-    "a timestamp": "seed: !!timestamp 2001-99-99",
     "a python object": "seed: !!python/object/apply:os.system [ls]",
+    "a timestamp": "seed: !!timestamp 2001-99-99",
     "400 digits": f"seed: {'9' * 400}",
     "5,000 digits": f"seed: {'9' * 5000}",
-    "bytes": "seed: !!binary aGVsbG8=",
-    "a set": "seed: !!set {a, b}",
     "a list": "- 1",
     "a null": "",
-    "a tab": "a:\n\tb: 1",
     "two documents": "a: 1\n---\nb: 2",
     "a NUL": "a: \0",
 }
 
 
-@pytest.mark.parametrize("reader", READERS)
+@WAYS
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_bomb_is_one_line(bomb: str, reader: str, stranger_run: tuple[Path, Path]) -> None:
+def test_a_bomb_is_one_line(bomb: str, way: Way, stranger_run: tuple[Path, Path]) -> None:
     folder, _ = stranger_run
     (folder / "config.yaml").write_text(BOMBS[bomb])
     with pytest.raises(UserError, match=r"config\.yaml: cannot be read \(") as refused:
-        READERS[reader](folder)
+        way(folder)
     assert len(str(refused.value)) < 600
     assert "\n" not in str(refused.value)
 
 
-def test_dates_are_texts_and_powers_numbers(tmp_path: Path) -> None:
-    """As OmegaConf reads what it writes."""
-    text = "a: 2001-99-99\nb: 1e-3\nc: 1.5E4\nd: '1e3'\ne: [-1e+5, .inf]\nf: 1_000\n"
-    (tmp_path / "config.yaml").write_text(text)
-    assert load_yaml(tmp_path, "config.yaml") == OmegaConf.to_container(OmegaConf.create(text))
-
-
-ODD = {
+GONE = object()
+ODD: dict[str, tuple[str, Any]] = {
     "threads: -3": ("threads", -3),
-    "threads: text": ("threads", "many"),
     "products: 3": ("products", 3),
     "device: list": ("device", ["cpu"]),
     "env: list": ("env", [1]),
     "agent: text": ("agent", "ddpg"),
-    "buffer: number": ("buffer", 4),
+    "agent: gone": ("agent", GONE),
     "trainer: null": ("trainer", None),
-    "seed: text": ("seed", "one"),
     "seed: float": ("seed", 1e300),
+    "seed: gone": ("seed", GONE),
     "interpolation": ("device", "${oc.env:SECRET}"),
-    "interpolation of its own": ("device", "${seed}"),
     "itself": ("device", "${device}"),
     "a key in a key": ("x", {"${oc.env:SECRET}": 1}),
 }
 
 
-@pytest.mark.parametrize("reader", READERS)
+@WAYS
 @pytest.mark.parametrize("odd", ODD)
 def test_odd_values_are_one_line(
-    odd: str, reader: str, stranger_run: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    odd: str, way: Way, stranger_run: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET", "hunter2")
     folder, _ = stranger_run
     key, value = ODD[odd]
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    (folder / "config.yaml").write_text(yaml.safe_dump(config | {key: value}))
+    config = yaml.safe_load((folder / "config.yaml").read_text()) | {key: value}
+    kept = {key: value for key, value in config.items() if value is not GONE}
+    (folder / "config.yaml").write_text(yaml.safe_dump(kept))
     with pytest.raises(UserError) as refused:
-        READERS[reader](folder)
+        way(folder)
     assert "hunter2" not in str(refused.value)
 
 
-def test_a_folder_of_the_older_layout(stranger_run: tuple[Path, Path]) -> None:
+@WAYS
+def test_a_folder_of_the_older_layout(way: Way, stranger_run: tuple[Path, Path]) -> None:
     folder, _ = stranger_run
-    text = (folder / "config.yaml").read_text()
-    (folder / "config.yaml").write_text(
-        text.replace("her_exp.training.trainer.Trainer", "her_exp.trainer.Trainer")
-    )
-    for read in READERS.values():
-        with pytest.raises(UserError, match=r"of an older layout of her_exp.*run it anew from the"):
-            read(folder)
+    change_config(folder, {"trainer._target_": "her_exp.trainer.Trainer"})
+    with pytest.raises(UserError, match=r"of an older layout of her_exp.*run it anew from the"):
+        way(folder)
 
 
 def test_one_config_is_in_force(stranger_run: tuple[Path, Path]) -> None:
@@ -151,21 +128,9 @@ def test_the_same_experiment(stranger_run: tuple[Path, Path]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "7", "[]", "{", '{"status": ["done"]}', '{"status": {"a": 1}}', "{" * 100_000, "\0",
-     '{"a": 1' + "0" * 500 + "}", '{"status": "done\\u001b[31m"}'],
+    ["", "7", "{", "[1]", '{"status": ["done"]}', "{" * 100_000, '{"status": "done\\u001b[31m"}',
+     '{"status": "done", "a": ' + "1" * 30 + "}", '{"status": "done", "a": ' + "[" * 40 + "]" * 40 + "}"],
 )  # fmt: skip
 def test_a_status_is_known_or_there_is_none(text: str, tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(text)
     assert status_of(tmp_path) == "killed"
-
-
-def test_json_has_bounds(tmp_path: Path) -> None:
-    deep: Any = 1
-    for _ in range(40):
-        deep = [deep]
-    for content in ({"a": deep}, {"a": "x" * 1_000_001}, {"a": 2**64}, [1]):
-        (tmp_path / "a.json").write_text(json.dumps(content))
-        with pytest.raises(ValueError, match=r"^(more than|a number|no mapping)"):
-            load_json(tmp_path, "a.json")
-    (tmp_path / "a.json").write_text('{"a": NaN, "b": "\\ud800"}')
-    assert load_json(tmp_path, "a.json") == {"a": None, "b": "?"}

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from her_exp.config.compose import compose
-from her_exp.config.hydra_api import hydra_values, without_hydra
+from her_exp.config.hydra_api import (
+    FOLDER_LENGTH,
+    config_hash,
+    hydra_values,
+    job_name,
+    path_safe,
+    without_hydra,
+)
 from her_exp.store.find import job_folder
 
 
@@ -48,3 +56,39 @@ def test_six_digits_alike_are_not_the_same_experiment() -> None:
     assert name_of(cfg, "buffer.k=8") == name
     (Path("outputs/sweeps/mine") / f"notes_{name[-6:]}").mkdir()  # no run at all
     assert name_of(cfg, "buffer.k=8") == name
+
+
+def test_it_is_named_by_its_config_without_the_folders() -> None:
+    cfg = job("buffer.k=8", "seed=1")
+    alike = config_hash(job("buffer.k=8", "seed=1", "hydra.run.dir=elsewhere"))
+    assert config_hash(cfg) == alike == config_hash(without_hydra(cfg))
+    with hydra_values(cfg):
+        assert cfg.hydra.sweep.dir == "outputs/sweeps/mine"
+        assert cfg.hydra.sweep.subdir == f"buffer.k=8,seed=1_{alike[:6]}"
+        assert re.fullmatch(r"outputs/point_reach/ddpg/[\d_-]+", cfg.hydra.run.dir)
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("buffer.k=8,seed=1", "buffer.k=8,seed=1"),
+        ("her_exp/PointReach-v0", "her_exp_PointReach-v0"),
+        ("../../etc", "etc"),
+        ("a b\n*?'c'", "a_b_c_"),
+        ("-rf", "rf"),
+        ("käse", "k_se"),
+        ("", "_"),
+    ],
+)
+def test_path_safe(text: object, safe: str) -> None:
+    assert path_safe(text) == safe
+
+
+def test_job_name_is_short_and_tells_configs_apart() -> None:
+    cfg = compose()
+    long = job_name("k=" + "x" * 500, _root_=cfg)
+    assert len(long) == FOLDER_LENGTH
+    assert re.fullmatch(r"k=x+_[0-9a-f]{6}", long)
+    assert long == job_name("k=" + "x" * 500, _root_=cfg)
+    assert long[-6:] != job_name("k=", _root_=compose(["seed=1"]))[-6:]
+    assert job_name("", _root_=cfg).startswith("default_")

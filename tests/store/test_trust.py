@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
-from her_exp.store.trust import check_trust, load_run_config
+from her_exp.store.trust import check_trust
 from her_exp.types import UserError
-from tests.store.trust_kit import EVIL, WAYS, Payload, Way, by_resume, change_config, refuse
+from tests.store.trust_kit import EVIL, WAYS, Way, by_resume, change_config, refuse
 
 
 @WAYS
@@ -23,87 +19,44 @@ def test_an_honest_run_of_somebody_else(way: Way, stranger_run: tuple[Path, Path
 
 
 # `@` stands for the path of the canary.
-_TOUCH = ["touch @"]
-_TASK = {"_target_": "her_exp.envs.make.GoalTask", "id": "her_exp/PointReach-v0"}
+TOUCH = {"_target_": "os.system", "command": "touch @"}
+FOLDER = {"_target_": "her_exp.store.folder.RunFolder", "path": "@"}
+TASK = {"_target_": "her_exp.envs.make.GoalTask", "id": "her_exp/PointReach-v0"}
+THING = {"_target_": "evilmod.Thing"}
+IMPORTS = TASK | {"imports": ["evilmod"]}
+HUB = {"_target_": "torch.hub.load", "repo_or_dir": "modules", "source": "local", "model": "x"}
+OPENS = {"_target_": "her_exp.store.folder.subprocess.Popen", "args": ["touch", "@"]}
+BY_MODULE = {"_target_": "her_exp.envs.make.import_modules", "names": ["evilmod"]}
 ROUTES: dict[str, tuple[dict[str, Any], str]] = {
-    "os.system": (
-        {"agent": {"_target_": "os.system", "command": "touch @"}}, "agent._target_=os.system"),
-    "os.system, as an env": (
-        {"env": {"_target_": "os.system", "command": "touch @"}}, "env._target_=os.system"),
-    "os.system, as the trainer": (
-        {"trainer._target_": "os.system", "trainer.command": "touch @"}, "not from a trusted"),
-    "os.system, by position": (
-        {"buffer": {"_target_": "os.system", "_args_": _TOUCH}}, "buffer._target_=os.system"),
-    "arguments without names": (
-        {"buffer._args_": [1]}, "buffer._args_"),
-    "builtins.eval": (
-        {"agent._target_": "builtins.eval"}, "agent._target_=builtins.eval"),
-    "torch.hub.load": (
-        {"agent": {"_target_": "torch.hub.load", "repo_or_dir": "modules", "source": "local",
-                   "model": "x"}}, "agent._target_=torch.hub.load"),
-    "torch.load": (
-        {"agent": {"_target_": "torch.load", "f": "evil.pt", "weights_only": False}},
-        "agent._target_=torch.load"),
-    "torch.nn.Module": (
-        {"agent._target_": "torch.nn.Module"}, "agent._target_=torch.nn.Module"),
-    "gymnasium.make": (
-        {"env": {"_target_": "gymnasium.make", "id": "evilmod:X-v0"}},
-        "env._target_=gymnasium.make"),
-    "an id that imports": (
-        {"env.id": "evilmod:X-v0"}, "importing evilmod runs its code"),
-    "an id that imports a part": (
-        {"env.id": "evilmod.part:X-v0"}, "importing evilmod"),
-    "imports": (
-        {"env.imports": ["evilmod"]}, "importing evilmod runs its code"),
-    "imports, no list": (
-        {"env.imports": "evilmod"}, "importing evilmod runs its code"),
-    "imports behind a good one": (
-        {"env.imports": ["her_exp.envs", "evilmod"]}, "importing evilmod runs its code"),
-    "a name like ours": (
-        {"env.imports": ["her_exp_evil"]}, "importing her_exp_evil"),
-    "a class of the stranger's": (
-        {"agent._target_": "evilmod.Thing"}, "agent._target_=evilmod.Thing"),
-    "a nested node": (
-        {"buffer.strategy": {"_target_": "evilmod.Thing"}}, "buffer.strategy._target_"),
-    "a nested node in a list": (
-        {"agent.hidden_sizes": [{"_target_": "evilmod.Thing"}]}, "agent.hidden_sizes[0]._target_"),
-    "deep": (
-        {"agent.more": {"a": [{"b": {"_target_": "os.system", "command": "touch @"}}]}},
-        "_target_=os.system"),
-    "a part of its own": (
-        {"extra": {"_target_": "os.system", "command": "touch @"}}, "extra._target_=os.system"),
-    "our path that leads elsewhere": (
-        {"agent": {"_target_": "her_exp.store.folder.subprocess.Popen", "args": ["touch", "@"]}},
-        "her_exp.store.folder.subprocess.Popen"),
-    "our path to a function": (
-        {"agent": {"_target_": "her_exp.envs.make.import_modules", "names": ["evilmod"]}},
-        "must be a class"),
-    "our path to a method": (
-        {"agent": {"_target_": "her_exp.envs.make.GoalTask.make"}}, "must be a class"),
-    "no text": (
-        {"agent._target_": ["os.system"]}, "agent._target_"),
-    "an interpolation": (
-        {"env.name": "${oc.env:HOME}"}, "no interpolations"),
-    "an interpolation in a list": (
-        {"agent.hidden_sizes": ["${oc.decode:${oc.env:HOME}}"]}, "no interpolations"),
-    "an interpolated target": (
-        {"agent._target_": "${env.name}"}, "no interpolations"),
+    "os.system": ({"agent": TOUCH}, "agent._target_=os.system"),
+    "by position": ({"buffer": {"_target_": "os.system", "_args_": ["touch @"]}}, "os.system"),
+    "arguments without names": ({"buffer._args_": [1]}, "buffer._args_"),
+    "builtins.eval": ({"agent._target_": "builtins.eval"}, "agent._target_=builtins.eval"),
+    "torch.hub.load": ({"agent": HUB}, "agent._target_=torch.hub.load"),
+    "torch.nn.Module": ({"agent._target_": "torch.nn.Module"}, "agent._target_=torch.nn.Module"),
+    "gymnasium.make": ({"env": {"_target_": "gymnasium.make", "id": "evilmod:X-v0"}}, "=gymnasium.make"),
+    "an id that imports": ({"env.id": "evilmod:X-v0"}, "importing evilmod runs its code"),
+    "an id that imports a part": ({"env.id": "evilmod.part:X-v0"}, "importing evilmod"),
+    "imports": ({"env.imports": ["her_exp.envs", "evilmod"]}, "importing evilmod runs its code"),
+    "imports, no list": ({"env.imports": "evilmod"}, "importing evilmod runs its code"),
+    "a name like ours": ({"env.imports": ["her_exp_evil"]}, "importing her_exp_evil"),
+    "a class of the stranger's": ({"agent._target_": "evilmod.Thing"}, "agent._target_=evilmod.Thing"),
+    "a nested node": ({"buffer.strategy": THING}, "buffer.strategy._target_"),
+    "a nested node in a list": ({"agent.hidden_sizes": [THING]}, "agent.hidden_sizes[0]._target_"),
+    "deep": ({"agent.more": {"a": [{"b": TOUCH}]}}, "_target_=os.system"),
+    "a part of its own": ({"extra": TOUCH}, "extra._target_=os.system"),
+    "our path that leads elsewhere": ({"agent": OPENS}, "her_exp.store.folder.subprocess.Popen"),
+    "our path to a function": ({"agent": BY_MODULE}, "must be a class"),
+    "our path to a method": ({"agent._target_": "her_exp.envs.make.GoalTask.make"}, "must be a class"),
+    "no text": ({"agent._target_": ["os.system"]}, "agent._target_"),
+    "an interpolation": ({"agent.hidden_sizes": ["${oc.env:HOME}"]}, "no interpolations"),
+    "an interpolated target": ({"agent._target_": "${env.name}"}, "no interpolations"),
     # Classes of ours, where they do not belong: what they do when made is not what the slot is for.
-    "another of ours, nested, that imports": (
-        {"buffer.strategy": _TASK | {"imports": ["evilmod"]}}, "buffer.strategy"),
-    "another of ours, nested, whose id imports": (
-        {"buffer.strategy": _TASK | {"id": "evilmod:X-v0"}}, "buffer.strategy"),
-    "another of ours as the agent, that imports": (
-        {"agent": _TASK | {"imports": ["evilmod"]}}, "agent"),
-    "an env in a list, that imports": (
-        {"env": [_TASK | {"imports": ["evilmod"]}]}, "env"),
-    "another of ours, that makes folders": (
-        {"buffer.strategy": {"_target_": "her_exp.store.folder.RunFolder", "path": "@"}},
-        "buffer.strategy"),
-    "another of ours as the agent, that makes folders": (
-        {"agent": {"_target_": "her_exp.store.folder.RunFolder", "path": "@"}}, "agent"),
-    "another of ours inside the env, that makes folders": (
-        {"env.dt": {"_target_": "her_exp.store.folder.RunFolder", "path": "@"}}, "env.dt"),
+    "ours, nested, that imports": ({"buffer.strategy": IMPORTS}, "buffer.strategy"),
+    "ours as the agent, that imports": ({"agent": IMPORTS}, "agent"),
+    "an env in a list, that imports": ({"env": [IMPORTS]}, "env"),
+    "ours, nested, that makes folders": ({"buffer.strategy": FOLDER}, "buffer.strategy"),
+    "ours inside the env, that makes folders": ({"env.dt": FOLDER}, "env.dt"),
 }  # fmt: skip
 
 
@@ -118,7 +71,6 @@ def fill(node: Any, canary: Path) -> Any:
 def change_by(folder: Path, canary: Path, route: str) -> None:
     hub = EVIL + "\ndef x(**settings):\n    return None\n"
     (folder.parent / "modules" / "hubconf.py").write_text(hub)
-    torch.save(Payload(canary), folder.parent / "evil.pt")
     change_config(folder, fill(ROUTES[route][0], canary))
 
 
@@ -129,27 +81,6 @@ def test_planted_in_the_config(route: str, way: Way, stranger_run: tuple[Path, P
     change_by(folder, canary, route)
     refuse(way, folder, canary, ROUTES[route][1])
     assert "evilmod" not in sys.modules
-
-
-#: Some of those above are stopped by Hydra or Gymnasium as well; these are not.
-LIVE = [
-    "gymnasium.make", "imports", "a class of the stranger's", "a nested node",
-    "a nested node in a list", "our path to a function", "another of ours, nested, that imports",
-    "another of ours as the agent, that imports", "an env in a list, that imports",
-    "another of ours, that makes folders", "another of ours inside the env, that makes folders",
-]  # fmt: skip
-
-
-@pytest.mark.filterwarnings("ignore:unclosed file", "ignore:Exception ignored")
-@pytest.mark.parametrize("route", LIVE)
-def test_the_routes_would_do_harm(route: str, stranger_run: tuple[Path, Path]) -> None:
-    """The plants are live: made without a look at them, each leaves the canary."""
-    folder, canary = stranger_run
-    change_by(folder, canary, route)
-    group = next(iter(ROUTES[route][0])).partition(".")[0]
-    with contextlib.suppress(Exception):
-        instantiate(OmegaConf.load(folder / "config.yaml")[group])
-    assert canary.exists()
 
 
 @WAYS
@@ -165,9 +96,6 @@ def test_hydras_own_files_are_never_read(way: Way, stranger_run: tuple[Path, Pat
     (folder / ".hydra" / "config.yaml").unlink()
     if way is not by_resume:  # which is done now
         way(folder)
-
-
-# --- trust --------------------------------------------------------------------------------------
 
 
 @WAYS
@@ -195,9 +123,3 @@ def test_trust_is_of_whole_names() -> None:
     with pytest.raises(UserError, match="not from a trusted package"):
         check_trust(node, ["ourmod"])
     check_trust({"agent": {"_target_": "torch.nn.ReLU"}})
-
-
-def test_only_its_own_config_is_looked_at(stranger_run: tuple[Path, Path]) -> None:
-    folder, _ = stranger_run
-    cfg = load_run_config(folder)
-    assert cfg == OmegaConf.load(folder / "config.yaml")

@@ -3,68 +3,45 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from her_exp import evaluate
-from her_exp.run import request, rerun, train
-from her_exp.train import carry_out
+from her_exp.run import rerun, train
 from her_exp.types import UserError
-from tests.store.trust_kit import WAYS, Payload, Way, by_evaluate, by_resume, change_config, refuse
+from tests.store.trust_kit import Payload, by_evaluate, by_resume, change_config, go_on, refuse
 
-PICKLES: dict[str, Callable[[Any, Path], None]] = {
-    "torch": lambda payload, path: torch.save(payload, path),
-    "torch, the old format": lambda payload, path: torch.save(
-        payload, path, _use_new_zipfile_serialization=False
-    ),
-    "pickle": lambda payload, path: path.write_bytes(pickle.dumps(payload)),
-}
+#: What reads which checkpoint.
+CHECKPOINTS = ((by_evaluate, "last.pt"), (by_resume, "state_000000000999.pt"))
 
 
-@pytest.mark.parametrize("kind", PICKLES)
+@pytest.mark.parametrize("old", [True, False])
 @pytest.mark.parametrize("inside", [True, False])
-def test_a_pickled_checkpoint(kind: str, inside: bool, stranger_run: tuple[Path, Path]) -> None:
+def test_a_pickled_checkpoint(old: bool, inside: bool, stranger_run: tuple[Path, Path]) -> None:
     folder, canary = stranger_run
-    for way, name in ((by_evaluate, "last.pt"), (by_resume, "state_000000000999.pt")):
-        payload: Any = Payload(canary)
-        if inside:
-            payload = {"agent": {"inputs": payload}, "buffer": payload, "about": {}}
-        PICKLES[kind](payload, folder / "checkpoints" / name)
+    payload: Any = Payload(canary)
+    content = {"agent": {"inputs": payload}, "buffer": payload, "about": {}} if inside else payload
+    for way, name in CHECKPOINTS:
+        path = folder / "checkpoints" / name
+        torch.save(content, path, _use_new_zipfile_serialization=not old)
+        refuse(way, folder, canary, f"{name} cannot be read as a checkpoint")
+        path.write_bytes(pickle.dumps(content))
         refuse(way, folder, canary, f"{name} cannot be read as a checkpoint")
 
 
-@pytest.mark.parametrize("content", [{}, [], 7, {"record": {}}, {"agent": 1, "about": 2}])
+@pytest.mark.parametrize("content", [{}, 7, {"record": {}}, {"agent": 1, "about": 2}])
 def test_a_checkpoint_of_something_else(content: Any, stranger_run: tuple[Path, Path]) -> None:
     """Plain data that is no state of a run: one line as well, no traceback."""
     folder, canary = stranger_run
-    for way, name in ((by_evaluate, "last.pt"), (by_resume, "state_000000000999.pt")):
+    for way, name in CHECKPOINTS:
         torch.save(content, folder / "checkpoints" / name)
         refuse(way, folder, canary, name)
 
 
-@WAYS
-@pytest.mark.parametrize("part", ["env", "agent", "trainer", "seed", None])
-def test_a_config_that_lacks_a_part(
-    part: str | None, way: Way, stranger_run: tuple[Path, Path]
-) -> None:
-    folder, _ = stranger_run
-    cfg = OmegaConf.load(folder / "config.yaml")
-    for key in [part] if part else list(cfg):
-        del cfg[key]
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
-    with pytest.raises(UserError):
-        way(folder)
-
-
-# --- names --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "..", "a/../../x", ".hidden", "-rf"])
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "..", "-rf"])
 def test_a_name_that_climbs_out(name: str, stranger_run: tuple[Path, Path]) -> None:
     folder, _ = stranger_run
     change_config(folder, {"env.name": name})
@@ -79,7 +56,7 @@ def test_a_name_that_climbs_out(name: str, stranger_run: tuple[Path, Path]) -> N
     assert {path.name for path in Path.cwd().iterdir()} == made
 
 
-@pytest.mark.parametrize("checkpoint", ["../../x", "/etc/passwd", "state_000000000050", "last.pt"])
+@pytest.mark.parametrize("checkpoint", ["../../x", "state_000000000050"])
 def test_a_checkpoints_name_that_climbs_out(
     checkpoint: str, stranger_run: tuple[Path, Path]
 ) -> None:
@@ -98,10 +75,8 @@ def test_a_folder_that_is_no_run_is_left_alone(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     for words in (["resume=photos"], ["rerun=photos"], ["resume=nowhere"], ["rerun=nowhere"]):
-        asked = request(words)
-        assert asked is not None
         with pytest.raises((UserError, SystemExit)):
-            carry_out(asked)
+            go_on(*words)
     assert [p.name for p in tmp_path.rglob("*")] == ["photos"]
 
 
@@ -109,9 +84,7 @@ def test_a_folder_that_is_no_run_is_left_alone(
 def test_a_rerun_into_a_folder_that_is_taken(stranger_run: tuple[Path, Path]) -> None:
     folder, _ = stranger_run
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    asked = request([f"rerun={folder}", f"run_dir={folder}"])
-    assert asked is not None
     with pytest.raises((UserError, SystemExit)):
-        carry_out(asked)
+        go_on(f"rerun={folder}", f"run_dir={folder}")
     now = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert now == before

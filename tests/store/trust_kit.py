@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 
 from her_exp import evaluate
 from her_exp.config.compose import compose
-from her_exp.run import rerun, resume, train
+from her_exp.run import request, rerun, resume, train
+from her_exp.train import carry_out
 from her_exp.types import UserError
 
 TINY = [
@@ -103,20 +104,29 @@ def by_rerun(folder: Path, *trust: str) -> None:
     train(cfg, new)
 
 
+def go_on(*argv: str) -> bool:
+    """By the command line; False: there is nothing to go on from."""
+    asked = request(argv)
+    assert asked is not None
+    return carry_out(asked) is None
+
+
 Way = Callable[..., None]
 WAYS = pytest.mark.parametrize("way", [by_evaluate, by_resume, by_rerun])
 
 
 def refuse(way: Way, folder: Path, canary: Path, words: str = "") -> None:
     """Nothing of the stranger's ran, and one line says what is wrong."""
-    outside = {
-        p for p in folder.parent.rglob("*") if folder not in p.parents and "__pyc" not in str(p)
-    }
+
+    def outside() -> set[Path]:
+        every = folder.parent.rglob("*")
+        return {p for p in every if folder not in p.parents and "__pyc" not in str(p)}
+
+    before = outside()
     with pytest.raises(UserError) as refused:
         way(folder)
     assert not canary.exists()
-    now = {p for p in folder.parent.rglob("*") if folder not in p.parents and "__pyc" not in str(p)}
-    assert now == outside  # no folder was made for it
+    assert outside() == before  # no folder was made for it
     line = str(refused.value)
     assert "\n" not in line
     assert len(line) < 400

@@ -1,0 +1,1 @@
+"""What moves networks: their parameters as vectors, Adam, targets; and recordings of updates."""

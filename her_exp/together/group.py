@@ -1,0 +1,230 @@
+"""Agents that learn and act as one: parameters with a leading axis, losses lifted by `vmap`.
+
+A member's own agent keeps what is drawn, seen and counted; its learners become parts of the group's. So its
+state is its own, and saved as if it were alone. A member that asks for nothing keeps still.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+
+from her_exp.agents.base import GoalAgent, Learned
+from her_exp.agents.engine import Engine, Settings
+from her_exp.agents.products import lifted
+from her_exp.learning.learner import Learner
+from her_exp.learning.replays import Replays
+from her_exp.types import Array, Batch, Metrics
+
+_OURS = ("scaling", "live")  # what is given to an update beside what its losses draw
+
+
+class Group:
+    """Several agents of one kind; what they may differ in says `alike`.
+
+    Args:
+        agents: a member each, on the CPU; None for a place that stays empty. What they have learned so far is
+            taken over.
+        device: where they learn and act.
+    """
+
+    def __init__(self, agents: Sequence[GoalAgent | None], device: torch.device | str):
+        self.agents, self.device = agents, torch.device(device)
+        self.lead = lead = next(agent for agent in agents if agent is not None)
+        self.learners: dict[str, Learner] = {}
+        for name, one in lead.learners.items():
+            network = copy.deepcopy(one.network).to(self.device)
+            joint = Learner([network] * len(agents), name in lead.targets, many=True)
+            for number, agent in enumerate(agents):
+                if agent is not None:
+                    joint.adopt(agent.learners[name], number)
+            self.learners[name] = joint
+        self._lead = copy.copy(lead)  # losses read constants of it, on this device
+        self._lead.device = self.device
+        for name, value in vars(lead).items():
+            if isinstance(value, Tensor):
+                setattr(self._lead, name, value.to(self.device))
+        self._engine = Engine(
+            self._lead, lead.moves(), self.learners, lead.grad_clip_norm, runs=len(agents)
+        )
+        self._settings = self._joint_settings()
+        self._room: dict[Any, Batch] = {}
+        self._read: torch.cuda.Event | None = None  # when what was sent last has left the host
+        self._live: dict[Any, Tensor] = {}
+        self._replays = Replays() if self.device.type == "cuda" and lead.replay_updates else None
+
+    def _joint_settings(self) -> Settings:
+        each = [vars((agent or self.lead).settings) for agent in self.agents]
+        joint = {name: [one[name] for one in each] for name in each[0]}
+        return Settings(
+            **{
+                name: torch.tensor(values, device=self.device, dtype=torch.get_default_dtype())
+                for name, values in joint.items()
+                if values[0] is not None
+            }
+        )
+
+    # -- acting ------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def act(self, asked: Mapping[int, tuple[Array, Array, bool]]) -> dict[int, Array]:
+        """Return the actions of members, by number, for observations, goals, and whether to explore.
+
+        All have the same number of lanes.
+        """
+        sees = {}
+        for number, (observation, goal, explore) in asked.items():
+            agent = self._agent(number)
+            if not agent.is_blind(explore):
+                sees[number] = agent.input_of(observation, goal)
+        raws = self._outputs(sees) if sees else {}
+        return {
+            number: self._agent(number).decide(raws.get(number), len(observation), explore)
+            for number, (observation, _, explore) in asked.items()
+        }
+
+    def _outputs(self, states: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        some = next(iter(states.values()))
+        nothing = torch.zeros_like(some)
+        joint = torch.stack([states.get(n, nothing) for n in range(len(self.agents))])
+        learner = self.learners[self.lead.policy]
+
+        def call(parameters: Any, x: Tensor) -> Any:
+            return functional_call(learner.network, parameters, x)
+
+        with lifted():
+            raw = vmap(call)(learner.parameters, joint.to(self.device)).cpu()
+        return {number: raw[number] for number in states}
+
+    def _agent(self, number: int) -> GoalAgent:
+        agent = self.agents[number]
+        assert agent is not None
+        return agent
+
+    # -- learning ----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def learn(self, asked: Mapping[int, Sequence[Batch]]) -> dict[int, list[Metrics]]:
+        """Let members, by number, take a step by each of their batches; all have as many, of one shape."""
+        count = len(next(iter(asked.values())))
+        batches = self._sent(asked)
+        told: dict[tuple[Any, str], list[Tensor]] = defaultdict(list)
+        for step in range(count):
+            batch = Batch(*(part[:, step] for part in batches))
+            for kind, members in self._kinds(asked).items():
+                for name, values in self._step(batch, kind, members).items():
+                    told[members, name].append(values)
+        out: dict[int, list[Metrics]] = {number: [{} for _ in range(count)] for number in asked}
+        for (members, name), values in told.items():
+            columns = torch.stack(values).unbind(1)
+            for number in members:  # several kinds in one call tell one after the other
+                place = next(one for one in out[number] if name not in one)
+                place[name] = columns[number]
+        return out
+
+    def _kinds(self, members: Mapping[int, Any]) -> dict[Any, tuple[int, ...]]:
+        """Return members by what their next update does: in step they all do the same."""
+        kinds: dict[Any, list[int]] = defaultdict(list)
+        for number in members:
+            agent = self._agent(number)
+            kinds[tuple(agent.skipped()), agent.takes_turn(agent.target_every)].append(number)
+        return {kind: tuple(numbers) for kind, numbers in kinds.items()}
+
+    def _step(self, batch: Batch, kind: Any, members: tuple[int, ...]) -> Metrics:
+        skip, targets = kind
+        drawn = {
+            number: self._agent(number).draw(batch.reward.shape[1], skip) for number in members
+        }
+        some = drawn[members[0]]
+        noise = {
+            name: self._joint(some[name], {n: d[name] for n, d in drawn.items()}) for name in some
+        }
+        noise |= {"scaling": self._scaling(), "live": self._alive(members)}
+        given = batch, noise, self._settings, skip, targets
+        told = self._replays(self._apply, *given) if self._replays else self._apply(*given)
+        for number in members:
+            self._agent(number).updates += 1
+        return told
+
+    def _apply(
+        self,
+        batch: Batch,
+        noise: Mapping[str, Any],
+        s: Settings,
+        skip: Sequence[str],
+        targets: bool,
+    ) -> Metrics:
+        scaling = noise["scaling"]
+
+        def seen(observation: Tensor) -> Tensor:
+            state = torch.cat([observation, batch.goal], dim=-1)
+            if not self.lead.inputs.enabled:
+                return state
+            clip = self.lead.inputs.clip
+            return state.sub_(scaling[:, :1]).mul_(scaling[:, 1:]).clamp_(-clip, clip)
+
+        learned = Learned(
+            seen(batch.observation), self._lead.units(batch.action), batch.reward, batch.terminated,
+            seen(batch.next_observation),
+        )  # fmt: skip
+        drawn = {name: values for name, values in noise.items() if name not in _OURS}
+        return self._engine.update(learned, drawn, s, skip, targets, noise["live"])
+
+    def _scaling(self) -> Tensor:
+        parts = []
+        for agent in self.agents:
+            inputs = (agent or self.lead).inputs
+            inputs.refresh()
+            parts.append(inputs.scaling)
+        return torch.stack(parts).to(self.device)
+
+    def _alive(self, members: tuple[int, ...]) -> Tensor:
+        if members not in self._live:
+            live = torch.zeros(len(self.agents), 1, dtype=torch.bool)
+            live[list(members)] = True
+            self._live[members] = live.to(self.device)
+        return self._live[members]
+
+    def _joint(self, some: Tensor, parts: Mapping[int, Tensor]) -> Tensor:
+        nothing = torch.zeros_like(some)
+        return torch.stack([parts.get(n, nothing) for n in range(len(self.agents))]).to(self.device)
+
+    def _sent(self, asked: Mapping[int, Sequence[Batch]]) -> Batch:
+        """Return the members' batches as one on the device, each part (members, batches, b, ...)."""
+        some = next(iter(asked.values()))
+        shapes = tuple((len(some), *part.shape) for part in some[0])
+        if shapes not in self._room:  # an empty place learns from anything that is a batch
+            pinned = self.device.type == "cuda"
+            first = (_together([getattr(batch, name) for batch in some]) for name in Batch._fields)
+            every = [part.expand(len(self.agents), *part.shape).clone() for part in first]
+            self._room[shapes] = Batch(*(part.pin_memory() if pinned else part for part in every))
+        room = self._room[shapes]
+        if self._read is not None:
+            self._read.synchronize()
+        for number, batches in asked.items():
+            for name, part in room._asdict().items():
+                part[number].copy_(_together([getattr(batch, name) for batch in batches]))
+        sent = Batch(*(part.to(self.device, non_blocking=True) for part in room))
+        if self.device.type == "cuda":
+            self._read = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._read.record()
+        return sent
+
+
+def _together(parts: Sequence[Tensor]) -> Tensor:
+    """Return tensors of one shape as one, (n, ...): a view where they lie one behind the other."""
+    first, size = parts[0], len(parts[0]) * parts[0].stride(0)
+    start, step = first.data_ptr(), size * first.element_size()
+    whole = first.untyped_storage().data_ptr()
+    if all(
+        part.data_ptr() == start + number * step and part.untyped_storage().data_ptr() == whole
+        for number, part in enumerate(parts)
+    ):
+        return first.as_strided((len(parts), *first.shape), (size, *first.stride()))
+    return torch.stack(list(parts))

@@ -1,0 +1,157 @@
+"""A group of agents: each learns and acts as it would alone, whoever else is there."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from her_exp.together.group import Group
+from her_exp.types import Batch
+from tests.agents.kit import batches, ddpg, dqn, inputs, qrdqn, redq, sac, see, td3, tqc
+from tests.equality import equal
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+MAKERS = [ddpg, td3, sac, redq, tqc, dqn, qrdqn]
+#: What members differ in, where an agent has it.
+DIFFERENT: dict[str, tuple[float, ...]] = {
+    "gamma": (0.98, 0.9, 0.95), "tau": (0.05, 0.2, 0.01), "actor_lr": (1e-3, 3e-3, 1e-4),
+    "critic_lr": (2e-3, 1e-3, 1e-3), "lr": (1e-3, 2e-3, 5e-4), "action_l2": (0.0, 0.3, 1.0),
+    "noise_std": (0.2, 0.0, 0.5), "random_action": (0.0, 0.3, 1.0), "epsilon_end": (0.1, 0.5, 0.0),
+}  # fmt: skip
+
+
+@pytest.fixture
+def doubles() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def plain(inputs: int, outputs: int) -> nn.Module:
+    """A network of torch's own parts: of double precision where that is torch's default."""
+    return nn.Sequential(nn.Linear(inputs, 12), nn.Tanh(), nn.Linear(12, outputs))
+
+
+def members(make: Any, n: int = 3) -> list[Any]:
+    fields = type(make()).__dataclass_fields__
+    double = torch.get_default_dtype() == torch.float64
+    out = []
+    for number in range(n):
+        own = {name: values[number] for name, values in DIFFERENT.items() if name in fields}
+        own |= {"network": plain} if double else {}
+        agent = make(number, layer_norm=True, grad_clip_norm=0.5, **own)
+        see(agent, steps=1000, seed=number)
+        out.append(agent)
+    return out
+
+
+def given(make: Any, number: int, n: int) -> list[Batch]:
+    dtype = torch.get_default_dtype()
+    return [
+        Batch(*(part.to(dtype) if part.is_floating_point() else part for part in batch))
+        for batch in batches(make, n, seed=number)
+    ]
+
+
+def values_of(told: list[Any], name: str) -> torch.Tensor:
+    """All values of a metric, however many are told at once."""
+    return torch.cat([one[name].reshape(-1) for one in told if name in one])
+
+
+def assert_told_alike(told: list[Any], own: list[Any], rtol: float = 1e-9) -> None:
+    names = {name for one in own for name in one}
+    assert names == {name for one in told for name in one}
+    for name in names:
+        pair = values_of(told, name), values_of(own, name)
+        torch.testing.assert_close(*(v.sort()[0] for v in pair), rtol=rtol, atol=rtol)
+
+
+def furthest(one: Any, other: Any) -> float:
+    """The largest difference between two states, relative to the larger number."""
+    if isinstance(one, dict):
+        return max((furthest(one[key], other[key]) for key in one), default=0.0)
+    if isinstance(one, torch.Tensor) and one.is_floating_point() and one.numel():
+        return float(((one - other).abs() / other.abs().clamp(min=1e-3)).max())
+    return 0.0
+
+
+@pytest.mark.heavy
+@pytest.mark.usefixtures("doubles")
+@pytest.mark.parametrize("make", MAKERS)
+def test_members_learn_as_they_would_alone(make: Any) -> None:
+    """Given the same rows and noise, for 200 updates in a row."""
+    alone = members(make)
+    group = Group(members(make), "cpu")
+    for call in range(20):
+        rows = {number: given(make, 100 * call + number, 10) for number in range(3)}
+        told = group.learn(rows)
+        for number, agent in enumerate(alone):
+            assert_told_alike(told[number], agent.update_all(rows[number]))
+        for number in range(3):  # an agent's state is its own, though it lies in the group's
+            state = group.agents[number].state_dict()  # type: ignore[union-attr]
+            assert furthest(state["learners"], alone[number].state_dict()["learners"]) < 1e-9
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_in_single_precision_an_update_is_the_same_but_for_rounding(make: Any) -> None:
+    for number, agent in enumerate(members(make)):
+        group = Group([None if i != number else copy.deepcopy(agent) for i in range(3)], "cpu")
+        rows = given(make, number, 1)
+        told, own = group.learn({number: rows})[number], agent.update_all(rows)
+        assert_told_alike(told, own, rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [ddpg, sac, dqn])
+def test_who_else_is_there_changes_no_bit(make: Any) -> None:
+    """A member that waits keeps still; one that ended keeps its place."""
+    full, thin = Group(members(make), "cpu"), Group([None, members(make)[1], None], "cpu")
+    waiting = copy.deepcopy(full.agents[2].state_dict())  # type: ignore[union-attr]
+    for call in range(5):
+        rows = {number: given(make, 10 * call + number, 3) for number in (0, 1)}
+        told = full.learn(rows), thin.learn({1: rows[1]})
+        assert equal(told[0][1], told[1][1])
+    states = [group.agents[1].state_dict() for group in (full, thin)]  # type: ignore[union-attr]
+    assert equal(*states)
+    assert equal(waiting, full.agents[2].state_dict())  # type: ignore[union-attr]
+    see_ = {number: (*inputs(4, seed=number), True) for number in range(3)}
+    np.testing.assert_array_equal(full.act(see_)[1], thin.act({1: see_[1]})[1])
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("explore", [True, False])
+def test_members_act_as_they_would_alone(make: Any, explore: bool) -> None:
+    """Each with its own noise and share of random actions; one of them still blindly."""
+    alone, group = members(make), Group(members(make), "cpu")
+    if hasattr(alone[0], "random_steps"):
+        for agent in (alone[0], group.agents[0]):
+            agent.random_steps = 2000
+    for turn in range(3):
+        looks = {number: (*inputs(5, seed=turn + number), explore) for number in range(3)}
+        acted = group.act(looks)
+        for number, (observation, goal, _) in looks.items():
+            own = alone[number].act(observation, goal, explore=explore)
+            np.testing.assert_allclose(acted[number], own, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("doubles")
+def test_members_out_of_step_learn_each_by_its_own_beat() -> None:
+    """TD3 moves its policy in every second update: two members that are one update apart."""
+    alone, group = members(td3), Group(members(td3), "cpu")
+    (ahead,) = given(td3, 7, 1)
+    alone[0].update(ahead), group.learn({0: [ahead]})
+    for call in range(6):
+        rows = {number: given(td3, 10 * call + number, 3) for number in (0, 1)}
+        told = group.learn(rows)
+        for number in (0, 1):
+            assert_told_alike(told[number], alone[number].update_all(rows[number]))
+    for number in (0, 1):
+        state = group.agents[number].state_dict()  # type: ignore[union-attr]
+        assert state["updates"] == alone[number].updates
+        assert furthest(state["learners"], alone[number].state_dict()["learners"]) < 1e-9
