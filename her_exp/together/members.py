@@ -87,6 +87,10 @@ class Member:
         """Choose actions with the others."""
         return self._seat.ask("act", observation, goal, explore)  # type: ignore[no-any-return]
 
+    def update(self, batch: Batch) -> Metrics:
+        """Learn with the others."""
+        return self.update_all([batch])[0]
+
     def update_all(self, batches: Sequence[Batch]) -> list[Metrics]:
         """Learn with the others."""
         return self._seat.ask("learn", batches)  # type: ignore[no-any-return]
