@@ -136,6 +136,7 @@ class Reader:
             pytest.fail(f"{name_of(self.page)}: {command.text}: no test knows how to run this")
 
     def ours(self, module: str, words: list[str], command: Command) -> None:
+        words = [word for word in words if word != "device=cuda"]  # no GPU here
         if words[:1] and words[0].startswith("env."):
             words = [*COMPANY.get(name_of(self.page), []), *words]
         if module != "train":
@@ -155,8 +156,6 @@ class Reader:
 
     def check(self, words: list[str]) -> None:
         """Compose and validate every job, as a real run does first."""
-        if any("device=cuda" in word for word in words):
-            words = [word for word in words if word != "device=cuda"]  # no GPU here
         needed = packages(words)
         missing = [name for name in needed if importlib.util.find_spec(name) is None]
         words = [w for w in words if not (missing and w.startswith(("env.imports=", "env.id=")))]
