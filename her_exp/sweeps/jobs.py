@@ -163,6 +163,7 @@ def _wait_until_free(folder: Path) -> None:
     """Wait while another process has the folder; one that goes on with it is left to the lock."""
     give_up = time.monotonic() + _WAIT_SECONDS
     while status_of(folder) == "running" and time.monotonic() < give_up:
+        stop_if_asked_early()
         time.sleep(0.2)
 
 

@@ -136,9 +136,12 @@ def end_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        while True:  # the first ends the run, a later one the worker
-            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # ends the run, if one is on
+        quiet = 0
+        while quiet < 2:  # what a run writes last, it writes after its watch
             time.sleep(1)
+            quiet = 0 if _watching is not None else quiet + 1
+        os._exit(128 + signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
 
