@@ -85,9 +85,11 @@ def test_an_update_of_ones_own_is_refused_n_steps() -> None:
     from her_exp.agents.ddpg import DDPG
     from her_exp.config.rules import sums_no_steps
 
-    values = plain(compose([*TINY, "buffer=weighted", "buffer.n_step=3"]))
+    cfg = with_agent(Still)
+    cfg.buffer.n_step = 3
     with pytest.raises(UserError, match=r"^buffer\.n_step=3: Still has an update of its own"):
-        validate(compose([*TINY, "buffer.n_step=3", "~agent", f"+agent._target_={__name__}.Still"]))
+        validate(cfg)
+    values = plain(cfg)
     own_update = type("Own", (DDPG,), {"update": Still.update})
     own_loss = type("Own", (DDPG,), {"critic_loss": Still.update})
     assert [bool(sums_no_steps(values, kind)) for kind in (own_update, own_loss)] == [True, False]
@@ -103,7 +105,7 @@ def test_an_update_of_ones_own_is_refused_n_steps() -> None:
 )
 def test_odd_numbers_of_steps_are_refused(given: str, wrong: str) -> None:
     with pytest.raises(UserError, match=rf"^buffer\.n_step={given}: must be {re.escape(wrong)}$"):
-        validate(compose([*TINY, f"buffer.n_step={given}"]))
+        validate(compose([f"buffer.n_step={given}"]))
 
 
 @pytest.mark.parametrize("slot", PARTS)
