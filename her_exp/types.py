@@ -121,6 +121,10 @@ class Batch(NamedTuple):
     """A relabelled batch, float32 unless said otherwise, on the device of the buffer.
 
     The tensors are the buffer's workspace: they hold until the next call of `sample`.
+
+    With `buffer.n_step` = n > 1 reward and terminated are (b, n), step by step from the first on: a step that
+    is not taken pays 0, and terminated is 0.0 only after the last one that is, unless it is an end.
+    `next_observation` is what that one leads to. `discounted` makes one of them.
     """
 
     observation: torch.Tensor  #: (b, observation_dim)
@@ -129,6 +133,21 @@ class Batch(NamedTuple):
     reward: torch.Tensor  #: (b,)
     terminated: torch.Tensor  #: (b,) 1.0 where the bootstrap is cut
     next_observation: torch.Tensor  #: (b, observation_dim)
+
+    def discounted(self, gamma: float | torch.Tensor) -> Batch:
+        """Return what n steps pay as one, reward and terminated (b,); a batch of one step as it is.
+
+        `reward + gamma * (1 - terminated) * value`, the target of one step, is then that of n: terminated
+        is 1 - gamma^(m - 1) where m steps are taken and something follows. Leading axes are kept, where
+        gamma has an axis for each and one of length 1.
+        """
+        if self.reward.dim() < self.observation.dim():
+            return self
+        rewards, follows = self.reward.unbind(-1), (1.0 - self.terminated).unbind(-1)
+        paid, kept = rewards[-1], follows[-1]
+        for reward, follow in zip(rewards[-2::-1], follows[-2::-1], strict=True):
+            paid, kept = reward + gamma * paid, follow + gamma * kept
+        return self._replace(reward=paid, terminated=1.0 - kept)
 
 
 # The protocols of the parts: the program asks for nothing else. A class of one's own derives from its

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from her_exp.agents.engine import Engine, Move, Settings
+from her_exp.agents.engine import Engine, Move, Settings, as_one_step
 from her_exp.agents.networks import MLP, check_network
 from her_exp.agents.normalizer import InputNormalizer
 from her_exp.agents.products import Precision, resolve_precision
@@ -42,8 +42,8 @@ class Learned(NamedTuple):
 
     state: Tensor  #: (b, o + g): observation and goal, normalised
     action: Tensor  #: (b, action_dim) in units of half the Box, or (b,) int64 from 0 on
-    reward: Tensor  #: (b,)
-    terminated: Tensor  #: (b,) 1.0 where the bootstrap is cut
+    reward: Tensor  #: (b,) of n steps their discounted sum
+    terminated: Tensor  #: (b,) 1.0 where the bootstrap is cut; of m steps it keeps gamma^(m - 1)
     next_state: Tensor  #: (b, o + g)
 
 
@@ -278,7 +278,7 @@ class GoalAgent(Agent):
         skip: Sequence[str],
         targets: bool,
     ) -> Metrics:
-        return self.engine.update(self.learned(batch), noise, s, skip, targets)
+        return self.engine.update(self.learned(as_one_step(batch, s)), noise, s, skip, targets)
 
     def state_dict(self) -> dict[str, Any]:
         """Return networks, targets, optimisers, normaliser, streams of randomness and counters."""

@@ -16,7 +16,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from her_exp.agents.products import lifted
 from her_exp.learning.learner import Learner
-from her_exp.types import Metrics, UserError
+from her_exp.types import Batch, Metrics, UserError
 
 #: loss(nets, batch, noise, s) -> (0-d, metrics): see `GoalAgent`.
 Loss = Callable[[Any, Any, Mapping[str, Any], Any], tuple[Tensor, Metrics]]
@@ -39,6 +39,14 @@ class Settings(SimpleNamespace):
     def __getattr__(self, name: str) -> Any:
         """Say where a setting that is missing is to be listed."""
         raise AttributeError(f"s.{name}: list it in the agent's class: tunable = (..., {name!r})")
+
+
+def as_one_step(batch: Batch, s: Any) -> Batch:
+    """Return a batch as losses of one step take it, each run's discounted by its own gamma."""
+    if batch.reward.dim() < batch.observation.dim():  # it is one; `s` may have no gamma
+        return batch
+    gamma = s.gamma
+    return batch.discounted(gamma.unsqueeze(-1) if isinstance(gamma, Tensor) else gamma)
 
 
 def _checked(name: str, told: Any) -> tuple[Tensor, Metrics]:

@@ -18,14 +18,17 @@ class Workspace:
         tensors: where steps are read from.
         discrete: actions are handed over as int64 (b,), else as float32 (b, action_dim).
         device: where batches are handed over.
+        n_step: steps whose rewards and ends are handed over; of more than one they are fields of their own.
 
     Attributes:
         fields: observation, goal, action, next_observation, (n, width), and signals (n, 4); float32,
-            discrete actions int64. Only the rows of the last `read` mean anything.
+            discrete actions int64; of several steps reward and terminated (n, n_step). Only the rows of the
+            last `read` mean anything.
     """
 
-    def __init__(self, tensors: RingTensors, discrete: bool, device: torch.device):
+    def __init__(self, tensors: RingTensors, discrete: bool, device: torch.device, n_step: int = 1):
         self._tensors, self._discrete, self._device = tensors, discrete, device
+        self._n_step = n_step
         self._sent = device.type != tensors.device.type  # batches are copies
         self._windows = tensors.make_windows(0)
         self._cast: list[tuple[torch.Tensor, torch.Tensor]] = []  # (read, field) of other dtypes
@@ -57,6 +60,9 @@ class Workspace:
             if read.dtype != dtype:
                 self.fields[name] = torch.empty(read.shape, dtype=dtype, device=read.device)
                 self._cast.append((read, self.fields[name]))
+        if self._n_step > 1:
+            for name in ("reward", "terminated"):
+                self.fields[name] = torch.empty(n, self._n_step, device=self._tensors.device)
 
     @property
     def achieved(self) -> torch.Tensor:
@@ -89,8 +95,9 @@ class Workspace:
         room = {name: values[:n] for name, values in self.fields.items()}
         if self._sent:
             room = {name: values.to(self._device) for name, values in room.items()}
-        room["reward"] = room["signals"][:, REWARD]
-        room["terminated"] = room["signals"][:, TERMINATED]
+        if self._n_step == 1:
+            room["reward"] = room["signals"][:, REWARD]
+            room["terminated"] = room["signals"][:, TERMINATED]
         if self._discrete:
             room["action"] = room["action"][:, 0]
         parts = {name: torch.split(room[name], batch_size) for name in Batch._fields}

@@ -16,6 +16,7 @@ from gymnasium import spaces as gym_spaces
 from her_exp.buffers import goals
 from her_exp.buffers.batches import Workspace, first_of_each
 from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, LastDraw, MixedGoals, as_mixed
+from her_exp.buffers.n_step import look_ahead
 from her_exp.buffers.recorder import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps, stored_fields
 from her_exp.buffers.ring import StepRing
 from her_exp.limits import Count, NotNegative, Range, check_arguments, rows_complaint
@@ -39,6 +40,7 @@ class HindsightReplayBuffer(Buffer):
         device: where batches are handed over.
         storage: 'cpu' keeps the rows in the host's memory alone; None: a copy of them is on `device`, where
             they are read and relabelled.
+        n_step: steps whose rewards are handed over with each drawn one, under its goal: see `Batch`.
 
     Attributes:
         relabel_share: k / (k + 1), the share of a batch that gets a goal of another row.
@@ -52,6 +54,7 @@ class HindsightReplayBuffer(Buffer):
         strategy: str | goals.Strategy = "future",
         info_keys: Sequence[str] = (),
         storage: Literal["cpu"] | None = None,
+        n_step: Annotated[int, Range(1, 100)] = 1,
         *,
         spaces: GoalSpaces,
         goal_functions: GoalFunctions,
@@ -70,7 +73,7 @@ class HindsightReplayBuffer(Buffer):
         self.relabel_share = k / (k + 1)
         self._strategy = STRATEGIES[strategy] if isinstance(strategy, str) else strategy
         self.achieved_share = self.relabel_share * getattr(self._strategy, "achieved_share", 1.0)
-        self._generator = generator
+        self._generator, self._n_step = generator, n_step
         rows, device = capacity // num_envs, torch.device(device)
         there = torch.device("cpu") if storage == "cpu" else device
         self._steps = StoredSteps(
@@ -78,7 +81,7 @@ class HindsightReplayBuffer(Buffer):
         )
         self._ring = self._steps.ring
         discrete = isinstance(spaces.action, gym_spaces.Discrete)
-        self._room = Workspace(self._steps.tensors, discrete, device)
+        self._room = Workspace(self._steps.tensors, discrete, device, n_step)
         self._last: tuple[Index, MixedGoals, int, tuple[int, int]] | None = None
         self._metrics: dict[str, float] = {}  # of the last draw before a state was loaded
         self._paid: torch.Tensor | None = (
@@ -130,6 +133,10 @@ class HindsightReplayBuffer(Buffer):
         self._room.read(self._steps.tensors.index(rows))
         if virtual:
             self._relabel(rows[relabelled], goals, shape, virtual)
+        if self._n_step > 1:
+            reward = look_ahead(self._n_step, self._steps, self._room, rows, relabelled, goals)
+            if self._steps.reward_range is not None:
+                self._note_paid(reward)
         self._last = (rows, goals, virtual, shape)
         return self._room.batches(shape)
 

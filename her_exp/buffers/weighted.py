@@ -20,7 +20,7 @@ class WeightedHindsightBuffer(HindsightReplayBuffer):
     """`HindsightReplayBuffer`, with weights on the pairs of step and goal; as it is where both are 1.
 
     Args:
-        capacity, k, strategy, info_keys, storage: see `HindsightReplayBuffer`.
+        capacity, k, strategy, info_keys, storage, n_step: see `HindsightReplayBuffer`.
         met_weight: weight of relabelled steps whose goal was met before the step already, against 1 of
             all others; in [0.001, 1]. They teach to stay, of which little is left to learn where most
             steps move nothing.
@@ -38,10 +38,11 @@ class WeightedHindsightBuffer(HindsightReplayBuffer):
         rare_weight: Annotated[float, Range(1, 100)] = 1.0,
         info_keys: Sequence[str] = (),
         storage: Literal["cpu"] | None = None,
+        n_step: Annotated[int, Range(1, 100)] = 1,
         **runtime: Any,
     ):
         check_arguments(WeightedHindsightBuffer, locals())
-        super().__init__(capacity, k, strategy, info_keys, storage, **runtime)
+        super().__init__(capacity, k, strategy, info_keys, storage, n_step, **runtime)
         self._met_weight = met_weight
         self._by_future = strategy in ("future", "future_actual")
         self._rare = RareGoals(self._ring, rare_weight) if rare_weight > 1 else None

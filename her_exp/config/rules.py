@@ -69,7 +69,9 @@ def env_and_agent(values: dict[str, Any], *, elsewhere: bool = False) -> str | N
     agent: Any = find_class("agent._target_", values["agent"]["_target_"])
     if wrong := agent.check_spaces(spaces):
         return f"agent: {one_line(wrong)}"
-    wrong = None if elsewhere else slow_precision(values, agent) or too_large(values, spaces)
+    wrong = sums_no_steps(values, agent)
+    if not elsewhere:
+        wrong = wrong or slow_precision(values, agent) or too_large(values, spaces)
     return wrong or makes(values, agent, spaces)
 
 
@@ -95,6 +97,22 @@ def makes(values: dict[str, Any], agent: type, spaces: GoalSpaces) -> str | None
         inner = error.__cause__ or error
         return f"agent: cannot be made: {reason_of(inner)}"
     return None
+
+
+def sums_no_steps(values: dict[str, Any], agent: type) -> str | None:
+    """Refuse n steps of a buffer of ours to an agent that takes batches in its own way, of one step."""
+    from her_exp.agents.base import GoalAgent
+    from her_exp.buffers.hindsight import HindsightReplayBuffer
+
+    buffer, n = values["buffer"], values["buffer"].get("n_step", 1)
+    if n == 1 or not issubclass(find_class("buffer", buffer["_target_"]), HindsightReplayBuffer):
+        return None
+    if issubclass(agent, GoalAgent) and agent.update is GoalAgent.update:
+        return None
+    return (
+        f"buffer.n_step={n}: {agent.__name__} has an update of its own, which would take the steps for one; "
+        "give buffer.n_step=1, or an agent whose update is that of her_exp.agents.base.GoalAgent"
+    )
 
 
 def slow_precision(values: dict[str, Any], agent: type) -> str | None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from her_exp.agents.base import GoalAgent, Learned
-from her_exp.agents.engine import Engine, Settings
+from her_exp.agents.engine import Engine, Settings, as_one_step
 from her_exp.agents.products import lifted
 from her_exp.learning.learner import Learner
 from her_exp.learning.replays import Replays
@@ -196,7 +196,7 @@ class Group:
         skip: Sequence[str],
         targets: bool,
     ) -> Metrics:
-        scaling = noise["scaling"]
+        scaling, batch = noise["scaling"], as_one_step(batch, s)
 
         def seen(observation: Tensor) -> Tensor:
             state = torch.cat([observation, batch.goal], dim=-1)

@@ -59,9 +59,9 @@ class Oracle:
 
     def __init__(
         self, capacity: int, k: int, strategy: str, goal_functions: Any, num_envs: int,
-        info_keys: Sequence[str] = (),
+        info_keys: Sequence[str] = (), n_step: int = 1,
     ) -> None:  # fmt: skip
-        self.k, self.strategy, self.info_keys = k, strategy, tuple(info_keys)
+        self.k, self.strategy, self.info_keys, self.n_step = k, strategy, tuple(info_keys), n_step
         self.share = Fraction(k, k + 1)
         self.functions = goal_functions
         self.rows = capacity // num_envs
@@ -94,6 +94,8 @@ class Oracle:
 
     def _append(self, lane: int, episode: Episode, observation: Observation) -> State:
         self._tables = None
+        if self.n_step > 1:  # the window of a step may have got longer
+            self._expected.clear()
         states = self.lanes[lane]
         row = next(self._labels[lane])
         state = State(lane, row, episode, *(stored(observation[key][lane]) for key in KEYS))
@@ -161,20 +163,43 @@ class Oracle:
         return self._expected[state, goal]
 
     def _expect(self, state: State, goal: Goal | None) -> dict[str, Any]:
-        taken, desired = state.taken, state.desired
-        reward, terminated = taken.reward, taken.terminated
+        action, desired = state.taken.action, state.desired
         if goal is not None:
             desired = goal[0].desired if goal[1] else goal[0].achieved
-            crash = taken.terminated and not self.reached(state, state.desired)
-            unexplained = taken.reward - self.reward(state, state.desired)
-            reward = self.reward(state, desired) + unexplained
-            terminated = self.reached(state, desired) or crash
-        action = taken.action
+        rewards, cut, last = self._window(state, desired, goal is None)
         return {
             "observation": state.observation.ravel().astype(np.float32),
             "goal": desired.ravel().astype(np.float32),
             "action": np.int64(action) if action.ndim == 0 else action.astype(np.float32),
-            "reward": np.float32(reward),
-            "terminated": np.float32(terminated),
-            "next_observation": taken.next_state.observation.ravel().astype(np.float32),
+            "reward": np.float32(rewards if self.n_step > 1 else rewards[0]),
+            "terminated": np.float32(cut if self.n_step > 1 else cut[0]),
+            "next_observation": last.observation.ravel().astype(np.float32),
         }
+
+    def _window(
+        self, state: State, desired: np.ndarray, own: bool
+    ) -> tuple[list[float], list[float], State]:
+        """Return rewards and ends of up to `n_step` steps, and the state that they lead to.
+
+        Not taken, a step pays 0. What follows is looked up after the last one, unless it is an end.
+        """
+        rewards, cut = [0.0] * self.n_step, [1.0] * self.n_step
+        for number in range(self.n_step):
+            as_given = own and np.array_equal(state.desired, desired)
+            rewards[number], ended = self._paid(state, None if as_given else desired)
+            state = state.taken.next_state
+            if ended:
+                break
+            if state.taken is None or number == self.n_step - 1:
+                cut[number] = 0.0
+                break
+        return rewards, cut, state
+
+    def _paid(self, state: State, desired: np.ndarray | None) -> tuple[float, bool]:
+        """Return reward and end of one step, under `desired` or (None) as the env gave them."""
+        taken = state.taken
+        if desired is None:
+            return taken.reward, taken.terminated
+        crash = taken.terminated and not self.reached(state, state.desired)
+        unexplained = taken.reward - self.reward(state, state.desired)
+        return self.reward(state, desired) + unexplained, self.reached(state, desired) or crash

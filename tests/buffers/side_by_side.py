@@ -20,13 +20,13 @@ class Both:
 
     def __init__(
         self, capacity: int = 24, *, lanes: int = 1, k: int = 4, strategy: str = "future",
-        kind: str = "float", seed: int = 0, buffer_changes: Any = None, **world: Any,
+        kind: str = "float", n_step: int = 1, seed: int = 0, buffer_changes: Any = None, **world: Any,
     ) -> None:  # fmt: skip
         self.world = World(kind, lanes, seed, **world)
         functions = self.world.functions
-        self.oracle = Oracle(capacity, k, strategy, functions, lanes, functions.info_keys)
+        self.oracle = Oracle(capacity, k, strategy, functions, lanes, functions.info_keys, n_step)
         self.arguments = {
-            "capacity": capacity, "k": k, "strategy": strategy, "num_envs": lanes,
+            "capacity": capacity, "k": k, "strategy": strategy, "num_envs": lanes, "n_step": n_step,
             "info_keys": functions.info_keys, "spaces": self.world.spaces, "goal_functions": functions,
         } | (buffer_changes or {})  # fmt: skip
         self.buffer = self.new_buffer(seed + 1)

@@ -55,6 +55,7 @@ class World:
     `int` (int64 observations and goals, Discrete actions) or `bytes` (uint8 pictures, float32
     goals). An episode's length is drawn from `lengths`, its end from `ends`: `success` and `crash`
     terminate, `timeout` truncates, `both` is a success on the last step that time allows.
+    After a share `moves` of the steps another goal is asked for; all steps cost the same then.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class World:
     seed: int
     lengths: Sequence[int] = (1, 2, 3, 5, 8)
     ends: Sequence[str] = ("success", "crash", "timeout", "both")
+    moves: float = 0.0
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -99,11 +101,15 @@ class World:
         ended = [end if left == 1 else "" for end, left in zip(self.end, self.left, strict=True)]
         met = [name in ("success", "both") for name in ended]
         states = [self._state(met[i]) if valid[i] else self._open(i) for i in range(n)]
+        for lane in np.flatnonzero(valid) if self.moves else ():
+            if rng.random() < self.moves:
+                self._ask(lane)
         after = self._observation(states)
         wind, load = rng.integers(0, 4, n) / 4, rng.integers(0, 8, (n, 2)) / 4
         info: dict[str, Any] = {"wind": wind, "load": load}
-        goals = after["achieved_goal"], after["desired_goal"], info
-        control = rng.integers(0, 2, n) * rng.integers(1, 9, n) / 8
+        asked = np.where(valid[:, None], before["desired_goal"], after["desired_goal"])
+        goals = after["achieved_goal"], asked, info
+        control = rng.integers(0, 2, n) * rng.integers(1, 9, n) / 8 if not self.moves else 0.25
         assert (self.functions.terminated(*goals) == met)[valid].all()
         # Vector envs tell what some lane told, and mark which ones.
         info |= {f"_{name}": valid.copy() for name in ("wind", "load")}
@@ -125,10 +131,13 @@ class World:
     def _open(self, lane: int) -> tuple[Any, Any]:
         self.left[lane] = int(self.rng.choice(self.lengths))  # 0: the next step is an autoreset
         self.end[lane] = str(self.rng.choice(self.ends))
-        wish = self.rng.integers(0, 64, 2)
-        # Out of reach of every state but the one that is a success.
-        self.desired[lane] = wish | [0, 16] if self.kind == "int" else wish / 8 + [0, 20]
+        self._ask(lane)
         return self._state(False)
+
+    def _ask(self, lane: int) -> None:
+        """Ask for a goal out of reach of every state but the one that is a success."""
+        wish = self.rng.integers(0, 64, 2)
+        self.desired[lane] = wish | [0, 16] if self.kind == "int" else wish / 8 + [0, 20]
 
     def _state(self, met: bool) -> tuple[Any, Any]:
         """Return a new state, unlike any other: observation and achieved goal."""

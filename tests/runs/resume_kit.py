@@ -23,6 +23,7 @@ _RARE = [
     "buffer.rare_weight=9",
     "buffer.met_weight=0.2",
     "buffer.strategy=future_actual",
+    "buffer.n_step=3",
 ]
 #: Agents, with the kind of actions that they take.
 AGENTS: dict[str, tuple[str, list[str]]] = {
