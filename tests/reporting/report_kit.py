@@ -33,13 +33,13 @@ def config(overrides: tuple[str, ...]) -> str:
 
 
 def curve(
-    seed: int, k: int, evaluations: int = 5, every: int = 100
+    seed: int, k: int, evaluations: int = 5, episodes: int = 8
 ) -> list[tuple[int, str, float]]:
     """Rows of a `metrics.csv`: noise that depends on the seed and rises with k."""
     generator = np.random.default_rng((seed, k))
     rows: list[tuple[int, str, float]] = []
-    for step in range(every, (evaluations + 1) * every, every):
-        episode = 8.0 * step / every
+    for number in range(1, evaluations + 1):
+        step, episode = 100 * number, float(episodes * number)
         values = {
             "rollout/return": -50 + 10 * generator.random(),
             "rollout/success": float(generator.integers(0, 9)) / 8,

@@ -68,20 +68,10 @@ def test_it_is_named_by_its_config_without_the_folders() -> None:
         assert re.fullmatch(r"outputs/point_reach/ddpg/[\d_-]+", cfg.hydra.run.dir)
 
 
-@pytest.mark.parametrize(
-    ("text", "safe"),
-    [
-        ("buffer.k=8,seed=1", "buffer.k=8,seed=1"),
-        ("her_exp/PointReach-v0", "her_exp_PointReach-v0"),
-        ("../../etc", "etc"),
-        ("a b\n*?'c'", "a_b_c_"),
-        ("-rf", "rf"),
-        ("käse", "k_se"),
-        ("", "_"),
-    ],
-)
-def test_path_safe(text: object, safe: str) -> None:
-    assert path_safe(text) == safe
+def test_path_safe() -> None:
+    given = ["a=8,b=1", "her_exp/Reach-v0", "../../etc", "a b\n*?'c'", "-rf", "käse", ""]
+    safe = ["a=8,b=1", "her_exp_Reach-v0", "etc", "a_b_c_", "rf", "k_se", "_"]
+    assert [path_safe(text) for text in given] == safe
 
 
 def test_job_name_is_short_and_tells_configs_apart() -> None:

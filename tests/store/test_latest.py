@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -45,18 +43,3 @@ def test_the_newest_is_the_one_that_trained_last(
     assert named("run", "./latest") == Path("latest")  # any other name is a folder
     assert named("run", "outputs/a") == Path("outputs/a")
     assert capsys.readouterr().err == ""
-
-
-def test_the_commands_take_it(tmp_path: Path, run_cli: Any, tiny: list[str]) -> None:
-    def done(*words: str, module: str = "train") -> tuple[str, str]:
-        ended = run_cli(*words, cwd=tmp_path, module=module)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout.splitlines()[-1], ended.stderr
-
-    folder, _ = done(*tiny, "seed=1")
-    assert f"run=latest: {folder}" in done("run=latest", "episodes=5", module="evaluate")[1]
-    assert done("resume=latest", "trainer.total_steps=600")[0] == folder
-    assert json.loads((tmp_path / folder / "result.json").read_text())["env_steps"] == 600
-    new, said = done("rerun=latest", "seed=2")
-    assert new != folder
-    assert f"rerun=latest: {folder}" in said
