@@ -167,19 +167,16 @@ def test_a_class_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_what_an_experiment_sets_and_what_was_given_are_told_apart(tmp_path: Path) -> None:
     text = "unknown key agent.lr: x\nunknown key agent.epsilon_steps: y\nseed=-1: z"
     words = ["experiment=bit_flip", "agent=sac", "+agent.lr=1"]
-    told = (
-        "agent=sac: does not take agent.epsilon_steps, which experiment=bit_flip sets; "
-        "leave out agent=sac or experiment=bit_flip"
-    )
-    (tmp_path / "agent").mkdir()
-    (tmp_path / "agent" / "mine.yaml").write_text("defaults: [ddpg]\nactor_lrr: 1\n")
     with composer(extra_dir=str(tmp_path)) as hydra:
-        said = blame_experiment(text, words, hydra)
-        assert said.splitlines() == ["unknown key agent.lr: x", "seed=-1: z", told]
+        first, second, told = blame_experiment(text, words, hydra).splitlines()
+        assert (first, second) == ("unknown key agent.lr: x", "seed=-1: z")
+        assert told.startswith("agent=sac: does not take agent.epsilon_steps, which experiment=bit")
         given = [*words[:2], "+agent={lr: 1}"]  # the same in other words
         assert "unknown key agent.lr" in blame_experiment(text, given, hydra)
         for unlike in (words[1:], words[::2], [*words, "no.such=1"]):
             assert blame_experiment(text, unlike, hydra) == text
         # A typo in a file of one's own is not the experiment's.
+        (tmp_path / "agent").mkdir()
+        (tmp_path / "agent" / "mine.yaml").write_text("defaults: [ddpg]\nactor_lrr: 1\n")
         text = "unknown key agent.actor_lrr: did you mean agent.actor_lr?"
         assert blame_experiment(text, ["experiment=fetch_push", "agent=mine"], hydra) == text

@@ -20,8 +20,20 @@ from her_exp.store.find import find, home, targets
 from her_exp.training.evaluation import wilson_interval
 from her_exp.types import UserError
 from tests.conftest import RunCli
-from tests.reporting.report_kit import FIGURES, curve, data_of, files_of, make_run, sweep, table
-from tests.reporting.report_reference import groups_of, interpolated, line_of, numbers, wide
+from tests.reporting.report_kit import (
+    FIGURES,
+    curve,
+    data_of,
+    files_of,
+    groups_of,
+    interpolated,
+    line_of,
+    make_run,
+    numbers,
+    sweep,
+    table,
+    wide,
+)
 
 
 @pytest.fixture(scope="module")

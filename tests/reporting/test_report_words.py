@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from html import unescape
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from her_exp.report import command, report
-from tests.reporting.report_kit import data_of, make_run, sweep, table
+from tests.reporting.report_kit import data_of, make_run, sweep
 
 TOO_SURE = "† fewer than 5 seeds"
 
@@ -92,18 +91,3 @@ def test_the_terminal_shows_the_numbers_of_the_page(
     assert page["buffer.k=0"][0] == "3 of 6 runs"
     assert (page["buffer.k=0"][4], page["buffer.k=4"][4]) == ("-", "1,300")
     assert lines[3].startswith(TOO_SURE)
-
-
-def test_how_often_a_run_went_on_has_a_column_of_its_own(tmp_path: Path) -> None:
-    ended = "2026-11-21T18:05:06+0000"
-    for times in range(3):
-        path = make_run(tmp_path / f"s/a{times}", times) / "run.json"
-        story = json.loads(path.read_text()) | {"ended": ended, "resumes": [{}] * times}
-        path.write_text(json.dumps(story))
-    (make_run(tmp_path / "s/b", 3) / "run.json").write_text('{"resumes": "often"}')
-    page = report(str(tmp_path / "s")).read_text()
-    rows = {Path(row["folder"]).name: row for row in table(tmp_path / "s/report/runs.csv")}
-    assert [rows[name]["resumed"] for name in ("a0", "a1", "a2", "b")] == ["0", "1", "2", "0"]
-    assert [rows[name]["ended"] for name in ("a0", "a1", "a2", "b")] == [ended] * 3 + [""]
-    shown = re.findall(r"<dt>ended</dt><dd>(.*?)</dd>", page)
-    assert shown == [ended, f"{ended}, went on once", f"{ended}, went on 2 times", "-"]
