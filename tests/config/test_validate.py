@@ -132,9 +132,13 @@ def test_the_env_is_made_once() -> None:
 MINE = """
 from her_exp.agents.ddpg import DDPG
 
-class Mine(DDPG):
-    def __init__(self, flux: int, mode: str = "a", **kwargs):
+class Deep(DDPG):
+    def __init__(self, depth: int, **kwargs):
         super().__init__(**kwargs)
+
+class Mine(Deep):
+    def __init__(self, flux: int, mode: str = "a", **kwargs):
+        super().__init__(depth=3, **kwargs)
 
 class Closed(DDPG):
     def __init__(self, flux: int, *, spaces, reward_range, seed, device):
