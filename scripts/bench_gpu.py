@@ -193,6 +193,8 @@ def checks(args: argparse.Namespace, told: Told) -> None:
     for name in gpu_checks.AGENTS.copy():
         for what, gap in gpu_checks.replays(name, args.device):
             told("equality", agent=name, check=what, furthest=gap)
+        gap = gpu_checks.groups(name, args.device)
+        told("equality", agent=name, check="a group replayed against as it is", furthest=gap)
     if args.device.startswith("cuda"):
         told("unrecordable loss", warnings=gpu_checks.refused(args.device))
         told("rewards out of range", seen=gpu_checks.late_refusal(args.device, walks))

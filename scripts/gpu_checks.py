@@ -18,6 +18,7 @@ from her_exp.agents.dqn import DQN
 from her_exp.agents.sac import SAC
 from her_exp.agents.td3 import TD3
 from her_exp.agents.tqc import TQC
+from her_exp.together.group import Group
 from her_exp.types import Batch, GoalSpaces, UserError
 
 BOX = GoalSpaces(
@@ -34,22 +35,22 @@ AGENTS: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-def agent_of(name: str, device: str, **settings: Any) -> GoalAgent:
+def agent_of(name: str, device: str, seed: int = 0, **settings: Any) -> GoalAgent:
     """Return an agent of FetchPush's shapes that has seen some states."""
     kind, own = AGENTS[name]
     settings = {"hidden_sizes": (256, 256, 256)} | own | settings
     agent: GoalAgent = kind(
         spaces=DISCRETE if name == "dqn" else BOX, reward_range=toy_push.REWARDS, device=device,
-        seed=np.random.SeedSequence(0), **settings,
+        seed=np.random.SeedSequence(seed), **settings,
     )  # fmt: skip
     rng = np.random.default_rng(1)
     agent.observe(rng.normal(size=(500, 25)), rng.normal(size=(500, 3)), np.ones(500), 500)
     return agent
 
 
-def batches(name: str, n: int, device: str, size: int = 256) -> list[Batch]:
+def batches(name: str, n: int, device: str, size: int = 256, seed: int = 2) -> list[Batch]:
     """Return random batches."""
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(seed)
     out = []
     for _ in range(n):
         states = [rng.normal(size=(size, w)).astype(np.float32) for w in (25, 3, 25)]
@@ -90,6 +91,21 @@ def replays(name: str, device: str, updates: int = 40) -> Iterator[tuple[str, An
     for batch in drawn[updates // 2 :]:
         resumed.update(batch)
     yield "resumed against never stopped", furthest(resumed.state_dict(), replayed.state_dict())
+
+
+def groups(name: str, device: str, members: int = 3) -> float:
+    """Return how far a group that replays is from one that does not: in step, apart, with one that left."""
+    pair = []
+    for replay in (False, True):
+        agents = [agent_of(name, "cpu", seed=i, replay_updates=replay) for i in range(members)]
+        group = Group(agents, device)
+        for call in range(12):
+            there = range(members) if call < 4 else (0, 2) if call < 8 else (1,)
+            group.learn(
+                {number: batches(name, 3, "cpu", seed=call + 50 * number) for number in there}
+            )
+        pair.append([agent.state_dict()["learners"] for agent in agents])
+    return max(furthest(one, other) for one, other in zip(*pair, strict=True))
 
 
 class Impatient(DDPG):

@@ -154,7 +154,7 @@ class Engine:
 
         return gradients
 
-    def _many(self, _: str, loss: Loss, moved: Sequence[str]) -> Callable[..., Any]:
+    def _many(self, name: str, loss: Loss, moved: Sequence[str]) -> Callable[..., Any]:
         """Gradients of many runs at once."""
         modules = {
             **{name: learner.network for name, learner in self.learners.items()},
@@ -167,10 +167,11 @@ class Engine:
 
         def call(own: Any, held: Any, batch: Any, noise: Any, s: Any) -> Any:
             nets = {
-                name: lambda *x, module=modules[name], p=parameters: functional_call(module, p, x)
-                for name, parameters in (held | own).items()
+                key: lambda *x, module=modules[key], p=parameters: functional_call(module, p, x)
+                for key, parameters in (held | own).items()
             }
-            return loss(SimpleNamespace(**nets), batch, noise, Settings(**s))
+            value, told = _checked(name, loss(SimpleNamespace(**nets), batch, noise, Settings(**s)))
+            return value, {k: torch.as_tensor(v, device=value.device) for k, v in told.items()}
 
         lift = vmap(grad_and_value(call, has_aux=True))
 

@@ -77,7 +77,8 @@ class Learner:
         steps = self._steps + 1
         mean = self._mean.lerp(self.gradient, 0.1)
         square = (self._square * 0.999).addcmul_(self.gradient, self.gradient, value=0.001)
-        by, root = 1 - 0.9**steps, (1 - 0.999**steps).sqrt()
+        exact = steps.double()  # near 1 float32 has too few digits for what is left
+        by, root = (1 - 0.9**exact).to(steps), (1 - 0.999**exact).sqrt().to(steps)
         vector = self.vector - _column(lr) / by * mean / (square.sqrt() / root + 1e-8)
         _move(
             [self._steps, self._mean, self._square, self.vector],
@@ -103,9 +104,11 @@ class Learner:
                 setattr(one, name, whole[number])
         self._steps[number] = one._steps
         one._steps = self._steps[number, 0]
-        one.parameters = one._named(one.vector)
-        if one.target_vector is not None:
+        one.parameters, one._parts = one._named(one.vector), list(one._named(one.gradient).values())
+        one._bind(one.network, one.parameters)
+        if one.target_vector is not None and one.target is not None:
             one.target_parameters = one._named(one.target_vector)
+            one._bind(one.target, one.target_parameters)
 
     def state_dict(self) -> dict[str, Any]:
         """Return network, target and optimiser."""

@@ -217,7 +217,10 @@ def check_shares(hydra: DictConfig, configs: Sequence[DictConfig]) -> dict[str, 
             "takes a GPU; give device=cuda or device=cpu"
         )
     if node["_target_"] == BATCHED:
-        lines = list(complaints([plain(without_hydra(cfg)) for cfg in configs]))
+        values = [plain(without_hydra(cfg)) for cfg in configs]
+        if not is_listed(hydra):  # corners of a search, so many of whose like are tried at once
+            values = values[:1] * int(plain(hydra.sweeper).get("n_jobs") or 1)
+        lines = list(complaints(values))
         if lines:
             raise UserError("\n".join(lines))
         return {}

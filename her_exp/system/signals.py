@@ -47,12 +47,16 @@ class SignalWatch:
         self.received: int | None = _early
         self._before: dict[int, Any] = {}
         self._watches = False
+        self._outer: SignalWatch | None = None  # of the launcher that this run is a job of
 
     def __enter__(self) -> SignalWatch:
         global _watching
         main = threading.current_thread() is threading.main_thread()
         if not main and _watching is not None:
             return _watching
+        self._outer = _watching
+        if self._outer is not None:
+            self.received = self._outer.received
         _watching, self._watches = self, True
         if main:
             submitit = {signal.SIGTERM} if "SUBMITIT_EXECUTOR" in os.environ else set()
@@ -64,7 +68,9 @@ class SignalWatch:
         global _watching
         if not self._watches:
             return
-        _watching, self._watches = None, False
+        _watching, self._watches = self._outer, False
+        if self._outer is not None:
+            self._outer.received = self.received
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

@@ -14,7 +14,7 @@ from her_exp.system.machine import machine_bytes
 #: Settings of the trainer that make no two members learn at different times.
 _TIMES = ("batch_size", "updates_per_step", "learn_every", "learning_starts")
 #: What a group does for an agent: one that does it in its own way runs alone.
-_DONE_FOR_IT = ("act", "update", "update_all", "learned", "input_of")
+_DONE_FOR_IT = ("act", "output", "update", "update_all", "learned", "_apply")
 
 
 def groups(configs: Sequence[Mapping[str, Any]]) -> list[list[int]]:
@@ -46,7 +46,7 @@ def alone(cfg: Mapping[str, Any]) -> str | None:
 def _shared(cfg: Mapping[str, Any]) -> dict[str, Any]:
     agent: dict[str, Any] = dict(cfg["agent"])
     kind: Any = find_class("agent", str(agent["_target_"]))
-    rates = [name for name in agent if name.endswith("lr")]
+    rates = [name for name in agent if name == "lr" or name.endswith("_lr")]
     for name in (*kind.tunable, *kind.apart, *rates):
         if isinstance(agent.get(name), int | float) and not isinstance(agent[name], bool):
             agent[name] = "a number"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -53,41 +53,71 @@ class Group:
         self._engine = Engine(
             self._lead, lead.moves(), self.learners, lead.grad_clip_norm, runs=len(agents)
         )
-        self._settings = self._joint_settings()
+        self._values: list[dict[str, Any]] = []  # of the settings, as they were last
+        self._settings = self._read_settings()
         self._room: dict[Any, Batch] = {}
         self._read: torch.cuda.Event | None = None  # when what was sent last has left the host
         self._live: dict[Any, Tensor] = {}
         self._replays = Replays() if self.device.type == "cuda" and lead.replay_updates else None
 
-    def _joint_settings(self) -> Settings:
-        each = [vars((agent or self.lead).settings) for agent in self.agents]
-        joint = {name: [one[name] for one in each] for name in each[0]}
-        return Settings(
-            **{
-                name: torch.tensor(values, device=self.device, dtype=torch.get_default_dtype())
-                for name, values in joint.items()
-                if values[0] is not None
+    def _read_settings(self) -> Settings:
+        """Return the members' settings; a recording reads the same tensors, whatever they hold."""
+        values = [vars((agent or self.lead).settings) for agent in self.agents]
+        if values != self._values:
+            joint = {
+                name: torch.tensor(
+                    [float(one[name]) for one in values], dtype=torch.get_default_dtype()
+                )
+                for name, value in values[0].items()
+                if value is not None
             }
-        )
+            if not self._values:
+                self._settings = Settings(**{k: v.to(self.device) for k, v in joint.items()})
+            for name, tensor in joint.items():
+                getattr(self._settings, name).copy_(tensor)
+            self._values = values
+        return self._settings
+
+    def _agent(self, number: int) -> GoalAgent:
+        agent = self.agents[number]
+        assert agent is not None
+        return agent
+
+    def _each(
+        self, members: Iterable[int], do: Callable[[GoalAgent, int], Any], failed: dict[int, Any]
+    ) -> dict[int, Any]:
+        """Return what `do` gives for each of the members; what it raises for one is put into `failed`."""
+        found = {}
+        for number in members:
+            try:
+                found[number] = do(self._agent(number), number)
+            except Exception as error:
+                failed[number] = error
+        return found
 
     # -- acting ------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def act(self, asked: Mapping[int, tuple[Array, Array, bool]]) -> dict[int, Array]:
+    def act(self, asked: Mapping[int, tuple[Array, Array, bool]]) -> dict[int, Any]:
         """Return the actions of members, by number, for observations, goals, and whether to explore.
 
-        All have the same number of lanes.
+        All have the same number of lanes. In place of actions stands what went wrong with a member's own.
         """
-        sees = {}
-        for number, (observation, goal, explore) in asked.items():
-            agent = self._agent(number)
-            if not agent.is_blind(explore):
-                sees[number] = agent.input_of(observation, goal)
-        raws = self._outputs(sees) if sees else {}
-        return {
-            number: self._agent(number).decide(raws.get(number), len(observation), explore)
-            for number, (observation, _, explore) in asked.items()
-        }
+        failed: dict[int, Any] = {}
+
+        def look(agent: GoalAgent, number: int) -> Tensor | None:
+            observation, goal, explore = asked[number]
+            return None if agent.is_blind(explore) else agent.input_of(observation, goal)
+
+        sees = self._each(asked, look, failed)
+        seen = {number: state for number, state in sees.items() if state is not None}
+        raws = self._outputs(seen) if seen else {}
+
+        def decide(agent: GoalAgent, number: int) -> Array:
+            observation, _, explore = asked[number]
+            return agent.decide(raws.get(number), len(observation), explore)
+
+        return self._each(sees, decide, failed) | failed
 
     def _outputs(self, states: Mapping[int, Tensor]) -> dict[int, Tensor]:
         some = next(iter(states.values()))
@@ -102,45 +132,51 @@ class Group:
             raw = vmap(call)(learner.parameters, joint.to(self.device)).cpu()
         return {number: raw[number] for number in states}
 
-    def _agent(self, number: int) -> GoalAgent:
-        agent = self.agents[number]
-        assert agent is not None
-        return agent
-
     # -- learning ----------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def learn(self, asked: Mapping[int, Sequence[Batch]]) -> dict[int, list[Metrics]]:
-        """Let members, by number, take a step by each of their batches; all have as many, of one shape."""
+    def learn(self, asked: Mapping[int, Sequence[Batch]]) -> dict[int, Any]:
+        """Let members, by number, take a step by each of their batches; all have as many, of one shape.
+
+        Returns the metrics of each step, or what went wrong with a member's own.
+        """
         count = len(next(iter(asked.values())))
         batches = self._sent(asked)
+        self._read_settings()
+        failed: dict[int, Any] = {}
         told: dict[tuple[Any, str], list[Tensor]] = defaultdict(list)
         for step in range(count):
             batch = Batch(*(part[:, step] for part in batches))
-            for kind, members in self._kinds(asked).items():
-                for name, values in self._step(batch, kind, members).items():
-                    told[members, name].append(values)
+            kinds: dict[Any, list[int]] = defaultdict(list)  # in step all do the same
+            own = self._each(asked.keys() - failed.keys(), self._kind, failed)
+            for number in sorted(own):
+                kinds[own[number]].append(number)
+            for kind, numbers in kinds.items():
+                members, values = self._step(batch, kind, numbers, failed)
+                for name, value in values.items():
+                    told[members, name].append(value)
         out: dict[int, list[Metrics]] = {number: [{} for _ in range(count)] for number in asked}
-        for (members, name), values in told.items():
-            columns = torch.stack(values).unbind(1)
+        for (members, name), parts in told.items():
+            columns = torch.stack(parts).unbind(1)
             for number in members:  # several kinds in one call tell one after the other
                 place = next(one for one in out[number] if name not in one)
                 place[name] = columns[number]
-        return out
+        return out | failed
 
-    def _kinds(self, members: Mapping[int, Any]) -> dict[Any, tuple[int, ...]]:
-        """Return members by what their next update does: in step they all do the same."""
-        kinds: dict[Any, list[int]] = defaultdict(list)
-        for number in members:
-            agent = self._agent(number)
-            kinds[tuple(agent.skipped()), agent.takes_turn(agent.target_every)].append(number)
-        return {kind: tuple(numbers) for kind, numbers in kinds.items()}
+    @staticmethod
+    def _kind(agent: GoalAgent, _: int) -> Any:
+        return tuple(agent.skipped()), agent.takes_turn(agent.target_every)
 
-    def _step(self, batch: Batch, kind: Any, members: tuple[int, ...]) -> Metrics:
+    def _step(
+        self, batch: Batch, kind: Any, numbers: Sequence[int], failed: dict[int, Any]
+    ) -> tuple[tuple[int, ...], Metrics]:
+        """Return who took the step, and what it tells."""
         skip, targets = kind
-        drawn = {
-            number: self._agent(number).draw(batch.reward.shape[1], skip) for number in members
-        }
+        size = batch.reward.shape[1]
+        drawn = self._each(numbers, lambda agent, _: agent.draw(size, skip), failed)
+        members = tuple(drawn)
+        if not members:
+            return members, {}
         some = drawn[members[0]]
         noise = {
             name: self._joint(some[name], {n: d[name] for n, d in drawn.items()}) for name in some
@@ -150,7 +186,7 @@ class Group:
         told = self._replays(self._apply, *given) if self._replays else self._apply(*given)
         for number in members:
             self._agent(number).updates += 1
-        return told
+        return members, told
 
     def _apply(
         self,

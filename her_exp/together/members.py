@@ -87,6 +87,10 @@ class Member:
         """Choose actions with the others."""
         return self._seat.ask("act", observation, goal, explore)  # type: ignore[no-any-return]
 
+    def update(self, batch: Batch) -> Metrics:
+        """Learn with the others."""
+        return self.update_all([batch])[0]
+
     def update_all(self, batches: Sequence[Batch]) -> list[Metrics]:
         """Learn with the others."""
         return self._seat.ask("learn", batches)  # type: ignore[no-any-return]
@@ -132,15 +136,26 @@ def run_together(
                 one.go.release()
                 back.acquire()
                 one.surroundings = leave()
+            enter(before)
             there = [one for one in there if not one.ended]
-            if there and group is None:
-                group = Group([one.agent for one in seats], there[0].device)
-                log.info("%d runs learn as one on %s", len(seats), there[0].device)
-            if group is not None:
-                _serve(group, there)
+            if not there:
+                break
+            try:
+                group = group or _group_of(seats, there)
+            except Exception as error:  # of all of them, each tells it in its own log
+                for one in there:
+                    one.answer = error
+                continue
+            _serve(group, there)
     finally:
         enter(before)
     return [one.result for one in seats]
+
+
+def _group_of(seats: Sequence[Seat], there: Sequence[Seat]) -> Group:
+    device = there[0].device
+    log.info("%d runs learn as one on %s", len(seats), device)
+    return Group([one.agent for one in seats], device)
 
 
 def _serve(group: Group, seats: Sequence[Seat]) -> None:

@@ -86,6 +86,8 @@ def _make_trainer(
     cfg.env.backend, cfg.device = task.backend, resolve_device(cfg.device)
     place = seat()  # among other jobs: what learns and acts is theirs together, the rest stays here
     device = "cpu" if place else cfg.device
+    if place and cfg.agent.get("precision") == "auto":
+        cfg.agent.precision = "float32"  # what is faster here says nothing of where they learn
     agent = _whole(Agent, "agent", make_agent(cfg, task, device))
     if cfg.agent.get("precision") == "auto":
         cfg.agent.precision = agent.precision

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from her_exp.config.hydra_api import plain, without_hydra
+from her_exp.system.machine import prepare_process
 from her_exp.system.signals import SignalWatch
 from her_exp.together.alike import alone, groups
 from her_exp.together.members import run_together
@@ -22,13 +24,15 @@ from her_exp.together.members import run_together
 log = logging.getLogger(__name__)
 
 
-def _leave() -> tuple[list[logging.Handler], Any]:
-    """Return what Hydra sets for a job: where its log goes, and its config."""
-    return list(logging.root.handlers), HydraConfig.instance().cfg
+def _leave() -> tuple[list[logging.Handler], Any, str]:
+    """Return what Hydra sets for a job: where its log goes, its config, its folder."""
+    return list(logging.root.handlers), HydraConfig.instance().cfg, os.getcwd()
 
 
-def _enter(held: tuple[list[logging.Handler], Any]) -> None:
+def _enter(held: tuple[list[logging.Handler], Any, str]) -> None:
     logging.root.handlers, HydraConfig.instance().cfg = list(held[0]), held[1]
+    if os.getcwd() != held[2]:
+        os.chdir(held[2])
 
 
 class BatchedLauncher(Launcher):
@@ -58,25 +62,47 @@ class BatchedLauncher(Launcher):
             configs.append(config)
         plains = [self._plain(config) for config in configs]
         returned: dict[int, JobReturn] = {}
-        for numbers in groups(plains):
-            for number in numbers:
-                words = " ".join(filter_overrides(job_overrides[number]))
-                why = alone(plains[number]) or (None if numbers[1:] else "none is like it")
-                log.info("\t#%d : %s%s", number, words, f" (alone: {why})" if why else "")
-            bodies = [partial(self._run, configs[number]) for number in numbers]
-            with SignalWatch():
-                ended = run_together(bodies, _leave, _enter) if bodies[1:] else [bodies[0]()]
-            for number, result in zip(numbers, ended, strict=True):
-                if isinstance(
-                    result, BaseException
-                ):  # a signal ended it, its checkpoint is written
-                    raise result
-                returned[number] = result
-            configure_log(hydra.hydra_logging, hydra.verbose)
+        with SignalWatch() as watch:
+            for numbers in self._groups(plains, configs):
+                for number in numbers:
+                    words = " ".join(filter_overrides(job_overrides[number]))
+                    why = f" (alone: {self._alone(plains[number], configs[number])})"
+                    named = f"#{initial_job_idx + number}"
+                    log.info("\t%s : %s%s", named, words, "" if numbers[1:] else why)
+                bodies = [partial(self._run, configs[number]) for number in numbers]
+                if len(bodies) > 1:  # also of this thread, in which they learn
+                    prepare_process(int(configs[numbers[0]].threads), configs[numbers[0]].products)
+                    ended = run_together(bodies, _leave, _enter)
+                else:
+                    ended = [bodies[0]()]
+                for number, result in zip(numbers, ended, strict=True):
+                    if isinstance(
+                        result, BaseException
+                    ):  # a signal ended it, its checkpoint is written
+                        raise result
+                    returned[number] = result
+                configure_log(hydra.hydra_logging, hydra.verbose)
+                if watch.received is not None:  # it came when all of these were at their end
+                    raise SystemExit(128 + watch.received)
         return [returned[number] for number in range(len(configs))]
 
     @staticmethod
-    def _plain(config: DictConfig) -> dict[str, object]:
+    def _alone(values: dict[str, Any], config: DictConfig) -> str | None:
+        if config.hydra.job.env_set:
+            return "hydra.job.env_set is of the whole process"
+        return alone(values) or "none is like it"
+
+    def _groups(
+        self, values: Sequence[dict[str, Any]], configs: Sequence[DictConfig]
+    ) -> Iterator[list[int]]:
+        for numbers in groups(values):
+            if any(configs[number].hydra.job.env_set for number in numbers):
+                yield from ([number] for number in numbers)
+            else:
+                yield numbers
+
+    @staticmethod
+    def _plain(config: DictConfig) -> dict[str, Any]:
         before = _leave()
         HydraConfig.instance().set_config(config)  # what resolvers ask for
         try:

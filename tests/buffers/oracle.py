@@ -8,36 +8,25 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from her_exp.types import Observation, Step
+from her_exp.types import KEYS, Observation, Step
 
 STRATEGIES = ("future", "final", "episode", "random", "future_actual")
 Key = tuple[int, int]  # (lane, row)
 Goal = tuple["State", bool]  # a state, and whether its desired goal is lent, not the achieved one
 
 
-@dataclass(eq=False)
-class Taken:
-    """What happened in a state: the step that led on to the next one."""
-
-    action: np.ndarray
-    reward: float
-    terminated: bool
-    truncated: bool
-    info: dict[str, np.ndarray]
-    next_state: State
-
-
-@dataclass(eq=False)
 class Episode:
     """The states of one episode, the first one included, in time."""
 
-    states: list[State] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.states: list[State] = []
 
 
 @dataclass(eq=False)
@@ -50,7 +39,8 @@ class State:
     observation: np.ndarray
     achieved: np.ndarray
     desired: np.ndarray
-    taken: Taken | None = None
+    #: The step that led on: action, reward, terminated, truncated, info, next_state.
+    taken: Any = None
     alive: bool = True
 
     @property
@@ -59,7 +49,7 @@ class State:
 
 
 def stored(array: Any) -> np.ndarray:
-    """Return a copy as the buffer keeps it: float64 becomes float32, the rest stays."""
+    """A copy as the buffer keeps it: float64 becomes float32, the rest stays."""
     array = np.array(array)
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
@@ -68,14 +58,9 @@ class Oracle:
     """What the buffer must hold and may draw."""
 
     def __init__(
-        self,
-        capacity: int,
-        k: int,
-        strategy: str,
-        goal_functions: Any,
-        num_envs: int,
+        self, capacity: int, k: int, strategy: str, goal_functions: Any, num_envs: int,
         info_keys: Sequence[str] = (),
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.k, self.strategy, self.info_keys = k, strategy, tuple(info_keys)
         self.share = Fraction(k, k + 1)
         self.functions = goal_functions
@@ -83,7 +68,7 @@ class Oracle:
         self.lanes: list[list[State]] = [[] for _ in range(num_envs)]
         self._labels = [itertools.cycle(range(self.rows)) for _ in range(num_envs)]
         self._expected: dict[tuple[State, Goal | None], dict[str, Any]] = {}
-        self._since_written: dict[Any, Any] = {}  # answers that hold until the next row
+        self._tables: Any = None  # they hold until the next row
 
     # -- writing
 
@@ -98,7 +83,7 @@ class Oracle:
                 continue
             before = states[-1]
             after = self._append(lane, before.episode, step.next_observation)
-            before.taken = Taken(
+            before.taken = SimpleNamespace(
                 action=np.array(step.action[lane]),
                 reward=float(step.reward[lane]),
                 terminated=bool(step.terminated[lane]),
@@ -108,16 +93,10 @@ class Oracle:
             )
 
     def _append(self, lane: int, episode: Episode, observation: Observation) -> State:
-        self._since_written.clear()
+        self._tables = None
         states = self.lanes[lane]
-        state = State(
-            lane,
-            next(self._labels[lane]),
-            episode,
-            stored(observation["observation"][lane]),
-            stored(observation["achieved_goal"][lane]),
-            stored(observation["desired_goal"][lane]),
-        )
+        row = next(self._labels[lane])
+        state = State(lane, row, episode, *(stored(observation[key][lane]) for key in KEYS))
         states.append(state)
         episode.states.append(state)
         if len(states) > self.rows:
@@ -157,23 +136,18 @@ class Oracle:
 
     def tables(self) -> tuple[dict[Key, State], set[Key], dict[Key, set[tuple[Key, bool]]]]:
         """Return state by key, the keys that may be drawn, and the keys of the goals of each."""
-        if not self._since_written:
-            self._since_written = {
-                "states": {state.key: state for state in self.live()},
-                "drawable": {state.key for state in self.drawable()},
-                "allowed": {
-                    state.key: {(goal.key, asked) for goal, asked in self.allowed_goals(state)}
-                    for state in self.drawable()
-                },
+        if self._tables is None:
+            allowed = {
+                state.key: {(goal.key, asked) for goal, asked in self.allowed_goals(state)}
+                for state in self.drawable()
             }
-        return tuple(self._since_written.values())
+            self._tables = {state.key: state for state in self.live()}, {*allowed}, allowed
+        return self._tables
 
     def reward(self, state: State, desired: np.ndarray) -> float:
-        """Return what the goal functions pay for the step of `state` under `desired`."""
         return float(self._ask(self.functions.reward, state, desired))
 
     def reached(self, state: State, desired: np.ndarray) -> bool:
-        """Return what the goal functions say of the end of the step of `state` under `desired`."""
         return bool(self._ask(self.functions.terminated, state, desired))
 
     def _ask(self, function: Callable[..., np.ndarray], state: State, desired: np.ndarray) -> Any:
@@ -188,10 +162,9 @@ class Oracle:
 
     def _expect(self, state: State, goal: Goal | None) -> dict[str, Any]:
         taken, desired = state.taken, state.desired
-        if goal is not None:
-            desired = goal[0].desired if goal[1] else goal[0].achieved
         reward, terminated = taken.reward, taken.terminated
         if goal is not None:
+            desired = goal[0].desired if goal[1] else goal[0].achieved
             crash = taken.terminated and not self.reached(state, state.desired)
             unexplained = taken.reward - self.reward(state, state.desired)
             reward = self.reward(state, desired) + unexplained

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,32 +19,18 @@ class Both:
     """A buffer and the oracle, fed by one world."""
 
     def __init__(
-        self,
-        capacity: int = 24,
-        *,
-        lanes: int = 1,
-        k: int = 4,
-        strategy: str = "future",
-        kind: str = "float",
-        seed: int = 0,
-        buffer_changes: Mapping[str, Any] | None = None,
-        **world: Any,
-    ) -> None:
+        self, capacity: int = 24, *, lanes: int = 1, k: int = 4, strategy: str = "future",
+        kind: str = "float", seed: int = 0, buffer_changes: Any = None, **world: Any,
+    ) -> None:  # fmt: skip
         self.world = World(kind, lanes, seed, **world)
         functions = self.world.functions
         self.oracle = Oracle(capacity, k, strategy, functions, lanes, functions.info_keys)
         self.arguments = {
-            "capacity": capacity,
-            "k": k,
-            "strategy": strategy,
-            "info_keys": functions.info_keys,
-            "spaces": self.world.spaces,
-            "goal_functions": functions,
-            "num_envs": lanes,
-        } | dict(buffer_changes or {})
+            "capacity": capacity, "k": k, "strategy": strategy, "num_envs": lanes,
+            "info_keys": functions.info_keys, "spaces": self.world.spaces, "goal_functions": functions,
+        } | (buffer_changes or {})  # fmt: skip
         self.buffer = self.new_buffer(seed + 1)
         self.change_step: Callable[[Step], Step] = lambda step: step
-        self.draws = 0
 
     def new_buffer(self, seed: int) -> Any:
         return WeightedHindsightBuffer(**self.arguments, generator=np.random.default_rng(seed))
@@ -52,7 +38,7 @@ class Both:
     def begin(self) -> Both:
         observation = self.world.reset()
         self.oracle.begin(observation)
-        lent = {name: value.copy() for name, value in observation.items()}
+        lent = copy.deepcopy(observation)
         self.buffer.begin(lent)
         _spoil(lent)
         return self
@@ -67,14 +53,7 @@ class Both:
     @staticmethod
     def give(buffer: Any, step: Step) -> None:
         """Add a copy of `step`, then overwrite its arrays, as an env that reuses them would."""
-        lent = step._replace(
-            **{
-                name: {key: np.array(array) for key, array in value.items()}
-                if isinstance(value, Mapping)
-                else np.array(value)
-                for name, value in step._asdict().items()
-            }
-        )
+        lent = copy.deepcopy(step)
         buffer.add(lent)
         _spoil(lent._asdict())
 
@@ -82,23 +61,11 @@ class Both:
         assert self.buffer.size == self.oracle.size
         draws = compare(self.buffer, self.oracle, self.buffer.sample(batch_size, n_batches))
         assert len(draws) == batch_size * n_batches
-        self.draws += len(draws)
         return draws
 
-    def audit(self, **settings: Any) -> int:
+    def audit(self, **settings: Any) -> None:
         assert self.buffer.size == self.oracle.size
-        draws = audit(self.buffer, self.oracle, **settings)
-        self.draws += draws
-        return draws
-
-
-def unlike_lanes(strategy: str = "future") -> Both:
-    """Return lanes of long and of shortest episodes: some hold twice the steps of others."""
-    both = Both(48, lanes=3, strategy=strategy, seed=7, lengths=(1,) * 6 + (30,))
-    both.begin().add(25)
-    steps = Counter(state.lane for state in both.oracle.drawable())
-    assert max(steps.values()) > 1.5 * min(steps.values())
-    return both
+        audit(self.buffer, self.oracle, **settings)
 
 
 def _spoil(arrays: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the buffer does at the edges of its contract."""
+"""What the buffer does at the edges of its contract, the range of rewards among them."""
 
 from __future__ import annotations
 
@@ -9,98 +9,50 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
 
-from her_exp.buffers.hindsight import HindsightReplayBuffer
-from her_exp.types import GoalFunctions, GoalSpaces, Step, UserError
-
-BOX = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+from her_exp.types import UserError
+from tests.buffers.one_lane import Distance, OneLane
+from tests.buffers.side_by_side import Both
 
 
-class Functions(GoalFunctions):
-    def reward(self, achieved, desired, info):
-        return np.where(achieved[:, 0] == desired[:, 0], 0.0, -1.0)
-
-    def terminated(self, achieved, desired, info):
-        return np.zeros(len(achieved), bool)
-
-    success = terminated
-
-
-def make(lanes: int = 1, capacity: int = 20, **more) -> HindsightReplayBuffer:
-    return HindsightReplayBuffer(
-        capacity, spaces=GoalSpaces(BOX, BOX, spaces.Discrete(2)), goal_functions=Functions(),
-        num_envs=lanes, generator=np.random.default_rng(0), **more,
-    )  # fmt: skip
-
-
-def state(value: float, lanes: int = 1) -> dict[str, np.ndarray]:
-    column = np.full((lanes, 1), value, np.float32)
-    return {"observation": column, "achieved_goal": column, "desired_goal": column * 0 - 1}
-
-
-def step(value: float, *, lanes: int = 1, valid: bool = True, truncated: bool = False) -> Step:
-    no, yes = np.zeros(lanes, bool), np.ones(lanes, bool)
-    return Step(
-        state(value, lanes), np.zeros(lanes, np.int64), np.full(lanes, -1.0), no,
-        yes if truncated else no, state(value + 1, lanes), yes if valid else no, {}, no,
-    )  # fmt: skip
+def walked(steps: int = 4, **settings: Any) -> OneLane:
+    """A lane that went from 0 on, one further each step; its goal is at -1."""
+    lane = OneLane(Distance(), [-1.0], **settings)
+    for place in range(steps):
+        lane.add(place + 1)
+    return lane
 
 
 def test_an_episode_that_began_anew_without_telling_lends_no_goal_to_the_one_before() -> None:
-    buffer = make(strategy="final")
-    buffer.begin(state(0))
-    buffer.add(step(0))
-    buffer.add(step(1, valid=False))  # no flag said that state 1 was the last one
-    buffer.add(step(2))
-    (batch,) = buffer.sample(200)
+    lane = walked(1, strategy="final")
+    lane.add(2, valid=False)  # no flag said that state 1 was the last one
+    lane.add(3)
+    (batch,) = lane.buffer.sample(200)
     first = batch.observation[:, 0] == 0
     relabelled = batch.goal[:, 0] >= 0
     assert set(batch.goal[first & relabelled, 0].tolist()) == {1.0}
 
 
-def test_add_before_begin_is_refused() -> None:
+def test_what_cannot_be_done_yet_or_at_all_is_said() -> None:
+    both = Both()
     with pytest.raises(ValueError, match="begin"):
-        make().add(step(0))
-
-
-def test_nothing_to_draw_is_said() -> None:
-    buffer = make()
-    buffer.begin(state(0))
-    buffer.begin(state(5))
+        both.give(both.buffer, Both().begin().world.step())
+    both.begin().begin()
     with pytest.raises(ValueError, match="no step yet"):
-        buffer.sample(4)
-
-
-def test_a_state_of_other_lanes_is_refused() -> None:
-    one = make(lanes=1, capacity=20)
-    one.begin(state(0))
+        both.buffer.sample(4)
     with pytest.raises(ValueError, match="saved ring"):
-        make(lanes=4, capacity=80).load_state_dict(one.state_dict())
-
-
-def test_a_strategy_that_is_none_is_refused() -> None:
+        Both(96, lanes=4).buffer.load_state_dict(both.buffer.state_dict())
     with pytest.raises(ValueError, match="future"):
-        make(strategy="latest")
+        walked(strategy="latest")
 
 
 def test_nbytes_is_what_the_ring_takes() -> None:
+    both = Both(200_000, lanes=3, kind="int")
     tracemalloc.start()
-    buffer = make(lanes=3, capacity=200_000)
+    buffer = both.new_buffer(0)
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    told = buffer.nbytes(GoalSpaces(BOX, BOX, spaces.Discrete(2)), 200_000, 3)
-    assert taken == pytest.approx(told, rel=0.01)
-
-
-def test_without_relabelling_no_strategy_is_asked() -> None:
-    def strategy(steps, generator):
-        raise AssertionError(f"asked for {len(steps.left)} goals")
-
-    buffer = make(k=0, strategy=strategy)
-    buffer.begin(state(0))
-    buffer.add(step(0))
-    assert buffer.sample(8, 2)[1].goal.shape == (8, 1)
+    assert taken == pytest.approx(buffer.nbytes(both.world.spaces, 200_000, 3), rel=0.01)
 
 
 OUTSIDE = {
@@ -114,33 +66,90 @@ OUTSIDE = {
 
 @pytest.mark.parametrize("offsets", OUTSIDE.values(), ids=OUTSIDE)
 def test_a_strategy_that_leaves_its_episode_is_stopped(offsets: Any) -> None:
-    buffer = make(capacity=6, strategy=lambda drawn, _: drawn.at(offsets(drawn)))
-    buffer.begin(state(0))
-    for value in range(9):
-        buffer.add(step(value, truncated=value == 8))
+    lane = walked(8, capacity=6, strategy=lambda drawn, _: drawn.at(offsets(drawn)))
+    lane.add(9, truncated=True)
     with pytest.raises(
         UserError, match=r"buffer.strategy: offset -?\d+ from step \d of an episode"
     ):
-        buffer.sample(100)
+        lane.buffer.sample(100)
 
 
 @pytest.mark.parametrize("offset", [lambda d: d.left, lambda d: 1, lambda d: 1 - d.since])
 def test_the_ends_of_an_episode_may_be_asked_for(offset: Any) -> None:
-    buffer = make(strategy=lambda drawn, _: drawn.at(offset(drawn)))
-    buffer.begin(state(0))
-    for value in range(4):
-        buffer.add(step(value))
-    (batch,) = buffer.sample(200)
-    state_now, goal = batch.observation[:, 0], batch.goal[:, 0]
-    since = SimpleNamespace(since=state_now, left=4 - state_now)
-    assert torch.equal(goal[goal >= 0], (state_now + offset(since))[goal >= 0])
+    lane = walked(4, strategy=lambda drawn, _: drawn.at(offset(drawn)))
+    (batch,) = lane.buffer.sample(200)
+    state, goal = batch.observation[:, 0], batch.goal[:, 0]
+    since = SimpleNamespace(since=state, left=4 - state)
+    assert torch.equal(goal[goal >= 0], (state + offset(since))[goal >= 0])
     assert (goal >= 0).sum() > 100
 
 
 @pytest.mark.parametrize("shape", [0, 3, (1, 80)])
 def test_a_strategy_that_answers_for_others_is_stopped(shape: Any) -> None:
-    buffer = make(strategy=lambda drawn, _: np.zeros(shape, np.int64))
-    buffer.begin(state(0))
-    buffer.add(step(0))
+    lane = walked(strategy=lambda drawn, _: np.zeros(shape, np.int64))
     with pytest.raises(UserError, match=r"buffer.strategy: chose rows of shape .* for 80 steps"):
-        buffer.sample(100)
+        lane.buffer.sample(100)
+
+
+def line(functions: Distance, reward_range: Any, **settings: Any) -> OneLane:
+    """A lane on a line, from 0, with its goal at 10."""
+    return OneLane(functions, [10.0], np.float64, reward_range=reward_range, **settings)
+
+
+@pytest.mark.parametrize("reward", [-1.5, 0.25, float("nan"), float("inf"), -float("inf")])
+def test_a_reward_outside_its_range_is_refused(reward: float) -> None:
+    lane = line(Distance(), (-1.0, 0.0))
+    lane.add(9.5)
+    lane.add(9.5, reward=-1.0)
+    lane.add(9.5, reward=0.0)
+    with pytest.raises(UserError, match=r"reward"):
+        lane.add(9.5, reward=reward)
+    line(Distance(), None).add(9.5, reward=-1.5)  # nothing declared, nothing refused
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_a_relabelled_reward_outside_its_range_is_refused(k: int) -> None:
+    """Each step lies within 3 of its own goal, but up to 6 of the others' ends."""
+    lane = line(Distance(), (-3.0, 0.0), k=k)
+    for place in (7.0, 13.0, 7.0, 13.0):
+        lane.add(place)
+    if k == 0:
+        lane.buffer.sample(64)
+        return
+    with pytest.raises(UserError, match=r"or null; or the env's reward .* her_exp\.check tells$"):
+        lane.buffer.sample(64)
+
+
+def test_the_reward_of_an_autoreset_step_is_nothing() -> None:
+    """Gymnasium gives 0 there, which the range of a task need not hold."""
+    lane = line(Distance(), (-20.0, -1.0), k=0)
+    lane.add(5.0, truncated=True)
+    lane.add(0.0, reward=0.0, valid=False)
+    lane.add(4.0)
+    (batch,) = lane.buffer.sample(40)
+    assert set(batch.reward.tolist()) == {-5.0, -6.0}
+
+
+@pytest.mark.parametrize(
+    "functions", [Distance(), Distance(near=0.5, price=0.1), Distance(near=0.5, price=100.3)]
+)
+def test_rounding_to_float32_is_no_reward_outside_its_range(functions: Distance) -> None:
+    """A range that is just reached: 0 at the goal, give or take the 1e-8 of float32."""
+    low = -functions.price if functions.near else -20.0
+    lane = line(functions, (low, 0.0))
+    for place in np.random.default_rng(0).normal(size=90):
+        lane.add(place)
+    for _ in range(20):
+        (batch,) = lane.buffer.sample(256)
+        assert batch.reward.max() <= 1e-5
+        assert batch.reward.min() >= low * (1 + 1e-6) - 1e-5
+
+
+def test_a_float64_world_loses_no_more_than_float32() -> None:
+    """Rewards of states that float32 rounds: exact for own goals, close for the others."""
+    lane = line(Distance(), None, strategy="future")
+    for place in np.random.default_rng(1).normal(size=99):
+        lane.add(place)
+    (batch,) = lane.buffer.sample(2000)
+    far = -(batch.next_observation - batch.goal).abs()[:, 0]
+    torch.testing.assert_close(batch.reward, far, atol=2e-6, rtol=0)

@@ -15,9 +15,6 @@ from gymnasium import spaces
 
 from her_exp.types import GoalFunctions, GoalSpaces, Observation, Step
 
-#: Of worlds: `World.kind`.
-KINDS = ("float", "int", "bytes")
-
 
 class FloatGoals(GoalFunctions):
     """Goals of two floats; reward and end depend on the order of the arguments and on `info`."""
@@ -37,10 +34,10 @@ class FloatGoals(GoalFunctions):
         return self.terminated(achieved, desired, info)
 
 
-class IntGoals(GoalFunctions):
+class IntGoals(FloatGoals):
     """Goals of two ints, compared bit by bit (which floats would refuse); no info."""
 
-    info_keys: tuple[str, ...] = ()
+    info_keys = ()
 
     def reward(self, achieved: Any, desired: Any, info: Mapping[str, Any]) -> np.ndarray:
         missing = np.bitwise_and(desired, np.invert(achieved))
@@ -48,9 +45,6 @@ class IntGoals(GoalFunctions):
 
     def terminated(self, achieved: Any, desired: Any, info: Mapping[str, Any]) -> np.ndarray:
         return np.bitwise_and(desired, np.invert(achieved))[:, 1] == 0
-
-    def success(self, achieved: Any, desired: Any, info: Mapping[str, Any]) -> np.ndarray:
-        return self.terminated(achieved, desired, info)
 
 
 @dataclass
@@ -78,63 +72,54 @@ class World:
         self.desired: list[Any] = [None] * self.lanes
 
     @property
+    def dtypes(self) -> tuple[Any, Any]:
+        """Of observations and of goals."""
+        floats = (np.uint8, np.float32) if self.kind == "bytes" else (np.float64, np.float64)
+        return (np.int64, np.int64) if self.kind == "int" else floats
+
+    @property
     def spaces(self) -> GoalSpaces:
-        box, goal = np.inf, np.dtype(np.float32 if self.kind == "bytes" else np.float64)
-        move = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        _, goal = self.dtypes
         if self.kind == "int":
-            low, high = np.zeros(3, np.int64), np.full(3, 2**20, np.int64)
-            return GoalSpaces(
-                spaces.Box(low, high, dtype=np.int64),
-                spaces.Box(low[:2], high[:2], dtype=np.int64),
-                spaces.Discrete(4),
-            )
-        picture = spaces.Box(0, 255, (2, 3), np.uint8)
-        numbers = spaces.Box(-box, box, (3,), np.float64)
+            whole = [spaces.Box(0, 2**20, (n,), goal) for n in (3, 2)]
+            return GoalSpaces(*whole, spaces.Discrete(4))
+        numbers = spaces.Box(-np.inf, np.inf, (3,), np.float64)
         return GoalSpaces(
-            picture if self.kind == "bytes" else numbers,
-            spaces.Box(-box, box, (2,), goal.type),
-            move,
+            spaces.Box(0, 255, (2, 3), np.uint8) if self.kind == "bytes" else numbers,
+            spaces.Box(-np.inf, np.inf, (2,), goal),
+            spaces.Box(-1.0, 1.0, (2,), np.float32),
         )
 
     def reset(self) -> Observation:
         return self._observation([self._open(lane) for lane in range(self.lanes)])
 
     def step(self) -> Step:
-        rng, lanes = self.rng, range(self.lanes)
-        before = self.now
+        rng, n, before = self.rng, self.lanes, self.now
         valid = np.array([left > 0 for left in self.left])
-        ended = [self.end[lane] if self.left[lane] == 1 else "" for lane in lanes]
+        ended = [end if left == 1 else "" for end, left in zip(self.end, self.left, strict=True)]
         met = [name in ("success", "both") for name in ended]
-        after = self._observation(
-            [self._state(met[lane]) if valid[lane] else self._open(lane) for lane in lanes]
-        )
-        info: dict[str, Any] = {
-            "wind": rng.integers(0, 4, self.lanes) / 4,
-            "load": rng.integers(0, 8, (self.lanes, 2)) / 4,
-        }
-        pay = self.functions.reward(after["achieved_goal"], after["desired_goal"], info)
-        control = rng.integers(0, 2, self.lanes) * rng.integers(1, 9, self.lanes) / 8
-        own = self.functions.terminated(after["achieved_goal"], after["desired_goal"], info)
-        assert all(own[lane] == met[lane] for lane in lanes if valid[lane])
-        if valid.any():  # vector envs tell what some lane told, and mark which ones
-            info |= {f"_{name}": valid.copy() for name in ("wind", "load")}
-            info["final_obs"] = np.array([None] * self.lanes, dtype=object)
-        else:
-            info = {}
-        for lane in lanes:
-            self.left[lane] -= bool(valid[lane])
+        states = [self._state(met[i]) if valid[i] else self._open(i) for i in range(n)]
+        after = self._observation(states)
+        wind, load = rng.integers(0, 4, n) / 4, rng.integers(0, 8, (n, 2)) / 4
+        info: dict[str, Any] = {"wind": wind, "load": load}
+        goals = after["achieved_goal"], after["desired_goal"], info
+        control = rng.integers(0, 2, n) * rng.integers(1, 9, n) / 8
+        assert (self.functions.terminated(*goals) == met)[valid].all()
+        # Vector envs tell what some lane told, and mark which ones.
+        info |= {f"_{name}": valid.copy() for name in ("wind", "load")}
+        info["final_obs"] = np.array([None] * n, dtype=object)
+        self.left = [left - bool(steps) for left, steps in zip(self.left, valid, strict=True)]
+        action = rng.uniform(-1, 1, (n, 2)).astype(np.float32)
         return Step(
             observation=before,
-            action=rng.integers(0, 4, self.lanes)
-            if self.kind == "int"
-            else rng.uniform(-1, 1, (self.lanes, 2)).astype(np.float32),
-            reward=np.where(valid, pay - control, 0.0),
+            action=rng.integers(0, 4, n) if self.kind == "int" else action,
+            reward=np.where(valid, self.functions.reward(*goals) - control, 0.0),
             terminated=valid & [name in ("success", "crash", "both") for name in ended],
             truncated=valid & [name in ("timeout", "both") for name in ended],
             next_observation=after,
             valid=valid,
-            info=info,
-            success=np.zeros(self.lanes, bool),
+            info=info if valid.any() else {},
+            success=np.zeros(n, bool),
         )
 
     def _open(self, lane: int) -> tuple[Any, Any]:
@@ -159,12 +144,7 @@ class World:
         return [self.count, *self.rng.normal(size=2)], achieved
 
     def _observation(self, states: list[tuple[Any, Any]]) -> Observation:
-        kinds = {
-            "float": (np.float64, np.float64),
-            "int": (np.int64, np.int64),
-            "bytes": (np.uint8, np.float32),
-        }
-        seen, goal = kinds[self.kind]
+        seen, goal = self.dtypes
         self.now = {
             "observation": np.array([state[0] for state in states], seen),
             "achieved_goal": np.array([state[1] for state in states], goal),

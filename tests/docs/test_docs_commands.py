@@ -136,6 +136,7 @@ class Reader:
             pytest.fail(f"{name_of(self.page)}: {command.text}: no test knows how to run this")
 
     def ours(self, module: str, words: list[str], command: Command) -> None:
+        words = [word for word in words if word != "device=cuda"]  # no GPU here
         if words[:1] and words[0].startswith("env."):
             words = [*COMPANY.get(name_of(self.page), []), *words]
         if module != "train":
@@ -155,12 +156,10 @@ class Reader:
 
     def check(self, words: list[str]) -> None:
         """Compose and validate every job, as a real run does first."""
-        if any("device=cuda" in word for word in words):
-            words = [word for word in words if word != "device=cuda"]  # no GPU here
         if absent(words):  # all but the env itself
             theirs = ("env.imports=", "env.id=", "+env.config", "env.goal_distance")
             words = [word for word in words if not word.startswith(theirs)]
-            words = [*words, "env.id=her_exp/PointReach-v0"] if "env=gym" in words else words
+            words = [*words, "env.id=her_exp/PointReach-v0"] if "env=gym" in words else []
         slurm = self.cwd.parent / "slurm"  # the check looks whether they are there, no more
         slurm.mkdir(exist_ok=True)
         for name in ("sbatch", "srun"):

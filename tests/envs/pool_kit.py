@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -24,12 +22,3 @@ def needs_envpool(test: Any) -> Any:
 @cache
 def task(id: str, num_envs: int = 8, **kwargs: Any) -> GoalTask:
     return GoalTask(id, imports=["gymnasium_robotics"], num_envs=num_envs, **kwargs)
-
-
-@contextmanager
-def closed_at_end() -> Iterator[list[Any]]:
-    """Envs to be closed at the end."""
-    envs: list[Any] = []
-    yield envs
-    for env in envs:
-        env.close()

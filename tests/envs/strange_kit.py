@@ -27,15 +27,16 @@ class Played(NamedTuple):
         return batch
 
 
+def own_rewards(env: Any, batch: Batch) -> np.ndarray:
+    """Ask a fresh env, goal by goal."""
+    pairs = zip(batch.next_observation.numpy(), batch.goal.numpy(), strict=True)
+    return np.array([float(env.compute_reward(a.copy(), d.copy(), {})) for a, d in pairs])
+
+
 def play(
-    name: str,
-    steps: int = 100,
-    lanes: int = 3,
-    policy: Any = None,
-    k: float = 4,
-    strategy: Any = "future",
-    **kwargs: Any,
-) -> Played:
+    name: str, steps: int = 100, lanes: int = 3, policy: Any = None, k: float = 4,
+    strategy: Any = "future", **kwargs: Any,
+) -> Played:  # fmt: skip
     """Step `strange/<name>-v0` and store it; settings of the task and of the env as keywords."""
     settings = {"backend": "sync", "reward_range": None} | kwargs
     task = GoalTask(f"strange/{name}-v0", num_envs=lanes, **settings)

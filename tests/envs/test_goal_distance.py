@@ -12,59 +12,31 @@ from gymnasium import spaces
 from her_exp.envs.goal_functions import EnvGoalFunctions
 from her_exp.envs.make import GoalTask
 from her_exp.types import UserError
-from tests.envs.goal_walk import GOALS, RANGE, Costs, Ends, Walk, WithSuccess
+from tests.envs.goal_walk import ENDS, GOALS, RANGE, SUCCESS, Costs, Walk, goal_space
 
-
-class Threshold(WithSuccess):
-    distance_threshold = Walk.radius
-
-
-class EndsWithin(Ends):
-    distance_threshold = Walk.radius
-
-
-class Paid(Threshold):
-    """Other rewards than -1 and 0."""
-
-    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
-        return 3.0 * super().compute_reward(achieved, desired, info) + 5.0
-
-
-class Dense(Threshold):
-    """Has a threshold, and a reward that is not its step function."""
-
-    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
-        return -np.linalg.norm(achieved - desired, axis=-1)
-
-
-class Manhattan(Threshold):
-    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
-        return (np.abs(achieved - desired).sum(-1) <= self.radius) - 1.0
-
-
-class Sided(Threshold):
-    """Ends at success on one half of the plane only."""
-
-    def compute_terminated(self, achieved: Any, desired: Any, info: Any) -> Any:
-        return self.compute_success(achieved, desired) & (achieved[..., 0] > 0)
-
-
-class LiesAboutThreshold(WithSuccess):
-    distance_threshold = 0.29
+NAMED = {"distance_threshold": Walk.radius}
+#: Has a threshold, and a reward that is not its step function.
+DENSE = {"compute_reward": lambda _, a, d, info: -np.linalg.norm(a - d, axis=-1)}
+MANHATTAN = {"compute_reward": lambda _, a, d, info: (np.abs(a - d).sum(-1) <= Walk.radius) - 1.0}
+#: Ends at success on one half of the plane only.
+SIDED = {"compute_terminated": lambda walk, a, d, info: walk.met(a, d) & (a[..., 0] > 0)}
 
 
 def agree(functions: EnvGoalFunctions, achieved: Any, desired: Any) -> None:
     assert functions.distance is not None
     reward, terminated = functions.distance(torch.from_numpy(achieved), torch.from_numpy(desired))
     np.testing.assert_allclose(reward.numpy(), functions.reward(achieved, desired, {}))
-    np.testing.assert_array_equal(
-        terminated.numpy() > 0, functions.terminated(achieved, desired, {})
-    )
+    ends = functions.terminated(achieved, desired, {})
+    np.testing.assert_array_equal(terminated.numpy() > 0, ends)
 
 
-@pytest.mark.parametrize("env", [Threshold, EndsWithin, Paid])
-def test_a_distance_is_found(env: type[Walk]) -> None:
-    functions = EnvGoalFunctions(env(), reward_range=RANGE)
+@pytest.mark.parametrize(
+    "changed",
+    [{}, ENDS, {"compute_reward": lambda walk, a, d, _: 3.0 * walk.met(a, d) + 2.0}],
+    ids=["plain", "ends", "paid otherwise"],
+)
+def test_a_distance_is_found(changed: dict[str, Any]) -> None:
+    functions = EnvGoalFunctions(Walk(**NAMED, **SUCCESS | changed), reward_range=RANGE)
     agree(functions, *GOALS)
     assert any(line.startswith("reward: distance within 0.3") for line in functions.sources)
 
@@ -72,32 +44,23 @@ def test_a_distance_is_found(env: type[Walk]) -> None:
 class TwoPlaces(Walk):
     """Goals of two axes: both places have to be met together."""
 
-    observation_space = spaces.Dict(
-        {
-            key: spaces.Box(-10.0, 10.0, shape, np.float64)
-            for key, shape in (
-                ("observation", (2,)),
-                ("achieved_goal", (2, 2)),
-                ("desired_goal", (2, 2)),
-            )
-        }
-    )
+    _both = spaces.Box(-10.0, 10.0, (2, 2), np.float64)
+    observation_space = goal_space(_both, observation=spaces.Box(-10.0, 10.0, (2,), np.float64))
     distance_threshold = Walk.radius
 
     def _observe(self) -> dict[str, Any]:
-        goals = {"achieved_goal": [self.at, self.at], "desired_goal": [self.goal, self.goal]}
-        return {"observation": self.at.copy()} | {k: np.array(v) for k, v in goals.items()}
+        return {
+            k: v if k == "observation" else np.stack([v, v]) for k, v in super()._observe().items()
+        }
 
-    def step(self, action: Any) -> Any:
-        self.at = np.clip(self.at + action, -10, 10)
-        seen = self._observe()
-        reward = self.compute_reward(seen["achieved_goal"], seen["desired_goal"], {})
-        return seen, float(reward), False, False, {}
-
-    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
-        gap = np.asarray(achieved - desired)
+    def met(self, achieved: Any, desired: Any) -> Any:
+        gap = (
+            np.broadcast_to(achieved - desired, (2, 2))
+            if achieved.ndim == 1
+            else achieved - desired
+        )
         assert gap.shape[-2:] == (2, 2), "goals come in the env's own shape"
-        return (np.sqrt((gap**2).sum((-2, -1))) <= self.radius) - 1.0
+        return np.sqrt((gap**2).sum((-2, -1))) <= self.radius
 
 
 def test_a_distance_of_goals_of_two_axes() -> None:
@@ -112,44 +75,42 @@ def test_a_distance_of_goals_of_two_axes() -> None:
 @pytest.mark.parametrize("id", ["her_exp/PointReach-v0", "her_exp/Nav2D-v0"])
 def test_our_tasks_are_distances(id: str) -> None:
     functions = GoalTask(id, distance_threshold=0.25).goal_functions()
-    rng = np.random.default_rng(0)
-    goals = rng.uniform(0, 1, (2, 500, 2)).astype(np.float32)
+    goals = np.random.default_rng(0).uniform(0, 1, (2, 500, 2)).astype(np.float32)
     agree(functions, *goals)
     assert 20 < functions.success(*goals, {}).sum() < 480
 
 
-@pytest.mark.parametrize("env", [Dense, Manhattan, Sided, LiesAboutThreshold, WithSuccess])
-def test_what_is_no_distance_is_asked_of_the_env(env: type[Walk]) -> None:
-    functions = EnvGoalFunctions(env())
+@pytest.mark.parametrize(
+    "changed",
+    [NAMED | DENSE, NAMED | MANHATTAN, NAMED | SIDED, {"distance_threshold": 0.29}, {}],
+    ids=["dense", "manhattan", "sided", "another threshold", "no threshold"],
+)
+def test_what_is_no_distance_is_asked_of_the_env(changed: dict[str, Any]) -> None:
+    functions = EnvGoalFunctions(Walk(**SUCCESS, **changed))
     assert functions.distance is None
     assert not any("tensors" in line for line in functions.sources)
 
 
-def test_declared_distance() -> None:
-    functions = EnvGoalFunctions(WithSuccess(), goal_distance=0.3)
+@pytest.mark.parametrize("ends", [None, True])
+def test_a_declared_distance(ends: bool | None) -> None:
+    functions = EnvGoalFunctions(Walk(**SUCCESS), goal_distance=0.3, success_terminates=ends)
     agree(functions, *GOALS)
-    ends = EnvGoalFunctions(WithSuccess(), goal_distance=0.3, success_terminates=True)
-    agree(ends, *GOALS)
-    assert ends.distance is not None
-    assert ends.distance.terminates
+    assert functions.distance is not None
+    assert functions.distance.terminates == bool(ends)
 
 
 @pytest.mark.parametrize(
-    ("env", "declared"),
-    [(WithSuccess, 0.31), (WithSuccess, 0.29), (Dense, 0.3), (Manhattan, 0.3), (Sided, 0.3)],
+    ("changed", "declared"), [({}, 0.31), ({}, 0.29), (DENSE, 0.3), (MANHATTAN, 0.3), (SIDED, 0.3)]
 )
-def test_a_declared_distance_that_disagrees_is_refused(env: type[Walk], declared: float) -> None:
+def test_a_declared_distance_that_disagrees_is_refused(
+    changed: dict[str, Any], declared: float
+) -> None:
     with pytest.raises(UserError, match=rf"^env\.goal_distance={declared:g}: "):
-        EnvGoalFunctions(env(), goal_distance=declared)
+        EnvGoalFunctions(Walk(**SUCCESS, **changed), goal_distance=declared)
 
 
 def test_a_reward_of_info_is_no_distance() -> None:
-    class Both(Costs):
-        distance_threshold = Walk.radius
-
-    assert EnvGoalFunctions(Both(), info_keys=["cost"]).distance is None
-
-
-def test_a_declared_distance_is_not_passed_over_where_the_reward_reads_info() -> None:
+    """Nor is a declared one passed over."""
+    assert EnvGoalFunctions(Costs(**NAMED), info_keys=["cost"]).distance is None
     with pytest.raises(UserError, match=r"^env\.goal_distance=0\.3"):
         EnvGoalFunctions(Costs(), goal_distance=0.3, info_keys=["cost"])

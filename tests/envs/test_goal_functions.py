@@ -1,4 +1,4 @@
-"""Rewards as the env itself defines them, on batches of goals or row by row, with the info they read."""
+"""Rewards, success and ends as the env itself defines them, on batches of goals or row by row."""
 
 from __future__ import annotations
 
@@ -11,72 +11,58 @@ import pytest
 
 from her_exp.envs.goal_functions import EnvGoalFunctions
 from her_exp.types import UserError
-from tests.envs.goal_walk import GOALS, NEAR, RANGE, Costs, Ends, Walk, WithSuccess
+from tests.envs.goal_walk import ENDS, GOALS, NEAR, RANGE, SUCCESS, Bare, Costs, Walk
 
 
-def test_the_sampled_goals_are_met_and_missed() -> None:
-    assert 10 < NEAR.sum() < 390
+def test_batched_functions_are_called_once_under_wrappers_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls = []
 
+    def counted(walk: Walk, achieved: Any, desired: Any, info: Any) -> Any:
+        calls.append(len(achieved))
+        return walk.met(achieved, desired) - 1.0
 
-# --- batched or row by row ---------------------------------------------------------------------
-
-
-def test_batched_functions_are_called_once(caplog: pytest.LogCaptureFixture) -> None:
-    class Counts(Ends):
-        calls = 0
-
-        def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
-            Counts.calls += 1
-            return super().compute_reward(achieved, desired, info)
-
-    functions = EnvGoalFunctions(Counts())
-    Counts.calls = 0
-    np.testing.assert_array_equal(functions.reward(*GOALS, {}), NEAR - 1.0)
-    assert Counts.calls == 1
+    env = gym.wrappers.TimeLimit(Walk(**ENDS, compute_reward=counted), 20)
+    functions = EnvGoalFunctions(env)
+    calls.clear()
+    reward, terminated = (f(*GOALS, {}) for f in (functions.reward, functions.terminated))
+    assert calls == [400]
+    assert (reward.dtype, terminated.dtype) == (np.float64, np.bool_)
+    np.testing.assert_array_equal(reward, NEAR - 1.0)
+    np.testing.assert_array_equal(terminated, NEAR)
     np.testing.assert_array_equal(functions.success(*GOALS, {}), NEAR)
-    np.testing.assert_array_equal(functions.terminated(*GOALS, {}), NEAR)
-    assert functions.reward(*GOALS, {}).dtype == np.float64
-    assert functions.terminated(*GOALS, {}).dtype == np.bool_
     assert not caplog.records
 
 
-class OneByOne(Walk):
+def one_by_one(walk: Walk, achieved: Any, desired: Any, info: Any) -> Any:
     """As many envs are written: for one goal at a time."""
-
-    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
-        return 0.0 if float(np.linalg.norm(achieved - desired)) <= self.radius else -1.0
+    return 0.0 if float(np.linalg.norm(achieved - desired)) <= walk.radius else -1.0
 
 
-class Python(Walk):
+def plain(walk: Walk, achieved: Any, desired: Any, info: Any) -> Any:
     """A batch is an error of its own here."""
-
-    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
-        (a, b), (c, d) = achieved, desired
-        return [-1.0, 0.0][float(((a - c) ** 2 + (b - d) ** 2) ** 0.5) <= self.radius]
+    (a, b), (c, d) = achieved, desired
+    return [-1.0, 0.0][float(((a - c) ** 2 + (b - d) ** 2) ** 0.5) <= walk.radius]
 
 
-class Column(Walk):
+def column(walk: Walk, achieved: Any, desired: Any, info: Any) -> Any:
     """Answers (b, 1) for a batch."""
-
-    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
-        gap = np.linalg.norm(achieved - desired, axis=-1, keepdims=True)
-        return (gap <= self.radius) - 1.0
+    return walk.met(achieved, desired)[..., None] - 1.0
 
 
-class Shifted(Walk):
+def shifted(walk: Walk, achieved: Any, desired: Any, info: Any) -> Any:
     """Has the right shape for a batch and the wrong numbers."""
-
-    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
-        reward = super().compute_reward(achieved, desired, info)
-        return reward if np.ndim(reward) == 0 else np.roll(reward, 1)
+    reward = walk.met(achieved, desired) - 1.0
+    return reward if np.ndim(reward) == 0 else np.roll(reward, 1)
 
 
-@pytest.mark.parametrize("env", [OneByOne, Python, Column, Shifted])
+@pytest.mark.parametrize("compute_reward", [one_by_one, plain, column, shifted])
 def test_what_is_not_batched_is_called_row_by_row_with_a_warning(
-    env: type[Walk], caplog: pytest.LogCaptureFixture
+    compute_reward: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        functions = EnvGoalFunctions(env(), reward_range=RANGE)
+        functions = EnvGoalFunctions(Walk(compute_reward=compute_reward), reward_range=RANGE)
     assert "compute_reward" in functions.row_by_row
     assert [r.levelname for r in caplog.records] == ["WARNING"]
     assert "compute_reward of this env is not batched" in caplog.text
@@ -85,42 +71,16 @@ def test_what_is_not_batched_is_called_row_by_row_with_a_warning(
 
 
 def test_a_constant_answer_holds_for_every_row() -> None:
-    class Never(WithSuccess):  # as Gymnasium-Robotics' Fetch envs answer
-        def compute_terminated(self, achieved: Any, desired: Any, info: Any) -> Any:
-            return False
-
-    functions = EnvGoalFunctions(Never())
-    answer = functions.terminated(*GOALS, {})
+    """As Gymnasium-Robotics' Fetch envs answer."""
+    never = Walk(**SUCCESS, compute_terminated=lambda *_: False)
+    answer = EnvGoalFunctions(never).terminated(*GOALS, {})
     assert answer.dtype == np.bool_
-    assert answer.shape == (400,)
-    assert not answer.any()
-
-
-def test_functions_lie_under_wrappers() -> None:
-    wrapped = gym.wrappers.TimeLimit(Ends(), 20)
-    functions = EnvGoalFunctions(wrapped)
-    np.testing.assert_array_equal(functions.terminated(*GOALS, {}), NEAR)
-    np.testing.assert_array_equal(functions.reward(*GOALS, {}), NEAR - 1.0)
-
-
-class Bare(gym.Env[Any, Any]):
-    """Has goals and no reward of them."""
-
-    observation_space, action_space = Walk.observation_space, Walk.action_space
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        return {key: np.zeros(2) for key in self.observation_space}, {}
-
-    def step(self, action: Any) -> Any:
-        return *self.reset()[:1], 0.0, False, False, {}
+    assert answer.tolist() == [False] * 400
 
 
 def test_an_env_without_a_reward_is_refused() -> None:
     with pytest.raises(UserError, match="no compute_reward"):
         EnvGoalFunctions(Bare())
-
-
-# --- info --------------------------------------------------------------------------------------
 
 
 class TwoFields(Costs):
@@ -135,18 +95,98 @@ def test_a_reward_that_reads_info_names_the_key_to_declare() -> None:
         EnvGoalFunctions(TwoFields(), info_keys=["cost"])
 
 
-def test_declared_info_is_read_for_each_row() -> None:
-    functions = EnvGoalFunctions(TwoFields(), info_keys=["cost", "speed"])
+@pytest.mark.parametrize("batched", [True, False])
+def test_declared_info_is_read_for_each_row(batched: bool) -> None:
+    slow = lambda walk, *about: float(TwoFields.compute_reward(walk, *about))  # noqa: E731
+    env = TwoFields(compute_reward=None if batched else slow)
+    functions = EnvGoalFunctions(env, info_keys=["cost", "speed"])
+    assert ("compute_reward" not in functions.row_by_row) == batched
     rng = np.random.default_rng(0)
     info = {"cost": rng.normal(size=400), "speed": rng.normal(size=(400, 2))}
     expected = NEAR - 1.0 - info["cost"] - info["speed"][:, 0]
-    assert "compute_reward" not in functions.row_by_row
     np.testing.assert_allclose(functions.reward(*GOALS, info), expected)
 
-    class Slow(TwoFields):
-        def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
-            return float(super().compute_reward(achieved, desired, info))
 
-    slow = EnvGoalFunctions(Slow(), info_keys=["cost", "speed"])
-    assert "compute_reward" in slow.row_by_row
-    np.testing.assert_allclose(slow.reward(*GOALS, info), expected)
+ALWAYS, NEVER = np.ones(400, bool), np.zeros(400, bool)
+
+
+def says(*keys: str, **changed: Any) -> Walk:
+    """A walk that says something of success in the step's info."""
+    return Walk(about=lambda walk: dict.fromkeys(keys, False), **changed)
+
+
+@pytest.mark.parametrize(
+    ("env", "source", "expected"),
+    [
+        (says("success", "is_success", **SUCCESS), "compute_success", NEAR),
+        (says("success", "is_success"), "info['is_success']", ALWAYS),
+        (says("success"), "info['success']", NEVER),
+        (Walk(), "reward 0", NEAR),
+    ],
+)
+def test_where_success_comes_from(env: Walk, source: str, expected: Any) -> None:
+    functions = EnvGoalFunctions(env, reward_range=RANGE)
+    assert any(line.startswith(f"success: {source}") for line in functions.sources)
+    info = {"is_success": ALWAYS, "success": NEVER}
+    np.testing.assert_array_equal(functions.success(*GOALS, info), expected)
+
+
+def test_success_must_come_from_somewhere() -> None:
+    with pytest.raises(UserError, match=r"^env\.reward_range: "):
+        EnvGoalFunctions(Walk())
+    with pytest.raises(UserError, match=r"env\.success_terminates=true: .*compute_success"):
+        EnvGoalFunctions(says("is_success"), success_terminates=True)
+
+
+def test_an_info_field_may_be_absent_from_a_step() -> None:
+    """As after many a reset; where the highest reward is declared it tells."""
+    unknown = EnvGoalFunctions(says("is_success"))
+    np.testing.assert_array_equal(unknown.success(*GOALS, {}), NEVER)
+    declared = EnvGoalFunctions(says("is_success"), reward_range=RANGE)
+    np.testing.assert_array_equal(declared.success(*GOALS, {}), NEAR)
+
+
+@pytest.mark.parametrize("declared", [None, False, True])
+def test_the_envs_own_termination_wins_over_what_is_declared(declared: bool | None) -> None:
+    crosses = Walk(**SUCCESS, compute_terminated=lambda _, a, d, info: a[..., 0] > d[..., 0])
+    functions = EnvGoalFunctions(crosses, success_terminates=declared)
+    np.testing.assert_array_equal(functions.terminated(*GOALS, {}), GOALS[0][:, 0] > GOALS[1][:, 0])
+    assert "termination: compute_terminated" in functions.sources
+    for _ in range(5):  # what the env can be asked is not guessed at
+        functions.watch(ALWAYS, NEVER)
+        functions.watch(ALWAYS, ALWAYS)
+
+
+@pytest.mark.parametrize("env", [Walk(**SUCCESS), Walk()])
+def test_declared_termination(env: Walk) -> None:
+    ends = EnvGoalFunctions(env, reward_range=RANGE, success_terminates=True)
+    np.testing.assert_array_equal(ends.terminated(*GOALS, {}), NEAR)
+    for declared in (False, None):
+        goes_on = EnvGoalFunctions(env, reward_range=RANGE, success_terminates=declared)
+        np.testing.assert_array_equal(goes_on.terminated(*GOALS, {}), NEVER)
+        assert any("no goal ends an episode" in line for line in goes_on.sources)
+
+
+ENDED, WENT_ON, FELL, MOVED = (True, True), (True, False), (False, True), (False, False)
+
+
+@pytest.mark.parametrize(
+    ("declared", "seen", "refused"),
+    [
+        # Twice a goal may have been met by rounding; a crash says nothing of success.
+        (True, [ENDED, MOVED, FELL, WENT_ON, WENT_ON, WENT_ON], r"success_terminates=true, but"),
+        (None, [FELL, ENDED, ENDED, ENDED], r"set env\.success_terminates=true"),
+        (False, [FELL, ENDED, ENDED, ENDED], r"set env\.success_terminates=true"),
+        (None, [WENT_ON, *[ENDED] * 5], None),  # it may end at success sometimes
+    ],
+)
+def test_what_episodes_show_of_ends(declared: bool | None, seen: Any, refused: str | None) -> None:
+    functions = EnvGoalFunctions(Walk(**SUCCESS), success_terminates=declared)
+    *first, last = [np.array([step]).T for step in seen]
+    for step in first:
+        functions.watch(*step)
+    if refused is None:
+        functions.watch(*last)
+        return
+    with pytest.raises(UserError, match=refused):
+        functions.watch(*last)

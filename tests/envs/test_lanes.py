@@ -1,7 +1,8 @@
-"""The vector env is the single env, many times: equal to SyncVectorEnv in every number."""
+"""The vector env is the single env, many times, in every number; its state goes on exactly."""
 
 from __future__ import annotations
 
+import copy
 import pickle
 from typing import Any
 
@@ -9,77 +10,63 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from tests.envs.native import POINT, assert_same, cases, native
+from tests.envs.native import NAV, POINT, assert_same, cases, native, single
 
 
 @cases
-@pytest.mark.parametrize(("n", "seed"), [(1, 0), (3, 7), (8, 123)])
-def test_equals_sync_vector_env(id: str, kwargs: dict[str, Any], n: int, seed: int) -> None:
+@pytest.mark.parametrize(("n", "seed"), [(1, 0), (3, 7), (8, 123), (4, [5, 5, 2, 9])])
+def test_equals_sync_vector_env(id: str, kwargs: dict[str, Any], n: int, seed: Any) -> None:
+    """Also where some lanes only are reset, with seeds or without."""
     ours = native(id, n, **kwargs)
     theirs = gym.make_vec(id, num_envs=n, vectorization_mode="sync", **kwargs)
     assert ours.observation_space == theirs.observation_space
     assert ours.action_space == theirs.action_space
-    ours.action_space.seed(seed)
-    ends = 0
+    ours.action_space.seed(0)
+    generator, ends = np.random.default_rng(0), 0
     for round_seed in (seed, None):  # the second round goes on with the lanes' generators
         assert_same(ours.reset(seed=round_seed), theirs.reset(seed=round_seed))
+        assert ours.np_random_seed == theirs.np_random_seed
         for _ in range(130):
             actions = ours.action_space.sample()
             one, other = ours.step(actions), theirs.step(actions)
             assert_same(one, other)
             ends += int((one[2] | one[3]).sum())
-    assert ends >= 2 * n
-    assert ours.np_random_seed == theirs.np_random_seed == tuple(range(seed, seed + n))
+            mask = generator.random(n) < 0.3
+            if n == 4 and mask.any():
+                again = {"seed": [None, 3, None, 4], "options": {"reset_mask": mask}}
+                assert_same(ours.reset(**copy.deepcopy(again)), theirs.reset(**again))
+    assert ends >= 2 * n or n == 4
     for mine, its in zip(ours.np_random, theirs.np_random, strict=True):
         assert mine.bit_generator.state == its.bit_generator.state
 
 
-@cases
-def test_reset_mask_and_seed_lists_equal_sync(id: str, kwargs: dict[str, Any]) -> None:
-    ours = native(id, 4, **kwargs)
-    theirs = gym.make_vec(id, num_envs=4, vectorization_mode="sync", **kwargs)
-    assert_same(ours.reset(seed=[5, 5, 2, 9]), theirs.reset(seed=[5, 5, 2, 9]))
-    generator = np.random.default_rng(0)
-    ours.action_space.seed(1)
-    for _ in range(60):
-        actions = ours.action_space.sample()
-        assert_same(ours.step(actions), theirs.step(actions))
-        mask = generator.random(4) < 0.3
-        if mask.any():
-            seed = [None, 3, None, 4]
-            one = ours.reset(seed=seed, options={"reset_mask": mask.copy()})
-            assert_same(one, theirs.reset(seed=seed, options={"reset_mask": mask.copy()}))
+YES_NO = np.array([True, False])
 
 
 @pytest.mark.parametrize(
-    ("mask", "error", "words"),
+    ("given", "error", "words"),
     [
-        ([True, False], TypeError, "numpy array of bool"),
-        (np.array([1, 0]), TypeError, "numpy array of bool"),
-        (np.array([True]), ValueError, r"shape \(2,\)"),
-        (np.array([False, False]), ValueError, "at least one True"),
+        ({"options": {"reset_mask": [True, False]}}, TypeError, "numpy array of bool"),
+        ({"options": {"reset_mask": np.array([1, 0])}}, TypeError, "numpy array of bool"),
+        ({"options": {"reset_mask": np.array([True])}}, ValueError, r"shape \(2,\)"),
+        ({"options": {"reset_mask": YES_NO & False}}, ValueError, "at least one True"),
+        ({"seed": [1, 2, 3]}, ValueError, "3 seeds were given for 2 lanes"),
     ],
 )
-def test_a_wrong_reset_mask(mask: Any, error: type[Exception], words: str) -> None:
+def test_a_wrong_reset(given: dict[str, Any], error: type[Exception], words: str) -> None:
     env = native(POINT, 2)
+    for untimely in (lambda: env.step(np.zeros((2, 2), np.float32)),
+                     lambda: env.reset(options={"reset_mask": YES_NO})):  # fmt: skip
+        with pytest.raises(gym.error.ResetNeeded):
+            untimely()
     env.reset(seed=0)
     with pytest.raises(error, match=words):
-        env.reset(options={"reset_mask": mask})
-
-
-def test_a_wrong_number_of_seeds_and_no_reset() -> None:
-    env = native(POINT, 2)
-    with pytest.raises(ValueError, match="3 seeds were given for 2 lanes"):
-        env.reset(seed=[1, 2, 3])
-    with pytest.raises(gym.error.ResetNeeded):
-        env.step(np.zeros((2, 2), np.float32))
-    with pytest.raises(gym.error.ResetNeeded):
-        env.reset(options={"reset_mask": np.array([True, False])})
+        env.reset(**given)
 
 
 @cases
 def test_what_was_returned_never_changes(id: str, kwargs: dict[str, Any]) -> None:
-    env = native(id, 3, **kwargs)
+    env, twin = native(id, 3, **kwargs), native(id, 3, **kwargs)
     kept = [env.reset(seed=0)]
     copies = [pickle.dumps(kept[0])]
     for _ in range(12):
@@ -88,13 +75,52 @@ def test_what_was_returned_never_changes(id: str, kwargs: dict[str, Any]) -> Non
         kept.append(env.step(actions))
         np.testing.assert_array_equal(actions, before)
         copies.append(pickle.dumps(kept[-1]))
-    for result, copy in zip(kept, copies, strict=True):
-        assert_same(result, pickle.loads(copy))
+    assert_same(kept, [pickle.loads(copy) for copy in copies])
     # Nor does what the caller does to it reach the env.
-    twin = native(id, 3, **kwargs)
     mine, _ = env.reset(seed=4)
     twin.reset(seed=4)
     for value in mine.values():
         value[...] = 1
-    actions = env.action_space.sample()
     assert_same(env.step(actions), twin.step(actions))
+
+
+def play(env: Any, actions: list[Any]) -> list[Any]:
+    """Single envs are reset where they end."""
+    results: list[Any] = []
+    for action in actions:
+        results.append(env.step(action))
+        if np.all(results[-1][2]) or np.all(results[-1][3]):
+            results.append(env.reset())
+    return results
+
+
+@cases
+@pytest.mark.parametrize("lanes", [None, 3])
+@pytest.mark.parametrize("at", [0, 1, 5])
+def test_a_state_goes_on_exactly(
+    id: str, kwargs: dict[str, Any], at: int, lanes: int | None
+) -> None:
+    def make(mode: str | None) -> Any:
+        of = {"render_mode": mode, **kwargs}
+        return native(id, lanes, **of) if lanes else single(id, **of)
+
+    env, other, fresh = make("rgb_array"), make(None), make("rgb_array")
+    env.reset(seed=0)
+    play(env, [env.action_space.sample() for _ in range(at)])
+    saved = env.get_state()
+    actions = [env.action_space.sample() for _ in range(60)]
+    expected = play(env, actions)
+    for one in (other, fresh):  # other envs, and after the first has gone on
+        one.set_state(saved)
+        assert_same(expected, play(one, actions))
+    assert_same(env.render(), fresh.render())
+    fresh.set_state(other.get_state())  # without a trail
+    assert_same(play(fresh, actions), play(other, actions))
+
+
+def test_a_state_that_does_not_fit() -> None:
+    env = native(POINT, 2)
+    env.reset(seed=0)
+    for other in (native(POINT, 3), native(NAV, 2)):
+        with pytest.raises(ValueError, match="this env has"):
+            other.set_state(env.get_state())

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
-from her_exp.types import KEYS
-from tests.envs.pool_kit import closed_at_end, needs_envpool, task
+from her_exp.system.machine import cores
+from tests.envs.pool_kit import needs_envpool
+from tests.equality import differences
 
 
-@pytest.fixture
-def made() -> Iterator[list[Any]]:
-    with closed_at_end() as envs:
-        yield envs
-
-
-def play(env: Any, steps: int = 60, seed: int | None = 5, lanes: int | None = None) -> list[Any]:
+def play(env: Any, seed: int = 5, lanes: int | None = None) -> list[Any]:
     rng = np.random.default_rng(0)
-    actions = rng.uniform(-1.0, 1.0, (steps, 8, *(env.single_action_space.shape or ())))
     out = [env.reset(seed=seed)[0]]
-    for action in actions:
+    for action in rng.uniform(-1.0, 1.0, (60, 8, *(env.single_action_space.shape or ()))):
         observation, reward, *_ = env.step(action[: env.num_envs])
         out.append(observation | {"reward": reward})
     return [{key: value[:lanes].tobytes() for key, value in one.items()} for one in out]
@@ -33,13 +26,8 @@ def play(env: Any, steps: int = 60, seed: int | None = 5, lanes: int | None = No
 
 @needs_envpool
 @pytest.mark.parametrize("id", ["FetchPush-v4", "HandManipulateEgg-v1", "PointMaze_UMaze-v3"])
-def test_a_seed_repeats_every_bit_on_any_number_of_threads_and_lanes(id: str, made: Any) -> None:
-    made += [
-        task(id, 4, num_threads=1).make(),
-        task(id, 4, num_threads=3).make(),
-        task(id, 2).make(),
-    ]
-    one, three, two = made
+def test_a_seed_repeats_every_bit_on_any_number_of_threads_and_lanes(id: str, make: Any) -> None:
+    one, three, two = make(id, 4, num_threads=1), make(id, 4, num_threads=3), make(id, 2)
     first = play(one)
     assert play(three) == first
     assert play(two) == play(one, lanes=2)
@@ -48,9 +36,8 @@ def test_a_seed_repeats_every_bit_on_any_number_of_threads_and_lanes(id: str, ma
 
 
 @needs_envpool
-def test_lanes_differ_and_a_reset_without_seed_goes_on(made: Any) -> None:
-    env = task("FetchReach-v4", 4).make()
-    made.append(env)
+def test_lanes_differ_and_a_reset_without_seed_goes_on(make: Any) -> None:
+    env = make("FetchReach-v4", 4)
     first = env.reset(seed=0)[0]["desired_goal"]
     assert len({goal.tobytes() for goal in first}) == 4
     second = env.reset()[0]["desired_goal"]
@@ -65,40 +52,30 @@ def test_lanes_differ_and_a_reset_without_seed_goes_on(made: Any) -> None:
 
 
 @needs_envpool
-def test_what_a_step_returned_never_changes_later(made: Any) -> None:
-    env = task("FetchReach-v4", 4).make()
-    made.append(env)
-    kept = [env.reset(seed=0)[0]]
-    kept += [env.step(np.ones((4, 4)))[0] for _ in range(60)]
-    copies = [{key: value.copy() for key, value in one.items()} for one in kept]
+def test_what_a_step_returned_never_changes_later(make: Any) -> None:
+    env = make("FetchReach-v4", 4)
+    kept = [env.reset(seed=0)[0], *(env.step(np.ones((4, 4)))[0] for _ in range(60))]
+    copies = copy.deepcopy(kept)
     for _ in range(200):
         env.step(-np.ones((4, 4)))
     env.reset(seed=1)
-    assert all((a[key] == b[key]).all() for a, b in zip(kept, copies, strict=True) for key in KEYS)
+    assert differences(kept, copies) == []
 
 
 @needs_envpool
-def test_threads_are_at_most_one_a_lane_and_one_a_core(
-    made: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
-    read = Path.read_text
+def test_threads_are_at_most_one_a_lane_and_one_a_core(make: Any) -> None:
+    def threads(given: int | None) -> int:
+        before = len(os.listdir("/proc/self/task"))
+        make("FetchReach-v4", 4, num_threads=given).reset(seed=0)
+        return len(os.listdir("/proc/self/task")) - before
 
-    def limited(path: Path, *args: Any, **kwargs: Any) -> str:  # a container of three cores
-        return "300000 100000" if path.name == "cpu.max" else read(path, *args, **kwargs)
-
-    monkeypatch.setattr(Path, "read_text", limited)
-    for threads, wanted in ((None, 3), (2, 2), (64, 4)):
-        env = task("FetchReach-v4", 4, num_threads=threads).make()
-        made.append(env)
-        env.reset(seed=0)
-        assert env._pool.config["num_threads"] == wanted  # type: ignore[attr-defined]
+    one = threads(1)
+    assert [threads(n) - one + 1 for n in (None, 2, 64)] == [min(4, cores()), 2, 4]
 
 
 @needs_envpool
-def test_steps_before_a_reset_and_actions_of_another_shape_are_refused(made: Any) -> None:
-    env = task("FetchReach-v4", 4).make()
-    made.append(env)
+def test_steps_before_a_reset_and_actions_of_another_shape_are_refused(make: Any) -> None:
+    env = make("FetchReach-v4", 4)
     with pytest.raises(gym.error.ResetNeeded):
         env.step(np.zeros((4, 4)))
     env.reset(seed=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ from tests.commands.forked_commands import Forks
 from tests.commands.sweeps_kit import BROKEN, TINY, wait_for, words
 from tests.runs.runs_kit import checkpoints, numbers
 
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("optuna") is None, reason="needs optuna"),
+    # SQLAlchemy leaves its files to the collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 SEARCH = [
     "-m", *TINY, "agent._target_=mine.Broken", "agent.actor_lr=tag(log,interval(1e-4,1e-2))",
     "agent.noise_std=choice(0.1,0.2)", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=5",
@@ -29,15 +36,10 @@ def trials(cwd: Path) -> list[tuple[str, float | None, dict[str, object]]]:
     return [(t.state.name, t.value, t.params) for t in study.get_trials()]
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings(
-    "ignore::ResourceWarning"
-)  # SQLAlchemy leaves its files to the collector
 @pytest.mark.parametrize("launcher", ["basic", "local"])
 def test_a_study_goes_on_as_if_never_killed(
     launcher: str, forks: Forks, cwd: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("optuna")
     (tmp_path / "mine.py").write_text(BROKEN)
     prelude = f"import sys; sys.path.insert(0, {str(tmp_path)!r})"
     search = [*SEARCH, f"hydra/launcher={launcher}", "hydra.sweeper.n_jobs=2"]
@@ -67,11 +69,8 @@ def test_a_study_goes_on_as_if_never_killed(
     assert trials(cwd) == expected
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_failed_trial_is_told_and_tried_again(forks: Forks, cwd: Path) -> None:
     """Equal trials of a batch are one job."""
-    pytest.importorskip("optuna")
     (cwd / "mine.py").write_text(BROKEN)
     prelude = f"import sys; sys.path.insert(0, {str(cwd)!r})"
     search = [

@@ -1,19 +1,15 @@
-"""Evaluation: its interval, its fixed shares, and that it leaves the training alone."""
+"""Evaluation: its interval, its fixed shares, the same goals each time."""
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from her_exp.agents.ddpg import DDPG
 from her_exp.envs.make import GoalTask
-from her_exp.training import evaluation
 from her_exp.training.evaluation import describe, evaluate, pooled, shares, wilson_interval
-from tests.equality import differences
+from tests.training.lane_env import TOLD, LaneEnv
 
 
 @pytest.mark.parametrize(
@@ -25,69 +21,55 @@ from tests.equality import differences
         (0, 20, 0.0, 0.1611),
         (1, 29, 0.0061, 0.1718),
         # by symmetry
-        (182, 263, 1 - 0.3662, 1 - 0.2553),
         (20, 20, 1 - 0.1611, 1.0),
+        (0, 0, 0.0, 1.0),
     ],
 )
 def test_wilson_interval(wins: int, n: int, low: float, high: float) -> None:
     assert wilson_interval(wins, n) == pytest.approx((low, high), abs=5e-5)
 
 
-def test_wilson_interval_stays_in_the_unit_interval() -> None:
-    assert wilson_interval(0, 0) == (0.0, 1.0)
-    for n in (1, 2, 7, 1000):
-        for wins in range(0, n + 1, max(1, n // 7)):
-            low, high = wilson_interval(wins, n)
-            assert 0.0 <= low <= wins / n <= high <= 1.0
-            assert low < high
-
-
 def test_shares() -> None:
-    assert shares(10, 4) == [3, 3, 2, 2]
-    assert shares(2, 4) == [1, 1, 0, 0]
-    assert shares(8, 4) == [2, 2, 2, 2]
+    assert [shares(n, 4) for n in (10, 2, 8)] == [[3, 3, 2, 2], [1, 1, 0, 0], [2, 2, 2, 2]]
 
 
-class Still:
-    """Does nothing; the script of the env decides."""
+class Notes:
+    """Acts at random, and notes the goals that it is asked for."""
+
+    def __init__(self, seed: int = 0, width: int = 1) -> None:
+        self.rng, self.width, self.goals = np.random.default_rng(seed), width, []
 
     def act(self, observation: Any, goal: Any, *, explore: bool) -> Any:
         assert explore is False
-        return np.zeros((len(observation), 1), np.float32)
+        self.goals.append(goal.copy())
+        return self.rng.normal(size=(len(goal), self.width)).astype(np.float32)
 
 
-def test_short_episodes_are_not_favoured(lane_env: Any, info_functions: Any) -> None:
-    # Lane 0 wins episodes of 1 step, lane 1 loses episodes of 20: the first 10 to end are lane 0's.
-    env = lane_env([1, 20], [[False, True], [False] * 21])
-    result = evaluate(env, info_functions, Still(), 10, seed=0)
-    assert [e.lane for e in result.episodes] == [0] * 5 + [1] * 5
-    summary = result.summary()
-    assert summary["success_final"] == 0.5
-    assert summary["length"] == pytest.approx((5 * 1 + 5 * 20) / 10)
-    assert summary["episodes"] == 10
-
-
-def test_each_lane_plays_its_share_to_the_end(lane_env: Any, info_functions: Any) -> None:
-    lengths = [2, 9, 4]
-    result = evaluate(lane_env(lengths), info_functions, Still(), 7, seed=0)
-    assert [e.lane for e in result.episodes] == [0, 0, 0, 1, 1, 2, 2]
+@pytest.mark.parametrize(
+    ("lengths", "episodes", "lanes"),
+    [
+        ([2, 9, 4], 7, [0, 0, 0, 1, 1, 2, 2]),
+        ([9, 1, 1], 1, [0]),  # fewer than lanes
+        (
+            [1, 20],
+            10,
+            [0] * 5 + [1] * 5,
+        ),  # of short episodes, which end first, no more than of long
+    ],
+)
+def test_each_lane_plays_its_share_to_the_end(
+    lengths: list[int], episodes: int, lanes: list[int]
+) -> None:
+    result = evaluate(LaneEnv(lengths), TOLD, Notes(), episodes, seed=0, paths=1)
+    assert [e.lane for e in result.episodes] == lanes
     assert all(e.length == lengths[e.lane] for e in result.episodes)
+    assert [len(path) for path in result.paths] == [lengths[0] + 1]
 
 
-def test_fewer_episodes_than_lanes(lane_env: Any, info_functions: Any) -> None:
-    result = evaluate(lane_env([9, 1, 1]), info_functions, Still(), 1, seed=0, paths=5)
-    assert [(e.lane, e.length) for e in result.episodes] == [(0, 9)]
-    assert [len(path) for path in result.paths] == [10]
-
-
-def test_summary_of_a_known_play(lane_env: Any, info_functions: Any) -> None:
-    script = [
-        [False, True, False],  # won on the way, lost at the end
-        [True, False, True],  # there at reset and at the end
-        [False, False, False],
-        [False, False, True],
-    ]
-    summary = evaluate(lane_env([2] * 4, script), info_functions, Still(), 8, seed=0).summary()
+def test_summary_of_a_known_play() -> None:
+    # Won on the way, lost at the end; there at reset and at the end; never; at the end.
+    script = [[bool(met) for met in lane] for lane in ([0, 1, 0], [1, 0, 1], [0, 0, 0], [0, 0, 1])]
+    summary = evaluate(LaneEnv([2] * 4, script), TOLD, Notes(), 8, seed=0).summary()
     assert summary == {
         "success_final": 0.5,
         "success_any": 0.75,
@@ -98,14 +80,12 @@ def test_summary_of_a_known_play(lane_env: Any, info_functions: Any) -> None:
         "episodes": 8,
         "interval": pytest.approx(list(wilson_interval(4, 8))),
     }
-    line = describe(summary)
-    for words in ("50.0%", "75.0%", "n=8", "5.000"):
-        assert words in line
+    assert all(words in describe(summary) for words in ("50.0%", "75.0%", "n=8", "5.000"))
 
 
-def test_paths_are_those_of_the_first_episodes(lane_env: Any, info_functions: Any) -> None:
+def test_paths_are_those_of_the_first_episodes() -> None:
     script = [[False, False, True], [False, True, False, False], [False, True]]
-    result = evaluate(lane_env([2, 3, 1], script), info_functions, Still(), 9, seed=0, paths=2)
+    result = evaluate(LaneEnv([2, 3, 1], script), TOLD, Notes(), 9, seed=0, paths=2)
     assert [path[:, 2].tolist() for path in result.paths] == [[0, 1, 2], [0, 1, 2, 3]]
     assert [path[:, :2].max(0).tolist() for path in result.paths] == [[0, 0], [1, 0]]
     assert [goal.tolist() for goal in result.goals] == [[0, 0, -1], [1, 0, -1]]
@@ -120,73 +100,20 @@ def test_pooled() -> None:
     assert interval == wilson_interval(30, 148)
 
 
-# --- beside a training -------------------------------------------------------------------------
+def test_the_same_goals_and_numbers_each_time_whatever_the_policy() -> None:
+    task = GoalTask("her_exp/PointReach-v0", num_envs=4, max_steps=6, distance_threshold=0.4)
+    env, functions = task.make(), task.goal_functions()
 
+    def goals(policy: int, seed: int) -> np.ndarray:
+        notes = Notes(policy, 2)
+        found = evaluate(env, functions, notes, 12, seed)
+        assert (
+            found.episodes == evaluate(task.make(), functions, Notes(policy, 2), 12, seed).episodes
+        )
+        return np.stack(notes.goals)
 
-@pytest.fixture
-def task() -> GoalTask:
-    return GoalTask("her_exp/PointReach-v0", num_envs=3, max_steps=6, distance_threshold=0.4)
-
-
-def make_agent(task: GoalTask, seed: int = 0) -> DDPG:
-    agent = DDPG(hidden_sizes=[16], spaces=task.spaces, seed=np.random.SeedSequence(seed))
-    rng = np.random.default_rng(seed)
-    agent.observe(rng.normal(size=(50, 4)), rng.normal(size=(50, 2)), np.ones(50), 50)
-    return agent
-
-
-def test_agent_and_training_env_are_left_as_they_are(task: GoalTask) -> None:
-    functions, agent = task.goal_functions(), make_agent(task)
-    training, apart = task.make(), task.make(5)
-    training.reset(seed=3)
-    training.step(np.ones((3, 2), np.float32))
-    before = copy.deepcopy([training.get_state(), agent.state_dict()])
-    globals_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    evaluate(apart, functions, agent, 20, seed=1, paths=3)
-    assert differences(before, [training.get_state(), agent.state_dict()]) == []
-    assert torch.equal(globals_before[0], torch.get_rng_state())
-    assert np.array_equal(globals_before[1], np.random.get_state()[1])  # noqa: NPY002
-
-
-class Recorder:
-    """Keeps start and goal of every episode of an evaluation."""
-
-    def __init__(self, task: GoalTask):
-        self.task = task
-        self.env = task.make(4)
-        self.functions = task.goal_functions()
-
-    def starts(self, agent: Any, episodes: int, seed: int, monkeypatch: Any) -> np.ndarray:
-        seen: list[np.ndarray] = []
-        step = evaluation.Rollout.step
-
-        def spy(rollout: Any, policy: Any) -> Any:
-            done, ended = step(rollout, policy)
-            seen.append(done.observation["desired_goal"].copy())
-            return done, ended
-
-        with monkeypatch.context() as patch:
-            patch.setattr(evaluation.Rollout, "step", spy)
-            evaluate(self.env, self.functions, agent, episodes, seed)
-        return np.stack(seen)
-
-
-def test_the_same_goals_each_time_whatever_the_policy(
-    task: GoalTask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recorder = Recorder(task)
-    first = recorder.starts(make_agent(task, 0), 12, 5, monkeypatch)
-    again = recorder.starts(make_agent(task, 0), 12, 5, monkeypatch)
-    other = recorder.starts(make_agent(task, 1), 12, 5, monkeypatch)
-    elsewhere = recorder.starts(make_agent(task, 0), 12, 6, monkeypatch)
-    np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(first, other)
-    assert not np.array_equal(first, elsewhere)
+    first = goals(0, 5)
+    np.testing.assert_array_equal(first, goals(0, 5))
+    np.testing.assert_array_equal(first, goals(1, 5))
+    assert not np.array_equal(first, goals(0, 6))
     assert len(np.unique(first.reshape(-1, 2), axis=0)) >= 12
-
-
-def test_the_same_numbers_each_time(task: GoalTask) -> None:
-    env, functions, agent = task.make(4), task.goal_functions(), make_agent(task)
-    one = evaluate(env, functions, agent, 10, seed=5)
-    assert evaluate(env, functions, agent, 10, seed=5).summary() == one.summary()
-    assert evaluate(task.make(4), functions, agent, 10, seed=5).episodes == one.episodes

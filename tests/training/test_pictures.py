@@ -1,18 +1,24 @@
-"""Pictures of paths: rings are success radii, axes have numbers, letters stay apart."""
+"""Pictures of paths: rings are success radii, letters stay apart; the last one is kept, whole."""
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
+from collections.abc import Callable, Iterator
 from itertools import combinations
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from PIL import ImageDraw
+from PIL import Image, ImageDraw
 
 from her_exp.envs.make import GoalTask
 from her_exp.training import pictures
 from her_exp.training.evaluation import Evaluation, evaluate
-from tests.envs.pool_kit import needs_envpool, task
+from her_exp.training.logger import RunLogger
+from tests.training.lane_env import TOLD, LaneEnv
 
 
 class Anything:
@@ -26,10 +32,9 @@ class Anything:
         return np.stack([self.space.sample() for _ in observation])
 
 
-def played(task: GoalTask, functions: Any = None) -> Evaluation:
-    functions = functions or task.goal_functions()
+def played(task: GoalTask) -> Evaluation:
     env = task.make(4)
-    result = evaluate(env, functions, Anything(env), 4, seed=0, paths=4)
+    result = evaluate(env, task.goal_functions(), Anything(env), 4, seed=0, paths=4)
     env.close()
     return result
 
@@ -49,9 +54,6 @@ def centre(columns: Any) -> float:
     return float(columns.min() + columns.max()) / 2
 
 
-# --- rings ---------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("backend", ["native", "sync"])
 def test_the_radius_is_that_of_the_goal_functions(backend: str) -> None:
     """Lanes of other packages have no `distance_threshold`."""
@@ -59,21 +61,12 @@ def test_the_radius_is_that_of_the_goal_functions(backend: str) -> None:
     assert played(ours).radius == 0.3
 
 
-@needs_envpool
-def test_the_radius_of_lanes_in_envpool() -> None:
-    fetch = task("FetchReach-v4", backend="envpool", reward_range=(-1, 0))
-    assert played(fetch).radius == pytest.approx(0.05)
-
-
-@pytest.mark.parametrize("own", [0.2, np.float32(0.5), 0, np.inf, (0.1, 0.2), "near"])
-def test_an_attribute_that_nothing_proves_is_no_radius(
-    own: Any, lane_env: Any, info_functions: Any
-) -> None:
+@pytest.mark.parametrize("own", [0.2, np.inf, "near"])
+def test_an_attribute_that_nothing_proves_is_no_radius(own: Any) -> None:
     """Success may ask for more than the distance that an env names."""
-    env = lane_env([2, 2])
+    env = LaneEnv([2, 2])
     env.distance_threshold = own
-    agent = Anything(env)
-    assert evaluate(env, info_functions, agent, 2, seed=0, paths=2).radius is None
+    assert evaluate(env, TOLD, Anything(env), 2, seed=0, paths=2).radius is None
 
 
 @pytest.mark.parametrize("radius", [0.1, 0.25])
@@ -100,30 +93,25 @@ def test_without_a_radius_to_be_seen_a_goal_is_a_small_cross(radius: float | Non
     assert 10 <= sizes.pop() <= 20
 
 
-def test_a_line_where_a_long_goal_is_met() -> None:
-    paths = [np.linspace(1.0, 0.0, 20)[:, None] * np.ones(7)] * 2
-    goals = [np.zeros(7)] * 2
-    longest = []
-    for radius in (None, 0.5):
-        picture = pictures.draw(Evaluation([], paths, goals, [True, False], radius))[105:-62]
-        longest.append(int((picture.astype(int).sum(-1) < 300).sum(1).max()))
-    assert longest[0] < 100
-    assert longest[1] > 600
+class Written(NamedTuple):
+    words: str
+    column: float
+    box: tuple[float, float, float, float]
 
 
-# --- colours, letters, numbers -------------------------------------------------------------------
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[Written]:
+    """What is written into a picture, and where."""
+    written: list[Written] = []
+    write = ImageDraw.ImageDraw.text
 
+    def spy(canvas: Any, at: Any, words: str, **how: Any) -> None:
+        box = canvas.textbbox(at, words, font=how["font"], anchor=how["anchor"])
+        written.append(Written(words, at[0], box))
+        write(canvas, at, words, **how)
 
-@pytest.mark.parametrize("id", ["her_exp/PointReach-v0", "her_exp/BitFlip-v0"])
-def test_met_and_missed_goals(id: str) -> None:
-    result = played(GoalTask(id))
-    result.path_success = [True, False, True, False]
-    picture = pictures.draw(result)
-    assert picture.dtype == np.uint8
-    assert picture.shape[2] == 3
-    assert picture.shape[1] >= 800
-    for colour in (pictures.MET, pictures.MISSED):
-        assert len(where(picture, colour)[0]) > 100
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", spy)
+    return written
 
 
 def walks(dim: int, scale: float = 1.0, start: Any = 0.0, steps: int = 50) -> Evaluation:
@@ -147,48 +135,71 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_letters_are_large_enough_and_stay_apart(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written: dict[str, list[Any]] = {}
-    write = ImageDraw.ImageDraw.text
-
-    def spy(canvas: Any, at: Any, words: str, **how: Any) -> None:
-        box = canvas.textbbox(at, words, font=how["font"], anchor=how["anchor"])
-        written.setdefault(words, []).append(box)
-        write(canvas, at, words, **how)
-
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", spy)
+def test_letters_are_large_enough_and_stay_apart(name: str, written: list[Written]) -> None:
     height, width, _ = pictures.draw(CASES[name]).shape
     assert width >= 800
-    boxes = [box for places in written.values() for box in places]
-    for left, top, right, bottom in boxes:
-        assert left >= 0
-        assert top >= 0
-        assert right <= width
-        assert bottom <= height
-    for one, other in combinations(boxes, 2):
+    for _, _, (left, top, right, bottom) in written:
+        assert 0 <= left < right <= width
+        assert 0 <= top < bottom <= height
+    for (_, _, one), (_, _, other) in combinations(written, 2):
         apart = one[2] < other[0] or other[2] < one[0] or one[3] < other[1] or other[3] < one[1]
         assert apart, (name, one, other)
-    (title,) = next(places for words, places in written.items() if "goals met" in words)
+    (title,) = [box for words, _, box in written if "goals met" in words]
     assert (title[3] - title[1]) / width >= 13 / 420  # a phone shows a picture 350 pixels wide
-    numbers = [words for words in written if words.lstrip("-")[0].isdigit() and "of" not in words]
-    assert sum(len(written[words]) for words in numbers) >= 4
+    texts = [words for words, *_ in written]
+    assert sum(text.lstrip("-")[0].isdigit() and "of" not in text for text in texts) >= 4
     titles = {"plane": {"goal[0]", "goal[1]"}, "space": {"goal[0]", "goal[1]", "goal[2]"}}
-    assert titles.get(name, set()) <= set(written)
+    assert titles.get(name, set()) <= set(texts)
 
 
-def test_the_numbers_of_an_axis_are_where_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_numbers_of_an_axis_are_where_they_say(written: list[Written]) -> None:
     """Goals at 0 and 1 stand above the numbers 0 and 1."""
-    columns: dict[str, float] = {}
-    write = ImageDraw.ImageDraw.text
-
-    def spy(canvas: Any, at: Any, words: str, **how: Any) -> None:
-        if how["anchor"] == "mt":
-            columns[words] = at[0]
-        write(canvas, at, words, **how)
-
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", spy)
     picture = pictures.draw(resting([(0, 5), (1, 5)], 0.1))[105:-62]
+    columns = {words: column for words, column, _ in written}
     for label, colour in (("0", pictures.MET), ("1", pictures.MISSED)):
         assert centre(where(picture, colour)[1]) == pytest.approx(columns[label], abs=2)
+
+
+@pytest.fixture
+def draw(tmp_path: Path) -> Iterator[Callable[[int], None]]:
+    """Log a picture of one shade, in the folder `run`."""
+    (tmp_path / "run").mkdir()
+    with RunLogger(tmp_path / "run", 100, False) as logger:
+        yield lambda shade: logger.picture("eval/paths", np.full((8, 9, 3), shade, np.uint8), shade)
+
+
+def shade_kept(run: Path) -> int:
+    assert not list(run.glob("*.tmp"))
+    with Image.open(run / "paths_last.png") as image:
+        (shade,) = set(np.asarray(image).ravel().tolist())
+    return int(shade)
+
+
+def test_the_newest_one_stays_and_a_disk_that_refuses_ends_no_run(
+    draw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    draw(10)
+    draw(20)
+    assert shade_kept(tmp_path / "run") == 20
+    monkeypatch.setattr(os, "fsync", full)
+    with caplog.at_level(logging.WARNING):
+        draw(30)
+    picture = tmp_path / "run" / "paths_last.png"
+    assert caplog.messages == [f"{picture} cannot be written (No space left on device)"]
+    assert shade_kept(tmp_path / "run") == 20  # the one before, whole
+
+
+@pytest.mark.parametrize("name", ["paths_last.png", "paths_last.png.tmp"])
+def test_no_link_is_followed(name: str, draw: Any, tmp_path: Path) -> None:
+    """One that comes while the run is on; what stands there before is refused at the start."""
+    run, victim = tmp_path / "run", tmp_path / "victim"
+    victim.write_text("mine")
+    (run / name).symlink_to(victim)
+    draw(10)
+    draw(20)
+    assert victim.read_text() == "mine"
+    assert shade_kept(run) == 20
+    assert not (run / "paths_last.png").is_symlink()

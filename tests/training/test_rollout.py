@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium as gym
@@ -11,7 +12,9 @@ from gymnasium.vector import AutoresetMode
 
 from her_exp.envs.make import GoalTask
 from her_exp.training.rollout import Episode, Rollout
-from her_exp.types import Step, UserError
+from her_exp.types import EnvFailed, Step, UserError
+from tests.equality import differences
+from tests.training.lane_env import TOLD, LaneEnv
 
 
 def nothing(observation: Any, goal: Any) -> Any:
@@ -27,88 +30,52 @@ def play(rollout: Rollout, steps: int) -> tuple[list[Step], list[Episode]]:
     return done, ended
 
 
-def test_each_step_joins_neighbouring_states(lane_env: Any, info_functions: Any) -> None:
-    rollout = Rollout(lane_env([3, 5]), info_functions)
-    first = rollout.reset(7)
+def test_each_step_joins_neighbouring_states() -> None:
+    rollout = Rollout(LaneEnv([3, 5]), TOLD)
+    before = rollout.reset(7)["achieved_goal"]
     steps, _ = play(rollout, 12)
-    before = first["achieved_goal"]
     for step in steps:
         np.testing.assert_array_equal(step.observation["achieved_goal"], before)
         before = step.next_observation["achieved_goal"]
         lane, episode, at = step.observation["achieved_goal"].T
-        _, next_episode, next_at = before.T
         # A transition is one step further within its episode; what is none starts the next one.
-        np.testing.assert_array_equal(step.valid, next_episode == episode)
-        np.testing.assert_array_equal(next_at[step.valid], at[step.valid] + 1)
-        np.testing.assert_array_equal(next_at[~step.valid], 0)
-        np.testing.assert_array_equal(next_episode[~step.valid], episode[~step.valid] + 1)
+        after = np.where(step.valid, [lane, episode, at + 1], [lane, episode + 1, 0 * at]).T
+        np.testing.assert_array_equal(before, after)
         np.testing.assert_array_equal(lane, [0, 1])
-
-
-def test_autoreset_steps_are_no_transitions(lane_env: Any, info_functions: Any) -> None:
-    rollout = Rollout(lane_env([3, 5]), info_functions)
-    rollout.reset(0)
-    steps, _ = play(rollout, 12)
     valid = np.array([step.valid for step in steps])
     assert [list(np.flatnonzero(~lane)) for lane in valid.T] == [[3, 7, 11], [5, 11]]
     ended = np.array([step.terminated | step.truncated for step in steps])
     assert [list(np.flatnonzero(lane)) for lane in ended.T] == [[2, 6, 10], [4, 10]]
 
 
-def test_episode_statistics(lane_env: Any, info_functions: Any) -> None:
-    #           reset   1      2      3
-    script = [
-        [False, True, False, False],  # met on the way only
-        [True, False, False, True],  # met at reset and at the end
-    ]
-    rollout = Rollout(lane_env([3, 3], script), info_functions)
-    rollout.reset(0)
-    _, ended = play(rollout, 8)
-    assert [e.lane for e in ended] == [0, 1, 0, 1]
-    for episode in ended:  # the second round equals the first: nothing of it is carried over
-        assert episode.length == 3
-        assert episode.total_reward == 2 + 3 + 4
-        assert episode.final_distance == 4.0  # the last step, 3, from -1
-        won = episode.lane == 1
-        assert episode.success_final == won
-        assert episode.success_any
-        assert episode.met_at_reset == won
+#: Of an episode: success at the reset and after each step; met at reset, at any step, at the last.
+EPISODES = [
+    ([False, True, False, False], (False, True, False)),
+    ([True, False, False, True], (True, True, True)),
+    ([True, False, False], (True, False, False)),
+    ([False, True], (False, True, True)),
+]
 
 
-def test_success_at_reset_alone_is_not_success_at_any_step(
-    lane_env: Any, info_functions: Any
-) -> None:
-    rollout = Rollout(lane_env([2], [[True, False, False]]), info_functions)
-    rollout.reset(0)
-    _, ended = play(rollout, 5)
-    assert [(e.met_at_reset, e.success_any, e.success_final) for e in ended] == [
-        (True, False, False)
-    ] * 2
+@pytest.mark.parametrize(("script", "met"), EPISODES)
+def test_episode_statistics(script: Any, met: Any) -> None:
+    """The second round equals the first: nothing of it is carried over, nor by a reset in between."""
+    length = len(script) - 1
+    rollout = Rollout(LaneEnv([length], [script]), TOLD)
+    for reset_after in (2 * length + 2, length + 1, 2 * length + 1):
+        rollout.reset(0)
+        steps, ended = play(rollout, reset_after)
+        assert [step.valid.all() for step in steps] == ([*[True] * length, False] * 2)[:reset_after]
+        assert len(ended) == 1 + (reset_after > length + 1)
+        for e in ended:
+            assert (e.met_at_reset, e.success_any, e.success_final) == met
+            assert (e.lane, e.length, e.total_reward) == (0, length, sum(range(2, length + 2)))
+            assert e.final_distance == length + 1.0  # the last step, from -1
 
 
-def test_episodes_of_one_step(lane_env: Any, info_functions: Any) -> None:
-    rollout = Rollout(lane_env([1], [[False, True]]), info_functions)
-    rollout.reset(0)
-    steps, ended = play(rollout, 4)
-    assert [bool(s.valid[0]) for s in steps] == [True, False, True, False]
-    assert [(e.length, e.total_reward) for e in ended] == [(1, 2.0)] * 2
-
-
-def test_a_reset_forgets_the_open_episodes(lane_env: Any, info_functions: Any) -> None:
-    rollout = Rollout(lane_env([4], [[False, True, False, False, False]]), info_functions)
-    rollout.reset(0)
-    play(rollout, 4)  # the next step would be an autoreset
-    rollout.reset(0)
-    steps, ended = play(rollout, 4)
-    assert all(step.valid.all() for step in steps)
-    assert [(e.length, e.total_reward) for e in ended] == [(4, 2.0 + 3 + 4 + 5)]
-
-
-def test_the_seed_goes_to_the_env_and_the_action_into_the_step(
-    lane_env: Any, info_functions: Any
-) -> None:
-    env = lane_env([3, 3])
-    rollout = Rollout(env, info_functions)
+def test_the_seed_goes_to_the_env_and_the_action_into_the_step() -> None:
+    env = LaneEnv([3, 3])
+    rollout = Rollout(env, TOLD)
     rollout.reset(41)
     assert env.seeds == [41]
     action = np.array([[0.25], [-0.5]], np.float32)
@@ -117,60 +84,89 @@ def test_the_seed_goes_to_the_env_and_the_action_into_the_step(
     assert "is_success" in step.info
 
 
+@pytest.mark.parametrize(
+    ("odd", "wrong"),
+    [
+        ({"reward": np.array(["a", "b", "c"])}, "reward of lane 0 is 'a'; it must be numbers"),
+        ({"reward": [0, None, 1]}, "reward of lane 1 is None"),
+        ({"reward": np.zeros((3, 2))}, r"rewards have shape \(3, 2\), expected \(3,\)"),
+        ({"reward": 1.0}, "reward is 1.0; it must be numbers of each of 3 lanes"),
+        ({"terminated": [False, None, True]}, "terminated of lane 1 is None; it must be one"),
+        (
+            {"truncated": np.zeros(2, bool)},
+            "truncated is .*; it must be a truth value of each of 3",
+        ),
+        ({"truncated": np.array(["", "yes", ""])}, "truncated of lane 0 is ''"),
+        ({"info": {"is_success": np.array([1, 0.5, 0])}}, r"info\['is_success'\] of lane 1 is 0.5"),
+    ],
+)
+def test_answers_of_a_vector_env(odd: dict[str, Any], wrong: str) -> None:
+    env = LaneEnv([9, 9, 9])
+    rollout = Rollout(env, TOLD)
+    rollout.reset(0)
+    env.odd = odd
+    with pytest.raises(EnvFailed, match=f"^env: {wrong}"):
+        rollout.apply(np.zeros((3, 1), np.float32))
+
+
+def test_a_vector_env_may_use_its_arrays_again_and_give_integers() -> None:
+    env = LaneEnv([9, 9, 9])
+    rollout = Rollout(env, TOLD)
+    first = copy.deepcopy(rollout.reset(0))
+    arrays = copy.deepcopy(first)
+    env.odd = {"reward": [0, -1, 0], "terminated": [0, 0, 1], "observation": arrays}
+    step, ended = rollout.apply(np.zeros((3, 1), np.float32))
+    arrays["achieved_goal"][:] = 7
+    later, _ = rollout.apply(np.zeros((3, 1), np.float32))
+    assert differences(step.next_observation, first) == []
+    assert differences(later.observation, first) == []
+    assert [episode.lane for episode in ended] == [2]
+    assert step.reward.dtype == np.float64
+
+
 @pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
-def test_another_autoreset_mode_is_refused(mode: AutoresetMode, info_functions: Any) -> None:
+def test_another_autoreset_mode_is_refused(mode: AutoresetMode) -> None:
     env = gym.make_vec(
         "her_exp/PointReach-v0", num_envs=2, vectorization_mode="sync",
         vector_kwargs={"autoreset_mode": mode},
     )  # fmt: skip
     with pytest.raises(UserError, match="NEXT_STEP"):
-        Rollout(env, info_functions)
+        Rollout(env, TOLD)
     env.close()
+
+
+def policy(observation: Any, goal: Any) -> Any:
+    return np.clip(2.0 * (goal - observation[:, :2]), -1, 1).astype(np.float32)
+
+
+def single_episode(env: Any, lane: int, seed: int | None) -> Episode:
+    """Play one episode of a single env."""
+    observation, info = env.reset(seed=seed)
+    met, rewards, successes, done = bool(info["is_success"]), [], [], False
+    while not done:
+        action = policy(observation["observation"][None], observation["desired_goal"][None])
+        observation, reward, terminated, truncated, info = env.step(action[0])
+        rewards.append(float(reward))
+        successes.append(bool(info["is_success"]))
+        done = terminated or truncated
+    gap = np.linalg.norm(observation["achieved_goal"].astype(float) - observation["desired_goal"])
+    ends = successes[-1], any(successes), met, pytest.approx(float(gap), abs=1e-6)
+    return Episode(lane, sum(rewards), len(rewards), *ends)
 
 
 @pytest.mark.parametrize("backend", ["native", "sync"])
-@pytest.mark.parametrize(
-    ("id", "kwargs"),
-    [
-        ("her_exp/PointReach-v0", {"max_steps": 7, "distance_threshold": 1.0}),
-        ("her_exp/Nav2D-v0", {"max_steps": 9, "distance_threshold": 0.6}),
-    ],
-)
+@pytest.mark.parametrize(("id", "max_steps", "radius"), [("PointReach", 7, 1.0), ("Nav2D", 9, 0.6)])
 def test_equals_single_envs_played_one_by_one(
-    backend: Any, id: str, kwargs: dict[str, Any]
+    backend: Any, id: str, max_steps: int, radius: float
 ) -> None:
-    task = GoalTask(id, num_envs=3, backend=backend, **kwargs)
-    functions = task.goal_functions()
-
-    def policy(observation: Any, goal: Any) -> Any:
-        return np.clip(2.0 * (goal - observation[:, :2]), -1, 1).astype(np.float32)
-
-    env = task.make()
-    rollout = Rollout(env, functions)
+    settings = {"max_steps": max_steps, "distance_threshold": radius}
+    task = GoalTask(f"her_exp/{id}-v0", num_envs=3, backend=backend, **settings)
+    rollout = Rollout(task.make(), task.goal_functions())
     rollout.reset(11)
-    got: dict[int, list[Episode]] = {0: [], 1: [], 2: []}
-    for _ in range(40):
-        _, ended = rollout.step(policy)
-        for episode in ended:
-            got[episode.lane].append(episode)
-    env.close()
-
+    episodes = [episode for _ in range(40) for episode in rollout.step(policy)[1]]
     for lane in range(3):
         single = task.make_single()
-        assert len(got[lane]) >= 3
-        for number, episode in enumerate(got[lane][:3]):
-            observation, info = single.reset(seed=11 + lane if number == 0 else None)
-            total, length, any_success, done = 0.0, 0, False, False
-            met = bool(info["is_success"])
-            while not done:
-                action = policy(observation["observation"][None], observation["desired_goal"][None])
-                observation, reward, terminated, truncated, info = single.step(action[0])
-                total, length = total + float(reward), length + 1
-                any_success |= bool(info["is_success"])
-                done = terminated or truncated
-            gap = observation["achieved_goal"].astype(float) - observation["desired_goal"]
-            assert episode == Episode(
-                lane, total, length, bool(info["is_success"]), any_success, met,
-                pytest.approx(float(np.linalg.norm(gap)), abs=1e-6),
-            )  # fmt: skip
-        single.close()
+        got = [episode for episode in episodes if episode.lane == lane]
+        assert len(got) >= 3
+        seeds = [11 + lane, *[None] * (len(got) - 1)]
+        assert got == [single_episode(single, lane, seed) for seed in seeds]

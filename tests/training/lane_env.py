@@ -1,4 +1,4 @@
-"""For the tests of trainings: a vector env with a script."""
+"""A vector env with a script, for the tests of trainings."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from her_exp.types import GoalFunctions
+from her_exp.values import truths
+from tests.envs.goal_walk import goal_space
 
 
 class LaneEnv(VectorEnv[Any, Any, Any]):
-    """Goal env with a script: lane i plays episodes of `lengths[i]` steps, over and over.
+    """Lane i plays episodes of `lengths[i]` steps; its goal is met after step t if `success[i][t]`.
 
-    The achieved goal is (lane, episode, step), the goal asked for (lane, episode, -1), so that each
-    state tells where it comes from. Success is scripted too: `success[i][t]` says whether the goal
-    is met after step t (t = 0: at reset). The reward is 1 + step, and 1000 on an autoreset step,
-    where no reward should be counted. Odd lanes end by termination, even ones by truncation.
+    Achieved is (lane, episode, step), asked for (lane, episode, -1). The reward is 1 + step, and 1000 on an
+    autoreset step. Odd lanes end by termination, even ones by truncation.
     """
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
@@ -29,12 +28,10 @@ class LaneEnv(VectorEnv[Any, Any, Any]):
         self.lengths = np.array(lengths)
         self.script = success or [[False] * (n + 1) for n in lengths]
         box = spaces.Box(-np.inf, np.inf, (3,), np.float64)
-        self.single_observation_space = spaces.Dict(
-            dict.fromkeys(("observation", "achieved_goal", "desired_goal"), box)
-        )
+        self.single_observation_space = goal_space(box)
         self.single_action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
         self.seeds: list[int | None] = []
-        self.resets = 0
+        self.odd: dict[str, Any] = {}  # answers in place of those of a step
 
     def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         self.seeds.append(seed)
@@ -51,7 +48,7 @@ class LaneEnv(VectorEnv[Any, Any, Any]):
         observation = {"observation": now, "achieved_goal": now.copy(), "desired_goal": goal}
         return observation, {"is_success": met, "_is_success": np.ones(self.num_envs, bool)}
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    def step(self, actions: Any) -> Any:
         again = self.over
         self.episode, self.at = self.episode + again, np.where(again, 0, self.at + 1)
         reward = np.where(again, 1000.0, 1.0 + self.at)
@@ -59,21 +56,16 @@ class LaneEnv(VectorEnv[Any, Any, Any]):
         odd = np.arange(self.num_envs) % 2 == 1
         self.over = end
         observation, info = self._observe()
-        return observation, reward, end & odd, end & ~odd, info
+        names = ("observation", "reward", "terminated", "truncated", "info")
+        answer = (observation, reward, end & odd, end & ~odd, info)
+        return tuple((dict(zip(names, answer, strict=True)) | self.odd).values())
 
 
-class InfoFunctions(GoalFunctions):
-    """Goal functions that take success from the step's info, as for an env with `is_success`."""
+class Told(GoalFunctions):
+    """Success is taken from the step's info."""
 
     def success(self, achieved: Any, desired: Any, info: Mapping[str, Any]) -> Any:
-        return info["is_success"]
+        return truths("env: info['is_success']", info["is_success"], len(achieved))
 
 
-@pytest.fixture(scope="session")
-def lane_env() -> type[LaneEnv]:
-    return LaneEnv
-
-
-@pytest.fixture(scope="session")
-def info_functions() -> InfoFunctions:
-    return InfoFunctions()
+TOLD = Told()
