@@ -1,1 +1,1 @@
-"""About the code and the tests themselves: imports of rooms, and whether the oracle notices."""
+"""About the code itself: imports of rooms, and sizes."""

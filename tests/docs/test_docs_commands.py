@@ -156,12 +156,10 @@ class Reader:
 
     def check(self, words: list[str]) -> None:
         """Compose and validate every job, as a real run does first."""
-        needed = packages(words)
-        missing = [name for name in needed if importlib.util.find_spec(name) is None]
-        words = [w for w in words if not (missing and w.startswith(("env.imports=", "env.id=")))]
-        if missing:  # all but the env itself
+        if absent(words):  # all but the env itself
+            theirs = ("env.imports=", "env.id=", "+env.config", "env.goal_distance")
+            words = [word for word in words if not word.startswith(theirs)]
             words = [*words, "env.id=her_exp/PointReach-v0"] if "env=gym" in words else []
-            words = [w for w in words if not w.startswith(("+env.config", "env.goal_distance"))]
         slurm = self.cwd.parent / "slurm"  # the check looks whether they are there, no more
         slurm.mkdir(exist_ok=True)
         for name in ("sbatch", "srun"):

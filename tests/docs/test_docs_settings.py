@@ -70,14 +70,6 @@ def rows(section: str) -> dict[str, list[str]]:
     return {word: [cell.strip() for cell in rest.split(" | ")] for word, rest in found}
 
 
-def test_a_word_to_be_filled_in_is_no_redirection() -> None:
-    """What stands for a word of the reader's is written FOLDER: a shell takes <folder> for a file."""
-    pages = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("conf/**/*.yaml")]
-    code = (ROOT / name for name in ("her_exp", "scripts", "hydra_plugins"))
-    paths = [*pages, *(path for folder in code for path in folder.rglob("*.py"))]
-    assert [path for path in paths if re.search(r"[=/]<\w+>", path.read_text())] == []
-
-
 def test_every_command_that_is_installed_has_a_section() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert list(SECTIONS) == [target.partition(":")[0] for target in scripts.values()]

@@ -1,4 +1,4 @@
-"""Run folders made to order, for the tests of reports."""
+"""Run folders made to order, and what a report must say of runs by pandas and scipy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import scipy.stats
+from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -20,6 +24,7 @@ from her_exp.config.compose import compose
 from her_exp.training.evaluation import wilson_interval
 
 Rows = Sequence[tuple[int, str, float]]
+Floats = NDArray[np.float64]
 FIGURES = {
     "final", "success_steps", "success_seconds", "return", "success", "final_distance", "critic_loss",
     "actor_loss", "q_mean", "improvement", "profile",
@@ -33,13 +38,13 @@ def config(overrides: tuple[str, ...]) -> str:
 
 
 def curve(
-    seed: int, k: int, evaluations: int = 5, every: int = 100
+    seed: int, k: int, evaluations: int = 5, episodes: int = 8
 ) -> list[tuple[int, str, float]]:
     """Rows of a `metrics.csv`: noise that depends on the seed and rises with k."""
     generator = np.random.default_rng((seed, k))
     rows: list[tuple[int, str, float]] = []
-    for step in range(every, (evaluations + 1) * every, every):
-        episode = 8.0 * step / every
+    for number in range(1, evaluations + 1):
+        step, episode = 100 * number, float(episodes * number)
         values = {
             "rollout/return": -50 + 10 * generator.random(),
             "rollout/success": float(generator.integers(0, 9)) / 8,
@@ -136,3 +141,49 @@ def files_of(page: Path) -> dict[str, bytes]:
 
 def shade_of(png: bytes) -> int:
     return int(np.asarray(Image.open(io.BytesIO(png)))[0, 0, 0])
+
+
+# --- by pandas and scipy, from the runs' own files ----------------------------------------------
+
+
+def wide(folder: Path) -> pd.DataFrame:
+    """The metrics of a run, a column a tag, as docs/her.md says to read them."""
+    return pd.read_csv(folder / "metrics.csv").pivot_table("value", "env_steps", "tag")
+
+
+def groups_of(root: Path) -> dict[int, list[Path]]:
+    """The run folders of each `buffer.k`, by seed."""
+    found: dict[int, list[tuple[int, Path]]] = {}
+    for path in root.rglob("config.yaml"):
+        cfg = OmegaConf.load(path)
+        if ".hydra" not in path.parts:
+            found.setdefault(cfg.buffer.k, []).append((cfg.seed, path.parent))
+    return {k: [path for _, path in sorted(pairs)] for k, pairs in sorted(found.items())}
+
+
+def numbers(rows: list[dict[str, str]], column: str) -> list[float]:
+    return [float(row[column]) if row[column] else math.nan for row in rows]
+
+
+def line_of(frame: pd.DataFrame, tag: str, against: str) -> tuple[Floats, Floats]:
+    """A run's line in a figure, from its metrics."""
+    if against == "episodes":
+        frame = frame[["rollout/episodes", tag]].dropna()
+        ends = frame["rollout/episodes"].astype(int)
+        each = np.repeat(frame[tag].to_numpy(), np.diff([0, *ends]))
+        last = min(100, max(1, ends.iloc[-1] // 10))
+        return ends.to_numpy(float), np.array([each[max(0, n - last) : n].mean() for n in ends])
+    values, seconds = frame[tag].dropna(), frame["time/train_s"].dropna()
+    x = values.index.to_numpy(float)
+    if against == "seconds":
+        x = np.interp(x, [0, *seconds.index], [0, *seconds])
+    return x, values.to_numpy()
+
+
+def interpolated(folders: list[Path], tag: str, against: str) -> tuple[list[float], list[float]]:
+    """IQM over runs of `tag` at every x of theirs, from where all have begun."""
+    lines = [line_of(wide(path), tag, against) for path in folders]
+    start = max(x[0] for x, _ in lines)
+    grid = sorted({value for x, _ in lines for value in x.tolist() if value >= start})
+    values = np.stack([np.interp(grid, x, y) for x, y in lines])
+    return grid, scipy.stats.trim_mean(values, 0.25, axis=0).tolist()

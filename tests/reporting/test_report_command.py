@@ -79,20 +79,6 @@ def test_files_of_something_else_are_not_overwritten(tmp_path: Path) -> None:
     assert report(runs, tmp_path / "new") == page  # its own is written anew
 
 
-def test_the_terminal_is_told_no_escape_codes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for seed, word in enumerate(("x\\e[31m", "y" * 500)):
-        config = make_run(tmp_path / f"s/{seed}", seed) / "config.yaml"
-        odd = f'strategy: "{word}\\n\\r"'
-        config.write_text(config.read_text().replace("strategy: future", odd))
-    command([f"runs={tmp_path}/s"])
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6
-    assert all(line.isprintable() and len(line) < 200 for line in lines)
-    assert "x?[31m??" in lines[1]
-
-
 def test_a_terminal_without_the_sign_is_shown_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,8 +15,7 @@ from her_exp.config.compose import compose
 from her_exp.report import report
 from her_exp.reporting.explanations import comments_of, explain
 from her_exp.store.folder import flatten
-from tests.reporting.report_kit import FIGURES, Rows, data_of, make_run, sweep, table
-from tests.reporting.report_reference import wide
+from tests.reporting.report_kit import FIGURES, Rows, data_of, make_run, sweep, table, wide
 
 
 def groups_in(root: Path) -> dict[str, int]:
@@ -85,14 +84,6 @@ def test_settings_are_explained_by_the_files_of_conf() -> None:
         assert {key for key in silent if not key.startswith("score")} == set()
     sac = comments_of(CONF_DIR / "agent" / "sac.yaml")
     assert sac["target_critics"].endswith("2 of 10); null: as said above")  # over two lines
-
-
-def test_explanations_know_what_a_hash_in_a_value_is(tmp_path: Path) -> None:
-    path = tmp_path / "a.yaml"
-    path.write_text(
-        'a: "#1 # no"  # yes\nb: 2\nc:\n  d: [1, "# no"]   # deep\n  e:   # none\n    f: 1\n# g\n'
-    )
-    assert comments_of(path) == {"a": "yes", "c.d": "deep"}
 
 
 def test_what_is_not_done_is_listed_and_not_counted(tmp_path: Path) -> None:

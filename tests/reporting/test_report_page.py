@@ -1,4 +1,4 @@
-"""A report in a real browser: drawn, hovered, clicked, on a wide screen and on a phone."""
+"""A report in a real browser: drawn and clicked, on a wide screen and on a phone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ pytest.importorskip("selenium")
 from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService
 
 from her_exp.report import report
-from her_exp.reporting.words import percent
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -104,34 +103,6 @@ def test_every_figure_is_drawn_without_an_error(page: Path, opened: Open, width:
         "return performance.getEntriesByType('resource').map(e => e.name)"
     )
     assert [name for name in fetched if not name.startswith(("data:", "blob:"))] == []
-
-
-def hover(chrome: Chrome, figure: str, trace: str) -> str:
-    """Move the pointer onto the last point of a group's curve; returns the label that it shows."""
-    place = chrome.find_element("id", figure)
-    chrome.execute_script("arguments[0].scrollIntoView({block: 'center'})", place)
-    at = chrome.execute_script(
-        "const p = arguments[0], t = p._fullData.find(t => t.name === arguments[1] && t.customdata), "
-        "n = t.x.length - 1, l = p._fullLayout, r = p.getBoundingClientRect();"
-        "return [r.x + l.xaxis._offset + l.xaxis.d2p(t.x[n]), r.y + l.yaxis._offset + l.yaxis.d2p(t.y[n])]",
-        place, trace,
-    )  # fmt: skip
-    chrome.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": 1, "y": 1})
-    event = {"type": "mouseMoved", "x": at[0] - 1, "y": at[1]}
-    chrome.execute_cdp_cmd("Input.dispatchMouseEvent", event)
-    return str(until(lambda: chrome.execute_script(
-        "return [...arguments[0].querySelectorAll('.hoverlayer text')].map(t => t.textContent).join(' ')",
-        place,
-    )))  # fmt: skip
-
-
-def test_hovering_tells_step_value_interval_and_seeds(page: Path, opened: Open) -> None:
-    label = hover(opened(page, 1280), "figure-success_steps", "buffer.k=4 (n=4) †")
-    assert "buffer.k=4 (n=4)" in label
-    assert "500 env steps" in label
-    row = (page.parent / "success_steps.csv").read_text().splitlines()[-1].split(",")
-    middle, low, high = (percent(float(value)) for value in row[2:5])  # as in the tables
-    assert f"{middle} ({low} to {high})" in label
 
 
 def test_a_click_on_the_legend_hides_the_whole_group(page: Path, opened: Open) -> None:

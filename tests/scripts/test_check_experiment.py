@@ -1,4 +1,4 @@
-"""`scripts/check_experiment.py`: trains an experiment and says whether it reaches its score."""
+"""Scripts that train: one says whether an experiment reaches its score; what is done is not done again."""
 
 from __future__ import annotations
 
@@ -94,3 +94,19 @@ def test_classes_that_an_experiment_names_are_trusted_and_a_crash_is_no_fail(
     line = r"^seed 3: training did not end well\n(.*\n)*.*no room"
     with pytest.raises(UserError, match=line):  # run() makes 2 of it
         script.command([*words(tmp_path, text), "seeds=3"])
+
+
+TINY = ["trainer.learning_starts=100", "trainer.eval_episodes=2", "trainer.picture=false"]
+
+
+def test_what_is_done_stays_and_what_was_stopped_goes_on(tmp_path: Path, load: Any) -> None:
+    train, folder = load("common").train, tmp_path / "seed=1"
+    first = train([*TINY, "trainer.total_steps=200"], 1, folder)
+    written = (folder / "result.json").stat().st_mtime_ns
+    assert first["status"] == "done"
+    assert train([*TINY, "trainer.total_steps=200"], 1, folder) == first
+    assert (folder / "result.json").stat().st_mtime_ns == written
+    longer = train([*TINY, "trainer.total_steps=400"], 1, folder)
+    assert (longer["env_steps"], longer["updates"]) == (400, first["updates"] + 150)
+    with pytest.raises(SystemExit, match=r"buffer\.k cannot change"):
+        train([*TINY, "trainer.total_steps=400", "buffer.k=2"], 1, folder)
