@@ -12,10 +12,25 @@ import pytest
 import torch
 from torch import nn
 
+from her_exp.agents.ddpg import DDPG
 from her_exp.agents.residual import Residual
 from her_exp.together.group import Group
 from her_exp.types import Batch
-from tests.agents.kit import batches, ddpg, dqn, dueling, inputs, qrdqn, redq, sac, see, td3, tqc
+from tests.agents.kit import (
+    BOX,
+    batches,
+    ddpg,
+    dqn,
+    dueling,
+    inputs,
+    maker,
+    qrdqn,
+    redq,
+    sac,
+    see,
+    td3,
+    tqc,
+)
 from tests.equality import equal
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -189,3 +204,66 @@ def test_members_out_of_step_learn_each_by_its_own_beat() -> None:
         state = group.agents[number].state_dict()  # type: ignore[union-attr]
         assert state["updates"] == alone[number].updates
         assert furthest(state["learners"], alone[number].state_dict()["learners"]) < 1e-9
+
+
+@pytest.mark.usefixtures("doubles")
+def test_a_setting_that_a_member_changes_counts_at_once() -> None:
+    alone, group = members(ddpg), Group(members(ddpg), "cpu")
+    for call in range(4):
+        rows = {number: given(ddpg, 10 * call + number, 2) for number in range(3)}
+        for agent in (alone[1], group.agents[1]):
+            agent.critic_lr, agent.gamma = 1e-3 / (1 + call), 0.9 + 0.01 * call
+        told = group.learn(rows)
+        for number in range(3):
+            assert_told_alike(told[number], alone[number].update_all(rows[number]))
+
+
+def fails(*_: Any) -> Any:
+    raise RuntimeError("the dog ate it")
+
+
+@pytest.mark.parametrize("name", ["draw", "skipped", "decide", "input_of"])
+def test_what_one_member_raises_is_its_own(name: str) -> None:
+    """Its parameters stand; the others learn and act on, not a bit different."""
+    broken, whole = Group(members(sac), "cpu"), Group(members(sac), "cpu")
+    before = copy.deepcopy(broken.agents[1].state_dict()["learners"])  # type: ignore[union-attr]
+    setattr(broken.agents[1], name, fails)
+    rows = {number: given(sac, number, 2) for number in range(3)}
+    looks = {number: (*inputs(4, seed=number), True) for number in range(3)}
+    answers = [(group.learn(rows), group.act(looks)) for group in (broken, whole)]
+    (told, acted), (all_told, all_acted) = answers
+    failed = told[1] if name in ("draw", "skipped") else acted[1]
+    assert str(failed) == "the dog ate it"
+    for number in (0, 2):
+        assert equal(told[number], all_told[number])
+        np.testing.assert_array_equal(acted[number], all_acted[number])
+    if failed is told[1]:
+        assert equal(before, broken.agents[1].state_dict()["learners"])  # type: ignore[union-attr]
+
+
+def test_a_members_own_networks_are_those_that_learn() -> None:
+    """A policy of one's own may look at them: `temperature` does."""
+    group = Group(members(sac), "cpu")
+    first = group.agents[0]
+    assert first is not None
+    before = first.temperature  # type: ignore[attr-defined]
+    for call in range(3):
+        group.learn({number: given(sac, call + number, 2) for number in range(3)})
+    assert first.temperature != before  # type: ignore[attr-defined]
+    observation, goal = inputs(4)
+    together = group.act({0: (observation, goal, False)})[0]
+    np.testing.assert_allclose(first.act(observation, goal, explore=False), together, rtol=1e-5)
+
+
+class Counts(DDPG):
+    """Metrics that are plain numbers."""
+
+    def actor_loss(self, *given: Any) -> Any:
+        loss, told = super().actor_loss(*given)
+        return loss, told | {"one": 1.0}
+
+
+def test_a_metric_may_be_a_number() -> None:
+    group = Group(members(maker("counts", Counts, BOX)), "cpu")
+    told = group.learn({number: given(ddpg, number, 2) for number in range(3)})
+    assert values_of(told[2], "one").tolist() == [1.0, 1.0]

@@ -175,3 +175,38 @@ def test_what_cannot_be_is_refused_before_anything_runs(
     assert forks.run([*SEEDS, *given], cwd) == 2
     assert re.search(line, words(cwd))
     assert not folder_of(cwd).exists()
+
+
+#: When a signal comes: the last job of a group writes its last numbers, or a job is built.
+MOMENTS = {
+    "as a group ends": "from her_exp.training.trainer import Trainer as owner; name, at = '_end', 2",
+    "as a job is built": "import her_exp.training.build as owner; name, at = 'make_agent', 1",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_signal_between_two_jobs_is_heard(forks: Forks, cwd: Path, moment: str) -> None:
+    agents = "ddpg,td3" if "group" in moment else "ddpg,sac"
+    seeds = ["seed=0,1"] if "group" in moment else []
+    prelude = f"""{TOOLS}
+{MOMENTS[moment]}
+seen = []
+def tell(*_, **__):
+    seen.append(1)
+    if len(seen) == at:
+        os.kill(os.getpid(), signal.SIGTERM)
+around(owner, name, before=tell)
+"""
+    words_ = [*BATCHED, f"agent={agents}", *seeds]
+    assert forks.run(words_, cwd, prelude) == 128 + signal.SIGTERM, words(cwd)
+    assert "the same command goes on" in words(cwd)
+    assert forks.run(words_, cwd) == 0
+    assert len(list(folder_of(cwd).glob("agent=*"))) == (4 if seeds else 2)
+
+
+def test_each_job_has_its_own_working_folder_where_hydra_changes_it(
+    forks: Forks, cwd: Path
+) -> None:
+    assert forks.run([*BATCHED, "seed=0,1", "hydra.job.chdir=true"], cwd) == 0, words(cwd)
+    assert [status(job(folder_of(cwd), seed)) for seed in (0, 1)] == ["done", "done"]
+    assert not list(folder_of(cwd).rglob("outputs"))
