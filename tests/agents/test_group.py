@@ -13,17 +13,18 @@ from torch import nn
 
 from her_exp.together.group import Group
 from her_exp.types import Batch
-from tests.agents.kit import batches, ddpg, dqn, inputs, qrdqn, redq, sac, see, td3, tqc
+from tests.agents.kit import batches, crl, ddpg, dqn, inputs, qrdqn, redq, sac, see, td3, tqc
 from tests.equality import equal
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-MAKERS = [ddpg, td3, sac, redq, tqc, dqn, qrdqn]
+MAKERS = [ddpg, td3, sac, redq, tqc, crl, dqn, qrdqn]
 #: What members differ in, where an agent has it.
 DIFFERENT: dict[str, tuple[float, ...]] = {
     "gamma": (0.98, 0.9, 0.95), "tau": (0.05, 0.2, 0.01), "actor_lr": (1e-3, 3e-3, 1e-4),
     "critic_lr": (2e-3, 1e-3, 1e-3), "lr": (1e-3, 2e-3, 5e-4), "action_l2": (0.0, 0.3, 1.0),
     "noise_std": (0.2, 0.0, 0.5), "random_action": (0.0, 0.3, 1.0), "epsilon_end": (0.1, 0.5, 0.0),
+    "logsumexp_penalty": (0.1, 0.0, 1.0),
 }  # fmt: skip
 
 

@@ -13,13 +13,14 @@ import torch
 from her_exp.agents.engine import Engine
 from her_exp.agents.residual import Residual
 from her_exp.learning.learner import Learner
-from tests.agents.kit import batches, ddpg, dqn, dueling, qrdqn, redq, sac, see, td3, tqc
+from tests.agents.kit import batches, crl, ddpg, dqn, dueling, qrdqn, redq, sac, see, td3, tqc
 
 #: What the two runs differ in, where the agent has it.
 DIFFERENT: dict[str, tuple[float, float]] = {
     "gamma": (0.98, 0.9), "tau": (0.05, 0.2), "actor_lr": (1e-3, 3e-3), "critic_lr": (2e-3, 1e-3),
     "lr": (1e-3, 2e-3), "action_l2": (0.0, 0.3), "target_noise_std": (0.2, 0.4),
     "target_noise_clip": (0.5, 0.3), "entropy_lr": (1e-3, 5e-3), "target_entropy": (-2.0, -1.0),
+    "logsumexp_penalty": (0.1, 1.0),
 }  # fmt: skip
 
 
@@ -51,7 +52,7 @@ def stack(parts: list[Any]) -> Any:
 @pytest.mark.parametrize(
     ("make", "own"),
     [
-        *((make, {}) for make in (ddpg, td3, sac, redq, tqc, dqn, dueling, qrdqn)),
+        *((make, {}) for make in (ddpg, td3, sac, redq, tqc, crl, dqn, dueling, qrdqn)),
         (ddpg, {"action_l2_on": ("preactivation", "preactivation")}),
         (sac, {"entropy": (0.1, 0.3)}),
         (ddpg, {"network": (partial(Residual, width=8),) * 2}),

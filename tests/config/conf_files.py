@@ -9,6 +9,7 @@ from her_exp import CONF_DIR
 GROUPS = ("env", "buffer", "agent", "trainer", "experiment")
 #: What a choice needs beside it to be a whole experiment.
 COMPANY = {
+    "agent=crl": ["buffer.k=inf", "buffer.strategy=geometric"],
     "agent=dqn": ["env=bit_flip"],
     "agent=qrdqn": ["env=bit_flip"],
     "env=bit_flip": ["agent=dqn"],
