@@ -12,19 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from her_exp.agents.crl import closeness, contrast
-from tests.agents.kit import (
-    HALF,
-    MIDDLE,
-    OBSERVATION,
-    Reference,
-    batches,
-    crl,
-    same_parameters,
-    see,
-)
+from tests.agents.kit import GOAL, OBSERVATION, batches, crl, see
+from tests.agents.reference import Reference, act
 from tests.equality import equal
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = 1e-6  # added to a squared distance
 
 
@@ -63,33 +54,29 @@ class Loops(Reference):
 
 @pytest.mark.parametrize("layer_norm", [False, True])
 def test_updates_are_those_of_a_loop(layer_norm: bool) -> None:
-    rates = {"phi": 3e-3, "psi": 3e-3, "actor": 1e-3}
     agent = crl(
         layer_norm=layer_norm, actor_lr=1e-3, critic_lr=3e-3, logsumexp_penalty=0.3, action_l2=0.2
     )
+    reference = Loops(agent, phi=3e-3, psi=3e-3, actor=1e-3)
     see(agent)
-    given = {"gamma": 0.9, "tau": 0.05, "grad_clip_norm": None, "layer_norm": layer_norm}
-    reference = Loops(agent, rates, given)
     for batch in batches(crl, 4, size=12):
-        told = agent.update(batch)
+        told = {name: float(value) for name, value in agent.update(batch).items()}
         state, _ = reference.states(batch)
-        action = (batch.action - torch.from_numpy(MIDDLE)) / torch.from_numpy(HALF)
-        logits = distances(*reference.encode(state, action))
-        loss = loss_by_loops(logits, 0.3)
-        reference.move(loss, "phi", "psi")
+        logits = distances(*reference.encode(state, act(batch)))
         own = [logits[i][i].item() for i in range(12)]
-        found = sum(own[i] == max(x.item() for x in logits[i]) for i in range(12)) / 12
-        assert float(told["critic_loss"]) == pytest.approx(loss.item(), rel=1e-4)
-        assert float(told["q_mean"]) == pytest.approx(sum(own) / 12, rel=1e-4)
-        assert float(told["found_share"]) == pytest.approx(found)
-        chosen = torch.tanh(reference.net["actor"](state))
-        logits = distances(*reference.encode(state, chosen))
-        climbs = sum(logits[i][i] for i in range(12)) / 12
-        reference.move(0.2 * (chosen**2).mean() - climbs, "actor")
-        assert float(told["actor_loss"]) == pytest.approx(
-            (0.2 * (chosen**2).mean() - climbs).item(), rel=1e-4
-        )
-    same_parameters(agent, reference)
+        found = sum(own[i] == max(x.item() for x in logits[i]) for i in range(12))
+        critic_loss = loss_by_loops(logits, 0.3)
+        reference.move(critic_loss, "phi", "psi")
+        action = torch.tanh(reference.net["actor"](state))
+        logits = distances(*reference.encode(state, action))
+        actor_loss = 0.2 * (action**2).mean() - sum(logits[i][i] for i in range(12)) / 12
+        reference.move(actor_loss, "actor")
+        expected = {
+            "critic_loss": critic_loss.item(), "q_mean": sum(own) / 12, "found_share": found / 12,
+            "actor_loss": actor_loss.item(),
+        }  # fmt: skip
+        assert told == pytest.approx(expected, rel=1e-4)
+    reference.assert_same()
 
 
 @settings(max_examples=50, deadline=None, derandomize=True, database=None)
@@ -146,4 +133,4 @@ class Widths(nn.Linear):
 def test_encoders_and_policy_are_networks_of_the_users_own() -> None:
     Widths.asked.clear()
     crl(network=Widths, width=5)
-    assert Widths.asked == [(OBSERVATION + 2, 5), (2, 5), (OBSERVATION + 2, 2)]
+    assert Widths.asked == [(OBSERVATION + 2, 5), (GOAL, 5), (OBSERVATION + GOAL, 2)]

@@ -11,14 +11,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.commands.forked_commands import Forks
+from tests.config.conf_files import words as whole
 from tests.docs.docs_pages import ROOT
 
 PAGE = (ROOT / "docs/tensorboard.md").read_text()
 NAMED = dict(re.findall(r"^\| `(\w+/\w+)` \| (.+) \|$", PAGE, re.MULTILINE))
-AGENTS = {
-    "ddpg": "point_reach", "td3": "point_reach", "sac": "point_reach", "tqc": "point_reach",
-    "dqn": "bit_flip", "qrdqn": "bit_flip",
-}  # fmt: skip
+AGENTS = sorted(path.stem for path in (ROOT / "conf/agent").glob("*.yaml"))
 RUN = [
     "trainer.total_steps=240", "trainer.learning_starts=60", "trainer.batch_size=16",
     "trainer.updates_per_step=0.2", "trainer.eval_every=100", "trainer.eval_episodes=2",
@@ -31,9 +29,9 @@ RUN = [
 def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[str]]]:
     """The tags that a small run of each agent writes, in TensorBoard."""
     forks, tags = Forks(), {}
-    for agent, env in AGENTS.items():
+    for agent in AGENTS:
         root = tmp_path_factory.mktemp(agent)
-        words = [f"agent={agent}", f"env={env}", "hydra.run.dir=run", *RUN]
+        words = [*whole(f"agent={agent}"), "hydra.run.dir=run", *RUN]
         assert forks.run(words, root / "cwd") == 0, (root / "err").read_text()
         tags[agent] = read(root / "cwd" / "run")
     yield tags
@@ -52,7 +50,6 @@ def read(folder: Path) -> set[str]:
 
 
 def test_the_page_names_what_is_written(written: dict[str, set[str]]) -> None:
-    assert {path.stem for path in (ROOT / "conf/agent").glob("*.yaml")} == set(AGENTS)
     assert set.union(*written.values()) == set(NAMED)
 
 
@@ -61,8 +58,11 @@ def test_tags_of_some_agents_say_so(written: dict[str, set[str]]) -> None:
     for tag in ("train/entropy", "train/entropy_temperature"):
         assert {agent for agent, tags in written.items() if tag in tags} == {"sac", "tqc"}
         assert "(SAC, TQC)" in NAMED[tag]
+    assert {agent for agent, tags in written.items() if "train/found_share" in tags} == {"crl"}
+    assert "(CRL)" in NAMED["train/found_share"]
     policies = {agent for agent, tags in written.items() if "train/actor_loss" in tags}
-    assert policies == {"ddpg", "td3", "sac", "tqc"}
+    assert policies == {"ddpg", "td3", "sac", "tqc", "crl"}
     assert all(agent.upper() in NAMED["train/actor_loss"] for agent in policies)
     common = set.intersection(*written.values())
-    assert set(NAMED) - common == {"train/actor_loss", "train/entropy", "train/entropy_temperature"}
+    some = {"actor_loss", "entropy", "entropy_temperature", "found_share"}
+    assert set(NAMED) - common == {f"train/{name}" for name in some}

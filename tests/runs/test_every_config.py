@@ -125,6 +125,13 @@ SWITCHES = {
     "td3": [*POINT, "agent.n_critics=3", "agent.target_critics=2", "agent.policy_every=3"],
     "sac": [*POINT, "agent.entropy=0.1", "agent.target_critics=1", "agent.action_l2=0.1"],
     "tqc": [*POINT, "agent.target_entropy=-1", "agent.n_quantiles=3", "agent.drop_quantiles=0"],
+    "crl": [
+        *POINT,
+        *COMPANY["agent=crl"],
+        "agent.width=3",
+        "agent.logsumexp_penalty=0",
+        "agent.action_l2=1",
+    ],
     "dqn": ["env=bit_flip", "agent.double=false", "agent.dueling=true"],
     "qrdqn": ["env=bit_flip", "agent.double=false", "agent.n_quantiles=3"],
 }
