@@ -63,6 +63,7 @@ class CRL(BoxAgent):
 
     width: Count = 64
     logsumexp_penalty: NotNegative = 0.1
+    other_goals: Share = 0.5
     actor_lr: Positive = 2e-3
     critic_lr: Positive = 2e-3
     noise_std: NotNegative = 0.2
@@ -88,17 +89,18 @@ class CRL(BoxAgent):
             "actor": self.make_network(self.state_dim, self.action_dim),
         }
 
-    def encoded(self, nets: Any, state: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Return phi of states (b, o + g) with actions (b, a), and psi of their goals; (b, width) both."""
+    def parts_of(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return observations (b, o) and goals (b, g) of states (b, o + g)."""
         parts = [self.spaces.observation_dim, self.spaces.goal_dim]
         observation, goal = torch.split(state, parts, dim=-1)
-        return nets.phi(joined(observation, action)), nets.psi(goal)
+        return observation, goal
 
     def critic_loss(
         self, nets: Any, batch: Learned, noise: Mapping[str, Any], s: Any
     ) -> tuple[Tensor, Metrics]:
         """How badly steps and goals find each other within the batch."""
-        logits = closeness(*self.encoded(nets, batch.state, batch.action))
+        observation, goal = self.parts_of(batch.state)
+        logits = closeness(nets.phi(joined(observation, batch.action)), nets.psi(goal))
         own = logits.diagonal(dim1=-2, dim2=-1)
         found = (own >= logits.amax(-1)).float().mean()
         return contrast(logits, s.logsumexp_penalty), {"q_mean": own.mean(), "found_share": found}
@@ -106,10 +108,17 @@ class CRL(BoxAgent):
     def actor_loss(
         self, nets: Any, batch: Learned, noise: Mapping[str, Any], s: Any
     ) -> tuple[Tensor, Metrics]:
-        """How far the policy's actions lie from their own goals, and a penalty on large ones."""
-        action = torch.tanh(nets.actor(batch.state))
-        does, asks = self.encoded(nets, batch.state, action)
-        own = distance((does - asks).square().sum(-1))
+        """How far the policy's actions lie from what they are asked, and a penalty on large ones.
+
+        What a step is asked is its own goal or, of the first `other_goals` of the rows, the goal of another:
+        goals that lie farther than those that its episode came to.
+        """
+        observation, goal = self.parts_of(batch.state)
+        others = int(self.other_goals * goal.shape[-2])
+        goal = torch.cat([goal.roll(1, -2)[:others], goal[others:]])
+        action = torch.tanh(nets.actor(joined(observation, goal)))
+        gap = nets.phi(joined(observation, action)) - nets.psi(goal)
+        own = distance(gap.square().sum(-1))
         return own.mean() + s.action_l2 * action.square().mean(), {}
 
     def choose(self, raw: Tensor, explore: bool) -> Array:

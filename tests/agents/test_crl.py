@@ -52,11 +52,12 @@ class Loops(Reference):
             self.adam[name].step()
 
 
-@pytest.mark.parametrize("layer_norm", [False, True])
-def test_updates_are_those_of_a_loop(layer_norm: bool) -> None:
+@pytest.mark.parametrize(("layer_norm", "others"), [(False, 0.5), (True, 0.0), (True, 0.3)])
+def test_updates_are_those_of_a_loop(layer_norm: bool, others: float) -> None:
     agent = crl(
-        layer_norm=layer_norm, actor_lr=1e-3, critic_lr=3e-3, logsumexp_penalty=0.3, action_l2=0.2
-    )
+        layer_norm=layer_norm, actor_lr=1e-3, critic_lr=3e-3, logsumexp_penalty=0.3, action_l2=0.2,
+        other_goals=others,
+    )  # fmt: skip
     reference = Loops(agent, phi=3e-3, psi=3e-3, actor=1e-3)
     see(agent)
     for batch in batches(crl, 4, size=12):
@@ -67,6 +68,10 @@ def test_updates_are_those_of_a_loop(layer_norm: bool) -> None:
         found = sum(own[i] == max(x.item() for x in logits[i]) for i in range(12))
         critic_loss = loss_by_loops(logits, 0.3)
         reference.move(critic_loss, "phi", "psi")
+        for i in reversed(
+            range(int(12 * others))
+        ):  # so many ask for the goal of the row before them
+            state[i, OBSERVATION:] = reference.states(batch)[0][i - 1, OBSERVATION:]
         action = torch.tanh(reference.net["actor"](state))
         logits = distances(*reference.encode(state, action))
         actor_loss = 0.2 * (action**2).mean() - sum(logits[i][i] for i in range(12)) / 12
