@@ -141,7 +141,7 @@ SWITCHES = {
 def test_all_switches_of_an_agent(agent: str, short: list[str], tmp_path: Path) -> None:
     words = [
         f"agent={agent}", *SWITCHES[agent], "agent.layer_norm=true", "agent.normalize=false",
-        "agent.clip_targets=false", "agent.grad_clip_norm=1", "agent.target_every=5",
+        "++agent.clip_targets=false", "agent.grad_clip_norm=1", "++agent.target_every=5",
         f"agent.precision={LOW}", *short,
     ]  # fmt: skip
     run(tmp_path / "run", words)
