@@ -20,12 +20,13 @@ from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type
 
 @dataclass(frozen=True)
 class Range:
-    """An interval of finite numbers; `text` completes "must be ..."."""
+    """An interval of finite numbers, or with its upper end too; `text` completes "must be ..."."""
 
     low: float = -math.inf
     high: float = math.inf
     low_open: bool = False
     high_open: bool = False
+    infinite: bool = False  #: infinity itself is one of them
 
     @property
     def text(self) -> str:
@@ -33,13 +34,16 @@ class Range:
         if math.isinf(self.low):
             return "a finite number"
         if math.isinf(self.high):
-            return f"{'>' if self.low_open else '>='} {self.low:g}"
+            end = ", or inf (in a file .inf)" if self.infinite else ""
+            return f"{'>' if self.low_open else '>='} {self.low:g}{end}"
         left, right = "(" if self.low_open else "[", ")" if self.high_open else "]"
         high = f"{self.high:g}" if self.high < 1e6 else f"{self.high:.0f}"
         return f"in {left}{self.low:g}, {high}{right}"
 
     def holds(self, value: float) -> bool:
-        """Say whether `value` lies in the interval; infinities and NaN never do."""
+        """Say whether `value` lies in the interval; NaN never does, nor infinities but one that is named."""
+        if self.infinite and value == math.inf:
+            return True
         if _no_number(value):
             return False
         above = value > self.low if self.low_open else value >= self.low
@@ -80,10 +84,12 @@ _THREADS = Range(1, 4096)  # torch crashes on very many
 # Kinds of settings, for annotations: what stands there is read by constructor and config check alike.
 Positive = Annotated[float, _POSITIVE]
 NotNegative = Annotated[float, _NOT_NEGATIVE]
+Ratio = Annotated[float, Range(0, infinite=True)]
 Count = Annotated[int, _COUNT]
 NotNegativeCount = Annotated[int, _NOT_NEGATIVE]
 Share = Annotated[float, _SHARE]
 Gamma = Annotated[float, Range(0, 1, high_open=True)]
+Inner = Annotated[float, Range(0, 1, low_open=True, high_open=True)]
 Tau = Annotated[float, Range(0, 1, low_open=True)]
 Aim = Annotated[float, Range(-1000, 1000)]
 Level = Annotated[float, Range(0, 1, low_open=True)]
@@ -261,6 +267,7 @@ def complaint_of(rule: Range | None, value: object) -> str | None:
     each: Sequence[object] = value if isinstance(value, Sequence) and many else (value,)
     for item in each:
         if not (_is_number(item) and rule.holds(cast(float, item))):
-            finite = "" if math.isinf(rule.low) else _no_number(item)  # its text says so itself
+            says_so = math.isinf(rule.low) or rule.infinite  # its text, of what is finite
+            finite = "" if says_so else _no_number(item)
             return f"{'each must' if many else 'must'} be {finite}{rule.text}"
     return None

@@ -13,6 +13,7 @@ import toy_push
 from gymnasium import spaces
 
 from her_exp.agents.base import GoalAgent
+from her_exp.agents.crl import CRL
 from her_exp.agents.ddpg import DDPG
 from her_exp.agents.dqn import DQN
 from her_exp.agents.sac import SAC
@@ -31,6 +32,7 @@ AGENTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "sac": (SAC, {}),
     "redq": (SAC, {"n_critics": 5, "target_critics": 2, "policy_every": 4}),
     "tqc": (TQC, {}),
+    "crl": (CRL, {}),
     "dqn": (DQN, {}),
 }
 

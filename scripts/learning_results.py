@@ -71,6 +71,10 @@ TASKS = {
     "fetch_pick_and_place": Task(["experiment=fetch_pick_and_place", "threads=1"], range(3)),
     "point_maze": Task(["experiment=point_maze", "threads=1"], range(3)),
     # docs/agents.md
+    **{
+        f"crl_{task}": Task([f"experiment=crl/{task}", "threads=1"], range(3))
+        for task in ("point_reach", "point_maze")
+    },
     **{f"point_reach_{agent}": Task([f"agent={agent}"], range(3)) for agent in BOX_AGENTS},
     **{
         f"bit_flip_continuous_{agent}": Task(

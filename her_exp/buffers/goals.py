@@ -4,11 +4,12 @@ A step t of an episode with states 0..T is told by two counts: `since` = t, and 
 steps to the last state that the episode has reached so far. A strategy answers with offsets from t:
 the achieved goal of state t + offset becomes the goal. Offset 1 is the state right after the action.
 Strategies: Andrychowicz et al. 2017, section 4.5 (arXiv:1707.01495); `future_actual` is half of the
-goals of Pitis et al. 2020 (arXiv:2007.02832).
+goals of Pitis et al. 2020 (arXiv:2007.02832); `geometric` is that of contrastive RL.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her_exp.buffers.ring import StepRing
+from her_exp.limits import Inner, check_arguments
 from her_exp.types import UserError
 
 Index = NDArray[np.int64]
@@ -46,6 +48,18 @@ def episode(generator: np.random.Generator, since: Index, left: Index, alive_bac
     """Any of the states 1..T that are still stored (`alive_back` rows before the step are)."""
     lowest = np.maximum(1 - since, -alive_back)
     return np.asarray(lowest + draw_below(generator, left - lowest + 1))
+
+
+def geometric(generator: np.random.Generator, left: Index, gamma: float) -> Index:
+    """Sooner states more often: offset i in 1..left by its share of gamma^(i - 1).
+
+    That is Geometric(1 - gamma), cut where the episode ends, by its inverse: the chance of at most i is
+    (1 - gamma^i) / (1 - gamma^left), and the offset is the first whose chance lies above a uniform draw.
+    """
+    rate = math.log(gamma)
+    reach = -np.expm1(rate * left)  # 1 - gamma^left, also where gamma is nearly 1
+    ahead = np.log1p(-reach * generator.random(left.shape)) / rate  # in [0, left)
+    return np.asarray(np.minimum(1 + ahead.astype(np.int64), left))  # rounding may reach the end
 
 
 class DrawnSteps:
@@ -153,6 +167,25 @@ class FutureActual:
         return MixedGoals(np.where(asked, steps.anywhere(generator), rows), asked)
 
 
+class Geometric:
+    """Goals of the steps ahead, each `gamma` times as likely as the one before it.
+
+    So drawn, a state is a goal of a step as often as a policy comes to it, by its discounted measure
+    (Eysenbach et al. 2022, arXiv:2206.07568).
+
+    Args:
+        gamma: the discount; goals lie some 1 / (1 - gamma) steps ahead, where the episode lasts.
+    """
+
+    def __init__(self, gamma: Inner = 0.98):
+        check_arguments(Geometric, locals())
+        self.gamma = gamma
+
+    def __call__(self, steps: DrawnSteps, generator: np.random.Generator) -> Index:
+        """Return the rows."""
+        return steps.at(geometric(generator, steps.left, self.gamma))
+
+
 #: The one table outside `_target_`: `buffer.strategy` by name.
 STRATEGIES: dict[str, Strategy] = {
     "future": lambda steps, rng: steps.at(future(rng, steps.left)),
@@ -160,4 +193,7 @@ STRATEGIES: dict[str, Strategy] = {
     "episode": lambda steps, rng: steps.at(episode(rng, steps.since, steps.left, steps.alive_back)),
     "random": lambda steps, rng: steps.anywhere(rng),
     "future_actual": FutureActual(),
+    "geometric": Geometric(),
 }
+#: Those of them that give no goal but one achieved after the step.
+AHEAD = ("geometric", "future", "final")

@@ -6,6 +6,7 @@ changes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ from her_exp.buffers.goals import STRATEGIES, DrawnSteps, Index, LastDraw, Mixed
 from her_exp.buffers.n_step import look_ahead
 from her_exp.buffers.recorder import CRASH, EXTRA, REWARD, TERMINATED, StoredSteps, stored_fields
 from her_exp.buffers.ring import StepRing
-from her_exp.limits import Count, NotNegative, Range, check_arguments, rows_complaint
+from her_exp.limits import Count, Range, Ratio, check_arguments, rows_complaint
 from her_exp.types import Batch, Buffer, GoalFunctions, GoalSpaces, Observation, Step, UserError
 
 
@@ -28,8 +29,8 @@ class HindsightReplayBuffer(Buffer):
 
     Args:
         capacity: rows over all lanes; an episode of T steps takes T + 1. Rounded down to whole lanes.
-        k: relabelled steps for each one kept. 0 is plain replay.
-        strategy: 'future', 'final', 'episode', 'random', 'future_actual', or a callable (see
+        k: relabelled steps for each one kept. 0 is plain replay; infinity keeps none.
+        strategy: 'future', 'final', 'episode', 'random', 'future_actual', 'geometric', or a callable (see
             `goals.Strategy`).
         info_keys: info fields that `compute_reward` reads; stored with each step.
         spaces: spaces of one lane.
@@ -43,14 +44,14 @@ class HindsightReplayBuffer(Buffer):
         n_step: steps whose rewards are handed over with each drawn one, under its goal: see `Batch`.
 
     Attributes:
-        relabel_share: k / (k + 1), the share of a batch that gets a goal of another row.
+        relabel_share: k / (k + 1) or, with an infinite k, 1: the share of a batch with another row's goal.
         achieved_share: share of a batch whose goal is one that was achieved.
     """
 
     def __init__(
         self,
         capacity: Annotated[int, Range(2)] = 100_000,
-        k: NotNegative = 4,
+        k: Ratio = 4,
         strategy: str | goals.Strategy = "future",
         info_keys: Sequence[str] = (),
         storage: Literal["cpu"] | None = None,
@@ -70,7 +71,7 @@ class HindsightReplayBuffer(Buffer):
             raise ValueError(
                 f"HindsightReplayBuffer: strategy={strategy!r} is none of {', '.join(STRATEGIES)}"
             )
-        self.relabel_share = k / (k + 1)
+        self.relabel_share = 1.0 if math.isinf(k) else k / (k + 1)
         self._strategy = STRATEGIES[strategy] if isinstance(strategy, str) else strategy
         self.achieved_share = self.relabel_share * getattr(self._strategy, "achieved_share", 1.0)
         self._generator, self._n_step = generator, n_step
@@ -124,6 +125,7 @@ class HindsightReplayBuffer(Buffer):
         # The first rows of each batch are relabelled. The share is exact in the mean: what is left
         # after rounding down is drawn, once a call.
         virtual = int(self.relabel_share * batch_size + self._generator.random())
+        virtual = min(virtual, batch_size)  # a sum may be rounded up to the next whole number
         shape = (n_batches, batch_size)
         relabelled = np.arange(n).reshape(shape)[:, :virtual].reshape(-1)
         goals = MixedGoals(rows[:0], np.zeros(0, bool))

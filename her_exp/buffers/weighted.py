@@ -13,7 +13,7 @@ from her_exp.buffers import goals
 from her_exp.buffers.goals import Index, MixedGoals
 from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.buffers.rarity import RareGoals
-from her_exp.limits import NotNegative, Range, check_arguments
+from her_exp.limits import Range, Ratio, check_arguments
 
 
 class WeightedHindsightBuffer(HindsightReplayBuffer):
@@ -32,7 +32,7 @@ class WeightedHindsightBuffer(HindsightReplayBuffer):
     def __init__(
         self,
         capacity: Annotated[int, Range(2)] = 100_000,
-        k: NotNegative = 4,
+        k: Ratio = 4,
         strategy: str | goals.Strategy = "future",
         met_weight: Annotated[float, Range(0.001, 1)] = 1.0,
         rare_weight: Annotated[float, Range(1, 100)] = 1.0,

@@ -69,10 +69,25 @@ def env_and_agent(values: dict[str, Any], *, elsewhere: bool = False) -> str | N
     agent: Any = find_class("agent._target_", values["agent"]["_target_"])
     if wrong := agent.check_spaces(spaces):
         return f"agent: {one_line(wrong)}"
-    wrong = sums_no_steps(values, agent)
+    wrong = goals_not_reached(values["buffer"], agent) or sums_no_steps(values, agent)
     if not elsewhere:
         wrong = wrong or slow_precision(values, agent) or too_large(values, spaces)
     return wrong or makes(values, agent, spaces)
+
+
+def goals_not_reached(buffer: dict[str, Any], agent: type) -> str | None:
+    """Refuse goals that no step led to where an agent takes each for one that its step led to."""
+    from her_exp.buffers.goals import AHEAD
+
+    if not getattr(agent, "learns_from_reached", False):
+        return None
+    k, strategy = buffer.get("k", math.inf), buffer.get("strategy")
+    says = f"agent: {agent.__name__} learns from goals that were reached after a step, and from these alone; "
+    if not math.isinf(k):
+        return f"{says}buffer.k={k} keeps others, give buffer.k=inf"
+    if isinstance(strategy, str) and strategy not in AHEAD:
+        return f"{says}buffer.strategy={strategy} gives others, take {' or '.join(AHEAD)}"
+    return None
 
 
 def makes(values: dict[str, Any], agent: type, spaces: GoalSpaces) -> str | None:

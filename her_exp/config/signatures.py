@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import pkgutil
 import types
 import typing
@@ -74,6 +75,8 @@ def _annotation(function: Callable[..., Any], parameter: inspect.Parameter) -> A
 
 # --- types -------------------------------------------------------------------------------------
 
+#: Infinity as files and other programs have it; Hydra reads these as text.
+_INFINITE = (".inf", "Infinity", "infinity", "∞")
 _WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 
 
@@ -90,6 +93,8 @@ def mismatch(value: Any, annotation: Any) -> str | None:
         names = [choice for choice in choices_of(annotation) if isinstance(choice, str)]
         near = did_you_mean(value, names)
         hint = f"; {near}" if near else ""
+        if value in _INFINITE and _fits(math.inf, annotation):
+            hint = "; on a command line infinity is inf"
     return f"must be {describe(annotation)}{hint}"
 
 

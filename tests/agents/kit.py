@@ -10,6 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
+from her_exp.agents.crl import CRL
 from her_exp.agents.ddpg import DDPG
 from her_exp.agents.dqn import DQN
 from her_exp.agents.qrdqn import QRDQN
@@ -56,6 +57,7 @@ td3 = maker("td3", TD3, BOX)
 sac = maker("sac", SAC, BOX)
 redq = maker("redq", SAC, BOX, n_critics=4, target_critics=2, policy_every=2)
 tqc = maker("tqc", TQC, BOX, n_quantiles=5)
+crl = maker("crl", CRL, BOX, width=8)
 dqn = maker("dqn", DQN, DISCRETE)
 dueling = maker("dueling", DQN, DISCRETE, dueling=True)
 qrdqn = maker("qrdqn", QRDQN, DISCRETE, n_quantiles=5)
@@ -64,7 +66,7 @@ qrdqn = maker("qrdqn", QRDQN, DISCRETE, n_quantiles=5)
 ON_DISCRETE = (dqn, dueling, qrdqn)
 
 BOTH = pytest.mark.parametrize("make", [ddpg, dqn])
-ALL = pytest.mark.parametrize("make", [ddpg, dqn, td3, sac, redq, tqc, dueling, qrdqn])
+ALL = pytest.mark.parametrize("make", [ddpg, dqn, td3, sac, redq, tqc, crl, dueling, qrdqn])
 
 
 def batches(make: Any, n: int = 1, size: int = 32, seed: int = 0) -> list[Batch]:

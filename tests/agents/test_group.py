@@ -19,6 +19,7 @@ from her_exp.types import Batch
 from tests.agents.kit import (
     BOX,
     batches,
+    crl,
     ddpg,
     dqn,
     dueling,
@@ -35,7 +36,7 @@ from tests.equality import equal
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-MAKERS = [ddpg, td3, sac, redq, tqc, dqn, dueling, qrdqn]
+MAKERS = [ddpg, td3, sac, redq, tqc, crl, dqn, dueling, qrdqn]
 #: What members differ in, where an agent has it.
 DIFFERENT: dict[str, tuple[float, ...]] = {
     "gamma": (0.98, 0.9, 0.95), "tau": (0.05, 0.2, 0.01), "actor_lr": (1e-3, 3e-3, 1e-4),
@@ -43,6 +44,7 @@ DIFFERENT: dict[str, tuple[float, ...]] = {
     "noise_std": (0.2, 0.0, 0.5), "random_action": (0.0, 0.3, 1.0), "epsilon_end": (0.1, 0.5, 0.0),
     "target_noise_std": (0.2, 0.4, 0.1), "target_noise_clip": (0.5, 0.3, 0.4),
     "entropy_lr": (1e-3, 5e-3, 2e-3), "target_entropy": (-2.0, -1.0, -1.5),
+    "logsumexp_penalty": (0.1, 0.0, 1.0),
 }  # fmt: skip
 NORM: dict[str, Any] = {"layer_norm": True, "grad_clip_norm": 0.5}
 

@@ -7,6 +7,7 @@ oldest state with `pop(0)`, and no index is ever computed from another one.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -58,11 +59,11 @@ class Oracle:
     """What the buffer must hold and may draw."""
 
     def __init__(
-        self, capacity: int, k: int, strategy: str, goal_functions: Any, num_envs: int,
+        self, capacity: int, k: float, strategy: str, goal_functions: Any, num_envs: int,
         info_keys: Sequence[str] = (), n_step: int = 1,
     ) -> None:  # fmt: skip
         self.k, self.strategy, self.info_keys, self.n_step = k, strategy, tuple(info_keys), n_step
-        self.share = Fraction(k, k + 1)
+        self.share = Fraction(1) if k == math.inf else Fraction(k, k + 1)
         self.functions = goal_functions
         self.rows = capacity // num_envs
         self.lanes: list[list[State]] = [[] for _ in range(num_envs)]

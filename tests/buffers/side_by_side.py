@@ -19,7 +19,7 @@ class Both:
     """A buffer and the oracle, fed by one world."""
 
     def __init__(
-        self, capacity: int = 24, *, lanes: int = 1, k: int = 4, strategy: str = "future",
+        self, capacity: int = 24, *, lanes: int = 1, k: float = 4, strategy: str = "future",
         kind: str = "float", n_step: int = 1, seed: int = 0, buffer_changes: Any = None, **world: Any,
     ) -> None:  # fmt: skip
         self.world = World(kind, lanes, seed, **world)

@@ -60,7 +60,7 @@ CASES = {
     ),
     "no such agent": (
         "agent=nope",
-        "agent=nope: no such agent; there are ddpg, dqn, qrdqn, sac, td3, tqc",
+        "agent=nope: no such agent; there are crl, ddpg, dqn, qrdqn, sac, td3, tqc",
     ),
     "launcher without -m": ("hydra/launcher=local", "hydra/launcher=local: only a sweep", "add -m"),
     "no trials": (

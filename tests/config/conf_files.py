@@ -9,8 +9,11 @@ from her_exp import CONF_DIR
 GROUPS = ("env", "buffer", "agent", "trainer", "experiment")
 #: What a choice needs beside it to be a whole experiment.
 COMPANY = {
+    "agent=crl": ["buffer.k=inf", "buffer.strategy=geometric"],
     "agent=dqn": ["env=bit_flip"],
     "agent=qrdqn": ["env=bit_flip"],
+    "experiment=crl/point_maze": ["buffer.k=inf", "buffer.strategy=geometric"],
+    "experiment=crl/point_reach": ["buffer.k=inf", "buffer.strategy=geometric"],
     "env=bit_flip": ["agent=dqn"],
     "env=gym": ["env.id=her_exp/PointReach-v0", "+env.max_steps=10", "env.num_envs=2"],
 }

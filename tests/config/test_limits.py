@@ -34,7 +34,7 @@ from tests.agents.kit import ddpg, dqn
         ("agent.hidden_sizes", [[], [1, 2]], [[0], [1, "a"]]),
         ("agent.grad_clip_norm", [None, 0.5], [0, -1]),
         ("agent.action_l2_on", ["output"], ["outputs"]),
-        ("buffer.k", [0, 4, 0.5], [-1, float("nan"), float("inf"), True, "4"]),
+        ("buffer.k", [0, 4, 0.5, float("inf")], [-1, float("nan"), float("-inf"), True, "4"]),
         ("buffer.capacity", [2000], [1, 2.5]),
         ("trainer.stop_at", [None, 1.0], [0, 1.01]),
         ("trainer.eval_every", [None, 5], [0, 0.5]),

@@ -30,6 +30,20 @@ def refusal(*overrides: str) -> str:
         ("agent._target_='a b'", "must be package.module.Class"),
         ("agent=tqc agent.drop_quantiles=25", "must be less than agent.n_quantiles=25"),
         ("buffer.strategy=futur", "buffer.strategy=futur: must be one of future"),
+        ("buffer.k=.inf", "buffer.k=.inf: must be a number; on a command line infinity is inf"),
+        (
+            "agent=crl",
+            "CRL learns from goals that were reached after a step, and from these alone; "
+            "buffer.k=4 keeps others, give buffer.k=inf",
+        ),
+        (
+            "agent=crl buffer.k=inf buffer.strategy=random",
+            "buffer.strategy=random gives others, take",
+        ),
+        (
+            "buffer.strategy={_target_: her_exp.buffers.goals.Geometric, gamma: 1.0}",
+            "buffer.strategy.gamma=1.0: must be in (0, 1)",
+        ),
         ("buffer.capacity=99 trainer.batch_size=100", "at most buffer.capacity=99"),
         ("env=gym", "env.id is not set; give env.id=..."),
         ("env.id=3", "env.id=3: must be text"),
@@ -49,6 +63,8 @@ def refusal(*overrides: str) -> str:
         ("~seed", "seed is not set; give seed=..."),
         ("seed=" + "9" * 400, "9... (400 characters): must be below 2**63, in [0, 4294967296)"),
         ("seed=" + "9" * 5000, "9... (5005 characters): a number must be below 2**63"),
+        ("buffer.k=-inf", "buffer.k=-inf: must be >= 0, or inf (in a file .inf)"),
+        ("agent.actor_lr=inf", "agent.actor_lr=inf: must be a finite number, > 0"),
         ("trainer.learn_every=-1e300", "learn_every=-1e+300: must be an integer"),
         ("buffer.capacity=1000000000000", "capacity=1000000000000: takes 64,000 GB at least"),
         ("agent.hidden_sizes=[2000000,2000000]", "sizes=[2000000,2000000]: takes 64,000 GB at l"),
@@ -86,6 +102,9 @@ def test_wrong_values_are_refused_in_one_line(overrides: str, line: str) -> None
 @pytest.mark.parametrize(
     "overrides",
     [
+        "buffer.k=inf",
+        "agent=crl buffer.k=inf",
+        "agent=crl buffer.k=inf buffer.strategy={_target_:her_exp.buffers.goals.Geometric,gamma:0.9}",
         "device=auto",
         "agent.precision=auto",
         "trainer.learning_starts=6000 trainer.updates_per_step=0",

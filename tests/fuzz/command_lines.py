@@ -182,6 +182,8 @@ def _line(random: Random, kind: str) -> Line:
     if kind == "right":
         extra = draw(random, EXTRAS) if random.random() < 0.5 else []
         said = {key_of(word) for word in extra}  # a sweep takes each key once
+        if said & {key_of(word) for word in given}:
+            extra = []
         more = {key: word for key, word in more.items() if key not in said}
         return Line([*given, *more.values(), *extra], kind, "train")
     right = [*given, *more.values()]
@@ -189,6 +191,8 @@ def _line(random: Random, kind: str) -> Line:
         at = random.randrange(len(right))
         right[at] = slip(random, right[at])
         return Line(right, kind, "either")
+    if kind == "no_number":  # k may be infinite
+        keys = [key for key in keys if key != "buffer.k"]
     group, _, name = random.choice(keys).partition(".")
     known = {key.partition(".")[2] for key in keys}
     typo = next(

@@ -32,6 +32,10 @@ AGENTS: dict[str, tuple[str, list[str]]] = {
     "sac": ("box", ["agent=sac", "agent.random_steps=100"]),
     "redq": ("box", ["agent=sac", "agent.random_steps=100", *_SUBSET]),
     "tqc": ("box", ["agent=tqc", "agent.random_steps=100", "agent.n_quantiles=5"]),
+    "crl": (
+        "box",
+        ["agent=crl", "agent.random_steps=100", "buffer.k=inf", "buffer.strategy=geometric"],
+    ),
     "ddpg_rare": ("box", ["agent=ddpg", "agent.random_steps=100", *_RARE]),
     "dqn": ("discrete", ["agent=dqn", "agent.epsilon_steps=300"]),
     "qrdqn": ("discrete", ["agent=qrdqn", "agent.epsilon_steps=300", "agent.dueling=true"]),

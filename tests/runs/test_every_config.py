@@ -125,6 +125,13 @@ SWITCHES = {
     "td3": [*POINT, "agent.n_critics=3", "agent.target_critics=2", "agent.policy_every=3"],
     "sac": [*POINT, "agent.entropy=0.1", "agent.target_critics=1", "agent.action_l2=0.1"],
     "tqc": [*POINT, "agent.target_entropy=-1", "agent.n_quantiles=3", "agent.drop_quantiles=0"],
+    "crl": [
+        *POINT,
+        *COMPANY["agent=crl"],
+        "agent.width=3",
+        "agent.logsumexp_penalty=0",
+        "agent.action_l2=1",
+    ],
     "dqn": ["env=bit_flip", "agent.double=false", "agent.dueling=true"],
     "qrdqn": ["env=bit_flip", "agent.double=false", "agent.n_quantiles=3"],
 }
@@ -134,7 +141,7 @@ SWITCHES = {
 def test_all_switches_of_an_agent(agent: str, short: list[str], tmp_path: Path) -> None:
     words = [
         f"agent={agent}", *SWITCHES[agent], "agent.layer_norm=true", "agent.normalize=false",
-        "agent.clip_targets=false", "agent.grad_clip_norm=1", "agent.target_every=5",
+        "++agent.clip_targets=false", "agent.grad_clip_norm=1", "++agent.target_every=5",
         f"agent.precision={LOW}", *short,
     ]  # fmt: skip
     run(tmp_path / "run", words)

@@ -1,0 +1,141 @@
+"""Contrastive RL beside a reference of loops, and what it does not look at."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from her_exp.agents.crl import closeness, contrast
+from tests.agents.kit import GOAL, OBSERVATION, batches, crl, see
+from tests.agents.reference import Reference, act
+from tests.equality import equal
+
+TINY = 1e-6  # added to a squared distance
+
+
+def loss_by_loops(logits: list[list[Any]], penalty: float) -> Any:
+    """Eq. 5 of arXiv:2408.11052 and its mirror image, in the plainest words."""
+    n, total = len(logits), torch.zeros((), dtype=torch.float64)
+    for i in range(n):
+        row = sum(torch.exp(logits[i][j]) for j in range(n))
+        column = sum(torch.exp(logits[j][i]) for j in range(n))
+        right = torch.exp(logits[i][i])
+        total = total - (torch.log(right / row) + torch.log(right / column)) / 2
+        total = total + penalty * torch.log(row) ** 2
+    return total / n
+
+
+def distances(does: Any, asks: Any) -> list[list[Any]]:
+    return [
+        [-torch.sqrt(((x - y) ** 2).sum() + TINY) for y in asks.double()] for x in does.double()
+    ]
+
+
+class Loops(Reference):
+    """Encoders and policy, each by its own Adam."""
+
+    def encode(self, state: Any, action: Any) -> tuple[Any, Any]:
+        observation, goal = state[:, :OBSERVATION], state[:, OBSERVATION:]
+        return self.net["phi"](torch.cat([observation, action], 1)), self.net["psi"](goal)
+
+    def move(self, loss: Any, *names: str) -> None:
+        for net in self.net.values():
+            net.zero_grad(set_to_none=True)
+        loss.backward()
+        for name in names:
+            self.adam[name].step()
+
+
+@pytest.mark.parametrize(("layer_norm", "others"), [(False, 0.5), (True, 0.0), (True, 0.3)])
+def test_updates_are_those_of_a_loop(layer_norm: bool, others: float) -> None:
+    agent = crl(
+        layer_norm=layer_norm, actor_lr=1e-3, critic_lr=3e-3, logsumexp_penalty=0.3, action_l2=0.2,
+        other_goals=others,
+    )  # fmt: skip
+    reference = Loops(agent, phi=3e-3, psi=3e-3, actor=1e-3)
+    see(agent)
+    for batch in batches(crl, 4, size=12):
+        told = {name: float(value) for name, value in agent.update(batch).items()}
+        state, _ = reference.states(batch)
+        logits = distances(*reference.encode(state, act(batch)))
+        own = [logits[i][i].item() for i in range(12)]
+        found = sum(own[i] == max(x.item() for x in logits[i]) for i in range(12))
+        critic_loss = loss_by_loops(logits, 0.3)
+        reference.move(critic_loss, "phi", "psi")
+        for i in reversed(
+            range(int(12 * others))
+        ):  # so many ask for the goal of the row before them
+            state[i, OBSERVATION:] = reference.states(batch)[0][i - 1, OBSERVATION:]
+        action = torch.tanh(reference.net["actor"](state))
+        logits = distances(*reference.encode(state, action))
+        actor_loss = 0.2 * (action**2).mean() - sum(logits[i][i] for i in range(12)) / 12
+        reference.move(actor_loss, "actor")
+        expected = {
+            "critic_loss": critic_loss.item(), "q_mean": sum(own) / 12, "found_share": found / 12,
+            "actor_loss": actor_loss.item(),
+        }  # fmt: skip
+        assert told == pytest.approx(expected, rel=1e-4)
+    reference.assert_same()
+
+
+@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@given(n=st.integers(1, 7), d=st.integers(1, 5), far=st.sampled_from([0.0, 1e-3, 1.0, 100.0]),
+       seed=st.integers(0, 99))  # fmt: skip
+def test_closeness_is_minus_the_distance(n: int, d: int, far: float, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    does, asks = (far * torch.randn(n + i, d, generator=generator) for i in range(2))
+    does.requires_grad_()
+    logits = closeness(does, asks)
+    wanted = -torch.cdist(does.double(), asks.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    assert logits.shape == (n, n + 1)
+    assert (logits < 0).all()
+    # float32 squares of numbers of some `far` cancel.
+    assert (logits - wanted).abs().max() < 2e-3 * max(1.0, far)
+    (slope,) = torch.autograd.grad(logits.sum(), does)
+    assert slope.isfinite().all()
+
+
+def test_a_perfect_and_a_blind_encoder() -> None:
+    """Pairs told apart without doubt cost nothing; alike ones cost the logarithm of their number."""
+    sure = torch.full((8, 8), -1e4).fill_diagonal_(0.0)
+    assert float(contrast(sure, 0.1)) == pytest.approx(0.0, abs=1e-6)
+    assert float(contrast(torch.zeros(8, 8), 0.0)) == pytest.approx(math.log(8))
+    assert float(contrast(torch.zeros(8, 8), 0.1)) == pytest.approx(
+        math.log(8) + 0.1 * math.log(8) ** 2
+    )
+
+
+def test_rewards_ends_and_next_states_have_no_part() -> None:
+    agents = [crl(reward_range=None), crl(reward_range=(-1.0, 0.0), gamma=0.5)]
+    for number, agent in enumerate(agents):
+        see(agent)
+        for batch in batches(crl, 3):
+            nothing = {
+                name: torch.full_like(getattr(batch, name), math.nan)
+                for name in ("reward", "terminated", "next_observation")
+            }
+            agent.update(batch._replace(**nothing) if number else batch)
+        assert agent.return_range is None  # what it calls q_mean is no return
+    assert equal(*(agent.state_dict() for agent in agents))
+
+
+class Widths(nn.Linear):
+    """A network that tells what it was asked for."""
+
+    asked: list[tuple[int, int]] = []  # noqa: RUF012
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs)
+        self.asked.append((inputs, outputs))
+
+
+def test_encoders_and_policy_are_networks_of_the_users_own() -> None:
+    Widths.asked.clear()
+    crl(network=Widths, width=5)
+    assert Widths.asked == [(OBSERVATION + 2, 5), (GOAL, 5), (OBSERVATION + GOAL, 2)]
