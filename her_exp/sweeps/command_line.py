@@ -23,6 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+import her_exp.store.find  # noqa: F401  (registers job_folder, which names the folders of jobs)
 from her_exp.config.blame import blame_experiment, blame_sweep
 from her_exp.config.compose import Composer, check_complete, composer
 from her_exp.config.hydra_api import (
