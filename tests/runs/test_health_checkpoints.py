@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.config.compose import compose
 from her_exp.config.validate import validate
 from her_exp.run import resume, train
@@ -15,7 +16,7 @@ from her_exp.system.signals import Stopped
 from her_exp.training.rollout import Rollout
 from her_exp.types import UserError
 from tests.runs.health_kit import RUN
-from tests.runs.runs_kit import Stops, checkpoints
+from tests.runs.runs_kit import Stops, checkpoints, result_of
 
 #: Nobody is told how long an episode is: it is seen while the run is on.
 UNTOLD = [*RUN, "env.id=broken/Untold-v0", "+env.ends=10"]
@@ -70,3 +71,16 @@ def test_checkpoints_between_which_nothing_ends_after_a_resume(
     with pytest.raises(UserError, match=ENDLESS):
         resume(folder, longer, trust=["tests"])
     assert load(checkpoints(folder)[-1])["record"]["env_steps"] == (80 if stopped else 40)
+
+
+def test_stops_that_cut_episodes_are_no_fault_of_the_schedule(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each resume begins its episodes again: none ends between two checkpoints of the schedule."""
+    Stops(monkeypatch, HindsightReplayBuffer, "add").at = {30, 39}  # 9 steps after a reset, each
+    with pytest.raises(Stopped):
+        train(compose(RUN), folder)
+    with pytest.raises(Stopped):
+        resume(folder, trust=["tests"])
+    resume(folder, trust=["tests"])
+    assert result_of(folder)["status"] == "done"

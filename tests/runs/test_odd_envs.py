@@ -18,7 +18,7 @@ from her_exp.run import train
 from her_exp.training.rollout import Rollout
 from her_exp.types import GoalFunctions, UserError
 from tests.buffers.one_lane import OneLane
-from tests.envs.goal_walk import GOALS, NEAR, RANGE, Costs, Walk
+from tests.envs.goal_walk import GOALS, NEAR, RANGE, Walk
 
 
 class Toll(Walk):
@@ -84,13 +84,6 @@ def test_success_is_not_guessed_from_info_that_is_missing() -> None:
     half = np.arange(400) % 2 == 0  # some lanes have just begun anew
     told = functions.success(*GOALS, free | {"_cost": half})
     np.testing.assert_array_equal(told, NEAR & half)
-
-
-def test_success_that_reads_no_info_needs_none() -> None:
-    functions = EnvGoalFunctions(Costs(), reward_range=(-9.0, 0.0), info_keys=["cost"])
-    np.testing.assert_array_equal(functions.success(*GOALS, {}), NEAR)
-    unheard = {"cost": np.zeros(400), "_cost": np.zeros(400, bool)}
-    np.testing.assert_array_equal(functions.success(*GOALS, unheard), NEAR)
 
 
 def test_a_goal_met_at_a_reset_that_tells_no_price() -> None:
