@@ -105,6 +105,8 @@ def test_waiting_counts_only_while_the_run_itself_runs(folder: Path, start: Star
     time.sleep(0.25)  # into the steps after it
     os.killpg(command.process.pid, signal.SIGSTOP)
     time.sleep(4)
+    os.kill(command.process.pid, signal.SIGCONT)
+    time.sleep(0.3)
     os.killpg(command.process.pid, signal.SIGCONT)
     assert command.process.wait(60) == 0, command.err
 
