@@ -16,7 +16,7 @@ from her_exp.config.compose import compose
 from her_exp.run import train
 from her_exp.store.checkpoint import load
 from her_exp.training.build import make_trainer
-from her_exp.training.checks import LearningCheck
+from her_exp.training.checks import LearningCheck, check_agent
 from her_exp.types import UserError
 from tests.agents.kit import sac, tqc
 from tests.runs.health_kit import RUN, assert_kept, finite
@@ -74,6 +74,14 @@ def test_a_large_entropy_bonus_is_no_divergence(make: Callable[..., SAC]) -> Non
     with pytest.raises(UserError, match="learning has diverged"):
         check.means({"q_mean": [torch.tensor(12 * bonus)]}, 0)
     assert make(entropy="auto", **settings).return_range is None  # the temperature may grow
+
+
+def test_parameters_are_looked_at_wherever_they_stand() -> None:
+    good = {"learners": {"critic": [torch.ones(2), {"step": 3}]}, "mask": torch.tensor(-math.inf)}
+    check_agent(good)
+    good["learners"]["critic"][0][1] = math.nan  # type: ignore[index]
+    with pytest.raises(UserError, match=r"agent\.learners\.critic\.0 holds nan: .*diverged"):
+        check_agent(good)
 
 
 class SpoiltAtLast(DDPG):
