@@ -15,14 +15,6 @@ from tests.conftest import RunCli
 
 Done = subprocess.CompletedProcess[str]
 
-TINY_FILE = """
-# @package _global_
-env: {max_steps: 10}
-agent: {hidden_sizes: [16]}
-trainer: {total_steps: 300, learning_starts: 100, batch_size: 32, eval_every: 150,
-          eval_episodes: 4, log_every: 100}
-"""
-
 
 class Lab:
     """Commands by name, each run when it is first asked for."""
@@ -30,15 +22,13 @@ class Lab:
     def __init__(self, root: Path, run_cli: RunCli, tiny: list[str]):
         self.root, self.run_cli, self.ran = root, run_cli, dict[str, Done]()
         self.tiny = [*tiny, "env.max_steps=10", "trainer.log_every=100"]
-        (root / "mine" / "experiment").mkdir(parents=True)
-        (root / "mine" / "experiment" / "tiny.yaml").write_text(TINY_FILE)
-        sweep = ["-m", "--config-dir", str(root / "mine"), "experiment=tiny"]
         point = ["env=gym", "env.id=her_exp/PointReach-v0", "+env.max_steps=10"]
+        own = [w for w in self.tiny if not w.startswith(("trainer.eval_every", "trainer.log"))]
         self.commands = {
             "single": self.tiny,
-            "sweep": [*sweep, "buffer.k=0,4", "seed=0,1", "sweep=grid"],
+            "sweep": ["-m", *self.tiny, "buffer.k=0,4", "seed=0,1", "sweep=grid"],
             "variants": [
-                *sweep, "sweep=variants", "trainer.picture=false",
+                "-m", *own, "sweep=variants", "trainer.picture=false",
                 "trainer.eval_every=150,null,16", "trainer.log_every=100,40",
             ],
             "failing": [
