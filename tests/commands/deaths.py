@@ -49,14 +49,11 @@ def half(write, which, n):
     return save
 """
 DEATHS = {
-    "before the lock's folder tells anything": """
-import her_exp.store.folder as r
-around(r.RunFolder, "write_story", before=lambda *a: at(1))""",
+    "when the folder is locked and tells nothing yet": """
+import fcntl
+around(fcntl, "flock", after=lambda *a: at(1))""",
     "before run.json is there": """
 around(Path, "replace", before=lambda path, to: path.name == "run.json.tmp" and at(1))""",
-    "before the first checkpoint": """
-from her_exp.training.trainer import Trainer
-around(Trainer, "_collect", before=lambda trainer: at(15))""",
     "in the middle of the first state": """
 torch.save = half(torch.save, lambda file: file.name.endswith("0152.pt.tmp"), 1)""",
     "in the middle of the third state": """
@@ -76,10 +73,9 @@ around(Path, "replace", before=lambda path, to: path.name == "best.pt.tmp" and a
     "before the fsync of metrics.csv": """
 around(os, "fsync", before=lambda number: name_of(number) == "metrics.csv" and at(2))""",
     "in the middle of a row of metrics.csv": """
-import her_exp.training.logger
 class Torn:
     def __init__(self, file):
-        self.file, self.rows, self.writer = file, 0, csv.writer(file)
+        self.file, self.rows, self.writer = file, 0, csv._writer(file)
     def writerow(self, row):
         self.rows += 1
         if self.rows == 120:
@@ -88,7 +84,7 @@ class Torn:
             self.file.flush()
             die()
         self.writer.writerow(row)
-her_exp.training.logger.csv = type("csv", (), {"writer": Torn})""",
+csv.writer, csv._writer = Torn, csv.writer""",
     "in the middle of a record of the event file": """
 from tensorboard.summary.writer import record_writer
 write = record_writer.RecordWriter.write
@@ -107,13 +103,8 @@ def torn(self, data):
     write(self, data)
 record_writer.RecordWriter.write = torn""",
     "between the last state and the word done": """
-import her_exp.training.logger
-def result(folder, name, content):
-    if content["status"] == "done":
-        die()
-around(her_exp.training.logger, "write_json", before=result)""",
-    "before the rename of the word done": """
-import her_exp.training.logger, json
-around(Path, "replace", before=lambda path, to: path.name == "result.json.tmp"
-       and json.loads(path.read_text())["status"] == "done" and die())""",
+import json
+done = lambda path: json.loads(path.read_text())["status"] == "done"
+around(Path, "replace", before=lambda path, to: path.name == "result.json.tmp" and done(path)
+       and die())""",
 }

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from tests.commands.words_kit import Right, Said, shell_words
+from tests.commands.shell import Shell
+from tests.commands.words_kit import Right, shell_words
+from tests.conftest import RunCli
 
 robotics = pytest.mark.skipif(
     find_spec("gymnasium_robotics") is None, reason="gymnasium-robotics is not installed"
 )
 
-FLAT = '''
+FLAT = """
 import gymnasium as gym
 
 
 class Flat(gym.Env):
-    """No goal env."""
-
     observation_space = gym.spaces.Box(-1, 1, (2,))
     action_space = gym.spaces.Box(-1, 1, (1,))
 
@@ -30,15 +28,9 @@ class Flat(gym.Env):
         if (title, sizes, options, fast) != ("it's a, b", [1, 2.5], {"a b": None}, True):
             raise ValueError(f"{title}, {sizes}, {options}, {fast}")
 
-    def reset(self, *, seed=None, options=None):
-        return self.observation_space.sample(), {}
-
-    def step(self, action):
-        return self.observation_space.sample(), 0.0, False, False, {}
-
 
 gym.register("my_lab/Flat-v0", Flat)
-'''
+"""
 VARIANT = """
 defaults: [gym]
 title: "it's a, b"
@@ -50,29 +42,19 @@ imports: [flat_lab]
 """
 
 
-def test_the_command_that_checks_an_env_makes_it_the_same(tmp_path: Path) -> None:
+def test_the_command_that_checks_an_env_makes_it_the_same(run_cli: RunCli, tmp_path: Path) -> None:
     (tmp_path / "flat_lab.py").write_text(FLAT)
     (tmp_path / "conf/env").mkdir(parents=True)
     (tmp_path / "conf/env/mine.yaml").write_text(VARIANT)
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            words,
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-        )
-
-    train = [sys.executable, "-m", "her_exp.train"]
-    refused = run(*train, "--config-dir", str(tmp_path / "conf"), "env=mine")
+    env = {"PYTHONPATH": path}
+    refused = run_cli("--config-dir", str(tmp_path / "conf"), "env=mine", cwd=tmp_path, env=env)
     (line,) = refused.stderr.splitlines()
     _, see, command = line.partition("; see ")
     assert see, line
-    python, *words = shell_words(command)
-    assert python == "python"
-    checked = run(sys.executable, *words)
+    python, m, module, *words = shell_words(command)
+    assert (python, m, module) == ("python", "-m", "her_exp.check")
+    checked = run_cli(*words, cwd=tmp_path, module="check", env=env)
     assert checked.returncode == 1, checked.stderr  # an error was found; 2: it cannot be made
     assert "ERROR  spaces" in checked.stdout
 
@@ -93,11 +75,9 @@ def test_the_command_that_checks_an_env_makes_it_the_same(tmp_path: Path) -> Non
         ("FetchReachDense-v2", "", "env=gym env.id=FetchReachDense-v4"),
     ],
 )
-def test_ids_of_gymnasium_robotics(
-    id: str, file: str, words: str, said: Said, right: Right
-) -> None:
+def test_ids_of_gymnasium_robotics(id: str, file: str, words: str, sh: Shell, right: Right) -> None:
     words += " 'env.imports=[gymnasium_robotics]'"
-    (line,) = said("env=gym", f"env.id={id}")
+    (line,) = sh.refused("env=gym", f"env.id={id}")
     assert line.startswith(f"env.id={id}: no such env; write {file or words}")
     assert line.endswith(words)
     assert right(words)
@@ -105,19 +85,19 @@ def test_ids_of_gymnasium_robotics(
 
 
 @robotics
-def test_an_id_for_a_file(said: Said) -> None:
-    (line,) = said("env=FetchReach-v4")
+def test_an_id_for_a_file(sh: Shell) -> None:
+    (line,) = sh.refused("env=FetchReach-v4")
     assert line.startswith("env=FetchReach-v4: no such env; there are ant_maze, ")
     assert "; write env=fetch_reach (FetchReach-v4 and its settings), or env=gym " in line
 
 
 @robotics
-def test_a_version_that_cannot_be_made_names_one_that_can(said: Said) -> None:
+def test_a_version_that_cannot_be_made_names_one_that_can(sh: Shell) -> None:
     prelude = "import warnings; warnings.simplefilter('ignore')\n"
     words = ["env=gym", "env.id=FetchReach-v1", "env.imports=[gymnasium_robotics]"]
     if find_spec("mujoco_py"):
         pytest.skip("it can be made")
-    (line,) = said(*words, prelude=prelude)
+    (line,) = sh.refused(*words, prelude=prelude)
     assert line.startswith("env.id=FetchReach-v1: ")
     assert line.endswith("; did you mean FetchReach-v4?")
 
@@ -132,9 +112,9 @@ def test_a_version_that_cannot_be_made_names_one_that_can(said: Said) -> None:
     ],
 )
 def test_a_package_that_is_not_installed(
-    id: str, module: str, install: str, words: str, said: Said
+    id: str, module: str, install: str, words: str, sh: Shell
 ) -> None:
     prelude = f"import sys; sys.modules[{module!r}] = None"  # as if it were not there
-    (line,) = said("env=gym", f"env.id={id}", prelude=prelude)
+    (line,) = sh.refused("env=gym", f"env.id={id}", prelude=prelude)
     begin = f"env.id={id}: no such env; {module} is not installed; {install}, then write {words}"
     assert line.startswith(begin)

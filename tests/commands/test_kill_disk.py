@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from her_exp.store.checkpoint import load
 from tests.commands.deaths import DEATHS, TOOLS
-from tests.commands.forked_commands import Forks
-from tests.commands.kill_kit import AUTO, assert_ends_as, err
+from tests.commands.kill_kit import AUTO, assert_ends_as, assert_sound
+from tests.commands.shell import Shell
 from tests.runs.runs_kit import checkpoints, result_of
 
 
@@ -23,42 +22,35 @@ def clear_line(text: str) -> str:
     return line
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_a_file_that_may_not_grow(again: bool, forks: Forks, never_killed: Path, cwd: Path) -> None:
-    """A limit of the file size sets in between two checkpoints."""
-    argv = AUTO
-    if again:
-        assert forks.run(AUTO, cwd, TOOLS + DEATHS["after the state's rename"]) < 0
-        argv = ["resume=run"]
-    prelude = (
-        TOOLS
-        + f"""
+#: From the n-th state on that is written, files may not grow beyond what is less than a state.
+SHRINK = """
 import resource
-import her_exp.store.checkpoint
-def shrink(*args):
-    global calls
-    calls += 1
-    if calls == {1 if again else 2}:
-        now = 500_000  # more than any file but a state
-        resource.setrlimit(resource.RLIMIT_FSIZE, (now, -1))
-around(her_exp.store.checkpoint.Checkpoints, "save", before=shrink)
-def padded(self, state, steps):
-    state["padding"] = torch.zeros(200_000)
-    return original(self, state, steps)
-original = her_exp.store.checkpoint.Checkpoints.save
-her_exp.store.checkpoint.Checkpoints.save = padded
+save = torch.save
+def padded(state, file, *given, **named):
+    if "state_" in file.name:
+        global calls
+        calls += 1
+        state = state | {"padding": torch.zeros(200_000)}
+        if calls == NTH:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, -1))
+    save(state, file, *given, **named)
+torch.save = padded
 """
-    )
-    assert forks.run(argv, cwd, prelude) == 1, err(cwd)
-    assert "the checkpoint cannot be written" in clear_line(err(cwd))
-    assert result_of(cwd / "run")["status"] == "failed"
-    assert "the checkpoint cannot be written" in result_of(cwd / "run")["reason"]
-    assert not list((cwd / "run").rglob("*.tmp"))
-    assert checkpoints(cwd / "run")
-    for path in checkpoints(cwd / "run"):
-        load(path)
-    assert forks.run(["resume=run"], cwd) == 0, err(cwd)
-    assert_ends_as(never_killed, cwd / "run")
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_file_that_may_not_grow(again: bool, sh: Shell, never_killed: Path) -> None:
+    if again:
+        assert sh(*AUTO, prelude=TOOLS + DEATHS["after the state's rename"]) < 0
+    prelude = TOOLS + SHRINK.replace("NTH", "1" if again else "2")
+    assert sh(*(["resume=run"] if again else AUTO), prelude=prelude) == 1, sh.told()
+    assert "the checkpoint cannot be written" in clear_line(sh.told())
+    assert result_of(sh.cwd / "run")["status"] == "failed"
+    assert "the checkpoint cannot be written" in result_of(sh.cwd / "run")["reason"]
+    assert_sound(sh.cwd / "run")
+    assert not list((sh.cwd / "run").rglob("*.tmp"))
+    sh.done("resume=run")
+    assert_ends_as(never_killed, sh.cwd / "run")
 
 
 @pytest.fixture
@@ -71,47 +63,38 @@ def small_disk(cwd: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(cwd / "run")], check=True)
 
 
-@pytest.mark.parametrize("room", [0, 12, 24, 40])
-def test_a_disk_full_of_other_things(
-    room: int, forks: Forks, never_killed: Path, cwd: Path, small_disk: Path
-) -> None:
-    """The disk fills up in the middle of the run: `room` kB later a write fails, whichever it is."""
-    prelude = (
-        TOOLS
-        + f"""
-import her_exp.training.trainer
+FILL = """
+from her_exp.buffers.hindsight import HindsightReplayBuffer
 def fill(*args):
     global calls
     calls += 1
     if calls == 30:
         free = os.statvfs("run").f_bavail * os.statvfs("run").f_bsize
-        Path("run/ballast").write_bytes(bytes(max(free - {room} * 1024, 0)))
-around(her_exp.training.trainer.Trainer, "_collect", before=fill)
+        Path("run/ballast").write_bytes(bytes(max(free - ROOM * 1024, 0)))
+around(HindsightReplayBuffer, "add", before=fill)
 """
-    )
-    assert forks.run(AUTO, cwd, prelude) == 1, err(cwd)
-    said = err(cwd)
-    assert checkpoints(small_disk)
-    for path in checkpoints(small_disk):
-        load(path)
-    (small_disk / "ballast").unlink()
-    assert forks.run(["resume=run"], cwd) == 0, err(cwd)
-    assert_ends_as(never_killed, small_disk)
-    line = clear_line(said)
+
+
+@pytest.mark.parametrize("room", [0, 12, 24, 40])
+def test_a_disk_full_of_other_things(
+    room: int, sh: Shell, never_killed: Path, small_disk: Path
+) -> None:
+    """The disk fills up in the middle of the run: `room` kB later a write fails, whichever it is."""
+    assert sh(*AUTO, prelude=TOOLS + FILL.replace("ROOM", str(room))) == 1
+    line = clear_line(sh.told())
     assert "No space left" in line or "cannot be written" in line
+    assert_sound(small_disk)
+    (small_disk / "ballast").unlink()
+    sh.done("resume=run")
+    assert_ends_as(never_killed, small_disk)
 
 
-def test_a_folder_that_cannot_be_written(forks: Forks, cwd: Path, small_disk: Path) -> None:
-    code = TOOLS + DEATHS["after the state's rename"]
-    assert forks.run(AUTO, cwd, code) == -signal.SIGKILL
+def test_a_folder_that_cannot_be_written(sh: Shell, small_disk: Path) -> None:
+    assert sh(*AUTO, prelude=TOOLS + DEATHS["after the state's rename"]) == -signal.SIGKILL
     kept = [path.read_bytes() for path in checkpoints(small_disk)]
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    said = []
     for argv in (["resume=run"], AUTO, ["rerun=run", "run_dir=run/new"]):
-        (cwd.parent / "err").write_text("")
-        assert forks.run(argv, cwd) in (1, 2)
-        said.append(err(cwd))
+        sh.told()
+        assert sh(*argv) in (1, 2)
+        assert "Read-only" in clear_line(sh.told())
     assert [path.read_bytes() for path in checkpoints(small_disk)] == kept
-    for path in checkpoints(small_disk):
-        load(path)
-    assert all("Read-only" in clear_line(text) for text in said)

@@ -16,10 +16,8 @@ import pytest
 
 from tests.commands.deaths import DEATHS, TOOLS
 from tests.commands.forked_commands import Forks
-from tests.commands.kill_kit import AUTO, assert_ends_as, cpu_seconds, err
-from tests.runs.runs_kit import checkpoints
-
-# --- kill -9 at random moments ------------------------------------------------------------------
+from tests.commands.kill_kit import AUTO, assert_ends_as, cpu_seconds
+from tests.commands.shell import Shell
 
 
 def kill_at(pid: int, moment: float) -> None:
@@ -45,21 +43,18 @@ def length(forks: Forks, never_killed: Path, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_killed_at_random_moments(
-    seed: int, forks: Forks, never_killed: Path, length: float, cwd: Path
-) -> None:
+def test_killed_at_random_moments(seed: int, sh: Shell, never_killed: Path, length: float) -> None:
     """Killed two times, also while it goes on after the first."""
     moments = random.Random(seed)
     codes = []
     for _ in range(2):
-        child = forks.start(AUTO, cwd)
+        child = sh.start(*AUTO)
         kill_at(child.pid, moments.uniform(0.1, 0.9) * length)
         codes.append(child.wait())
     assert codes[0] == -signal.SIGKILL
     assert set(codes) <= {-signal.SIGKILL, 0}
-    assert forks.run(AUTO, cwd) == 0, err(cwd)
-    assert_ends_as(never_killed, cwd / "run")
-    assert os.listdir(cwd) == ["run"]
+    sh.done(*AUTO)
+    assert_ends_as(never_killed, sh.cwd / "run")
 
 
 @pytest.mark.slow
@@ -74,45 +69,24 @@ def test_the_real_command_killed_at_a_random_moment(
         kill_at(process.pid, random.Random(seed).uniform(1.0, 2.0 + length))
         assert process.wait() in (-signal.SIGKILL, 0)
         done = subprocess.run(command, cwd=cwd, stdout=log, stderr=log, check=False)
-    assert done.returncode == 0, err(cwd)
-    assert_ends_as(never_killed, cwd / "run")
-    assert os.listdir(cwd) == ["run"]
-
-
-# --- kill -9 at planted moments -----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("prelude", DEATHS)
-def test_killed_at_a_planted_moment(
-    prelude: str, forks: Forks, never_killed: Path, cwd: Path
-) -> None:
-    code = TOOLS + DEATHS[prelude]
-    assert forks.run(AUTO, cwd, code) == -signal.SIGKILL, err(cwd)
-    assert forks.run(AUTO, cwd) == 0, err(cwd)
-    assert_ends_as(never_killed, cwd / "run")
-    assert os.listdir(cwd) == ["run"]
-
-
-@pytest.mark.parametrize(
-    "prelude", ["before the state's rename", "in the middle of the third state"]
-)
-def test_killed_again_while_it_goes_on(
-    prelude: str, forks: Forks, never_killed: Path, cwd: Path
-) -> None:
-    code = (TOOLS + DEATHS[prelude]).replace("at(2)", "at(1)").replace(", 3)", ", 1)")
-    for turn in range(3):
-        assert forks.run(AUTO, cwd, code) == -signal.SIGKILL, err(cwd)
-        if turn == 0:  # get as far as one checkpoint, else there is no end to it
-            assert checkpoints(cwd / "run") == []
-            code = TOOLS + DEATHS[prelude].replace(", 3)", ", 2)")
-    assert forks.run(AUTO, cwd) == 0, err(cwd)
+    assert done.returncode == 0, (cwd.parent / "err").read_text()
     assert_ends_as(never_killed, cwd / "run")
 
 
-def test_auto_starts_goes_on_and_knows_the_end(forks: Forks, never_killed: Path, cwd: Path) -> None:
-    """The same words three times; with the folder done they only say where it is."""
-    shutil.copytree(never_killed, cwd / "run")
-    before = {p: p.read_bytes() for p in (cwd / "run").rglob("*") if p.is_file()}
-    assert forks.run(AUTO, cwd) == 0
-    assert (cwd.parent / "out").read_text() == "run\n"
-    assert {p: p.read_bytes() for p in (cwd / "run").rglob("*") if p.is_file()} == before
+@pytest.mark.parametrize("moment", DEATHS)
+def test_killed_at_a_planted_moment(moment: str, sh: Shell, never_killed: Path) -> None:
+    """And again, if the run that goes on comes to such a moment as well."""
+    prelude = TOOLS + DEATHS[moment]
+    assert sh(*AUTO, prelude=prelude) == -signal.SIGKILL, sh.told()
+    assert sh(*AUTO, prelude=prelude) in (0, -signal.SIGKILL), sh.told()
+    sh.done(*AUTO)
+    assert_ends_as(never_killed, sh.cwd / "run")
+
+
+def test_auto_knows_the_end(sh: Shell, never_killed: Path) -> None:
+    """With the folder done the same words only say where it is."""
+    shutil.copytree(never_killed, sh.cwd / "run")
+    before = {p: p.read_bytes() for p in (sh.cwd / "run").rglob("*") if p.is_file()}
+    sh.done(*AUTO)
+    assert sh.told("out") == "run\n"
+    assert {p: p.read_bytes() for p in (sh.cwd / "run").rglob("*") if p.is_file()} == before

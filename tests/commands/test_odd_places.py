@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.forked_commands import Forks
-from tests.commands.sweeps_kit import TINY, words
+from her_exp import evaluate
+from tests.commands.shell import Shell
+from tests.commands.sweeps_kit import TINY
 from tests.runs.runs_kit import result_of
 
-RUN = TINY[1:]
-
+RUN = [*TINY[1:], "trainer.total_steps=120"]
 NAMES = {
     "quotes": 'it\'s "so"',
     "a backslash": "a\\b",
@@ -32,93 +32,70 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_folder_of_that_name(name: str, forks: Forks, cwd: Path) -> None:
+def test_a_folder_of_that_name(name: str, sh: Shell) -> None:
     """Started, done, and found again."""
-    argv = ["resume=auto", f"run_dir=at/{NAMES[name]}", *RUN, "trainer.total_steps=120"]
-    assert forks.run(argv, cwd) == 0, words(cwd)
-    assert os.listdir(cwd) == ["at"]
-    assert os.listdir(cwd / "at") == [NAMES[name]]
-    assert result_of(cwd / "at" / NAMES[name])["status"] == "done"
-    assert forks.run(argv, cwd) == 0, words(cwd)
-    assert os.listdir(cwd / "at") == [NAMES[name]]
-    longer = [f"resume=at/{NAMES[name]}", "trainer.total_steps=160"]
-    assert forks.run(longer, cwd) == 0, words(cwd)
+    argv = ["resume=auto", f"run_dir=at/{NAMES[name]}", *RUN]
+    sh.done(*argv)
+    assert result_of(sh.cwd / "at" / NAMES[name])["status"] == "done"
+    sh.done(*argv)
+    sh.done(f"resume=at/{NAMES[name]}", "trainer.total_steps=160")
+    assert os.listdir(sh.cwd) == ["at"]
+    assert os.listdir(sh.cwd / "at") == [NAMES[name]]
 
 
-@pytest.mark.parametrize("name", ["${env.name}", "a${now:%H}b", "\\${seed}"])
-def test_a_name_that_hydra_would_resolve(name: str, forks: Forks, cwd: Path) -> None:
-    assert forks.run(["resume=auto", f"run_dir={name}", *RUN], cwd) == 2
-    (line,) = words(cwd).splitlines()
-    assert "Hydra resolves ${...}; give another name" in line
-    assert os.listdir(cwd) == []
+AUTO, LONG = "resume=auto run_dir=", "x" * 300
+RESOLVED = "Hydra resolves ${...}; give another name"
+REFUSED = {
+    AUTO + "${env.name}": RESOLVED,
+    AUTO + "a${now:%H}b": RESOLVED,
+    AUTO + "\\${seed}": RESOLVED,
+    AUTO + LONG: "File name too long",
+    "hydra.run.dir=" + LONG: "File name too long",
+    "-m seed=0,1 sweep=s hydra.sweep.dir=" + LONG: "File name too long",
+    "resume=a\udcff": "a?: is not UTF-8; give names in UTF-8",
+    "rerun=a\udcff": "a?: is not UTF-8; give names in UTF-8",
+    AUTO + "a\udcff": "a?: is not UTF-8; give names in UTF-8",
+    "hydra.run.dir=a\udcff": "a?: is not UTF-8; give names in UTF-8",
+    "run_dir=x": "a new run's folder is named by resume=auto run_dir=FOLDER",
+    # With `outputs` a link, and `run` a file or a link, that lead nowhere.
+    "": "a link that leads nowhere",
+    "-m seed=0,1 sweep=s": "a link that leads nowhere",
+    AUTO + "file": "file: a file, no run folder",
+    "hydra.run.dir=file": "cannot write to ",
+    AUTO + "link": "link",
+    "hydra.run.dir=link": "a link that leads nowhere",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED, ids=ascii)
+def test_a_place_that_is_refused(words: str, sh: Shell) -> None:
+    (sh.cwd / "outputs").symlink_to(sh.cwd / "disk" / "that" / "is" / "not" / "mounted")
+    (sh.cwd / "link").symlink_to("nowhere")
+    (sh.cwd / "file").touch()
+    (line,) = sh.refused(*words.split(), *RUN)
+    assert REFUSED[words] in line
 
 
 @pytest.mark.parametrize(
-    "word",
-    ["resume=auto run_dir=", "hydra.run.dir=", "-m seed=0,1 sweep=s hydra.sweep.dir="],
+    "words", ["", "-m seed=0,1", "resume=run", "rerun=run", "resume=auto run_dir=run"]
 )
-def test_a_name_of_300_letters(word: str, forks: Forks, cwd: Path) -> None:
-    *before, last = word.split()
-    assert forks.run([*before, last + "x" * 300, *RUN], cwd) == 2
-    (line,) = words(cwd).splitlines()
-    assert "File name too long" in line
-    assert os.listdir(cwd) == []
+def test_the_current_folder_was_deleted(words: str, sh: Shell) -> None:
+    gone = f"import shutil; shutil.rmtree({str(sh.cwd)!r})"
+    (line,) = sh.refused(*words.split(), *RUN, prelude=gone)
+    assert line == "the current folder was deleted; cd to one that is there"
 
 
-@pytest.mark.parametrize("word", ["resume=", "rerun=", "resume=auto run_dir=", "hydra.run.dir="])
-def test_a_name_that_is_not_utf_8(word: str, forks: Forks, cwd: Path) -> None:
-    *before, last = word.split()
-    assert forks.run([*before, last + "a\udcff", *RUN], cwd) == 2
-    (line,) = words(cwd).splitlines()
-    assert line.endswith("a?: is not UTF-8; give names in UTF-8")
-    assert os.listdir(cwd) == []
-
-
-@pytest.mark.parametrize(
-    "argv", [[], ["-m", "seed=0,1"], ["resume=run"], ["rerun=run"], ["resume=auto", "run_dir=run"]]
-)
-def test_the_current_folder_was_deleted(argv: list[str], forks: Forks, cwd: Path) -> None:
-    assert forks.run([*argv, *RUN], cwd, f"import shutil; shutil.rmtree({str(cwd)!r})") == 2
-    line = words(cwd)
-    assert line == "her_exp: error: the current folder was deleted; cd to one that is there\n"
-
-
-@pytest.mark.parametrize("argv", [[], ["-m", "seed=0,1", "sweep=s"]])
-def test_outputs_is_a_link_that_leads_nowhere(argv: list[str], forks: Forks, cwd: Path) -> None:
-    cwd.mkdir(exist_ok=True)
-    (cwd / "outputs").symlink_to(cwd / "disk" / "that" / "is" / "not" / "mounted")
-    assert forks.run([*argv, *RUN], cwd) == 2
-    (line,) = words(cwd).splitlines()
-    assert "a link that leads nowhere" in line
-    assert os.listdir(cwd) == ["outputs"]
-
-
-def test_outputs_is_a_link_to_another_disk(forks: Forks, cwd: Path) -> None:
-    (cwd / "disk").mkdir()
-    (cwd / "outputs").symlink_to("disk")
-    assert forks.run([*RUN, "trainer.total_steps=120"], cwd) == 0, words(cwd)
-    assert list((cwd / "disk").rglob("result.json"))
-
-
-@pytest.mark.parametrize("kind", ["file", "broken link"])
-def test_a_run_dir_that_is_no_folder(kind: str, forks: Forks, cwd: Path) -> None:
-    if kind == "file":
-        (cwd / "run").touch()
-    else:
-        (cwd / "run").symlink_to("nowhere")
-    for argv in (["resume=auto", "run_dir=run"], ["hydra.run.dir=run"]):
-        assert forks.run([*argv, *RUN], cwd) == 2
-        (line,) = words(cwd).splitlines()
-        assert "her_exp: error: " in line
-    assert os.listdir(cwd) == ["run"]
+def test_outputs_is_a_link_to_another_disk(sh: Shell) -> None:
+    (sh.cwd / "disk").mkdir()
+    (sh.cwd / "outputs").symlink_to("disk")
+    sh.done(*RUN)
+    assert list((sh.cwd / "disk").rglob("result.json"))
 
 
 def test_an_evaluation_of_a_folder_that_cannot_be_written_to(
-    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The figure is printed all the same. (Permissions say nothing to root: files may have few bytes.)"""
-    from her_exp import evaluate
-
     folder = tmp_path / "run"
     shutil.copytree(good, folder)
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -133,18 +110,13 @@ def test_an_evaluation_of_a_folder_that_cannot_be_written_to(
     assert err.splitlines()[-1].startswith("evaluation.json is not written: ")
 
 
-def test_a_folder_of_settings_goes_with_starting_or_going_on(forks: Forks, cwd: Path) -> None:
+def test_a_folder_of_settings_goes_with_starting_or_going_on(sh: Shell) -> None:
     """`--config-dir` chooses at the start; what goes on has all it needs in its folder."""
-    (cwd / "conf/agent").mkdir(parents=True)
-    (cwd / "conf/agent/mine.yaml").write_text("defaults:\n  - ddpg\n\nnoise_std: 0.3\n")
-    argv = ["--config-dir=conf", "agent=mine", "resume=auto", "run_dir=run", *RUN]
+    (sh.cwd / "conf/agent").mkdir(parents=True)
+    (sh.cwd / "conf/agent/mine.yaml").write_text("defaults:\n  - ddpg\n\nnoise_std: 0.3\n")
+    argv = ["--config-dir=conf", "agent=mine", "resume=auto", "run_dir=run", *TINY[1:]]
     for steps in (120, 120, 160):
-        assert forks.run([*argv, f"trainer.total_steps={steps}"], cwd) == 0, words(cwd)
-    assert result_of(cwd / "run")["env_steps"] == 160
-    assert forks.run(["rerun=run", *RUN[:1]], cwd) == 0, words(cwd)
-    assert os.listdir(cwd / "outputs/point_reach") == ["mine"]
-
-
-def test_run_dir_alone_names_the_right_words(forks: Forks, cwd: Path) -> None:
-    assert forks.run(["run_dir=x"], cwd) == 2
-    assert "a new run's folder is named by resume=auto run_dir=FOLDER" in words(cwd)
+        sh.done(*argv, f"trainer.total_steps={steps}")
+    assert result_of(sh.cwd / "run")["env_steps"] == 160
+    sh.done("rerun=run", *TINY[1:2])
+    assert os.listdir(sh.cwd / "outputs/point_reach") == ["mine"]

@@ -9,21 +9,22 @@ from pathlib import Path
 
 import pytest
 
-#: Registers an id on import; and an env that asks for that id, and does not import it itself.
-INNER = """
+FILES = {
+    # Registers an id on import; and an env that asks for that id, and does not import it itself.
+    "inner_env.py": """
 import gymnasium
 from her_exp.envs.tasks.point_reach import PointReachEnv
 gymnasium.register("apart/Inner-v0", PointReachEnv)
-"""
-OUTER = """
+""",
+    "outer_env.py": """
 import gymnasium
 class Outer(gymnasium.Wrapper):
     def __init__(self):
         super().__init__(gymnasium.make("apart/Inner-v0"))
 gymnasium.register("apart/Outer-v0", "outer_env:Outer")
 gymnasium.register("apart/Lambda-v0", lambda: Outer())
-"""
-SCRIPT = """
+""",
+    "script.py": """
 import multiprocessing, sys
 from her_exp.envs.make import GoalTask
 if __name__ == "__main__":
@@ -34,13 +35,14 @@ if __name__ == "__main__":
         env.step(env.action_space.sample())
         env.close()
     print("stepped")
-"""
+""",
+}
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_workers_import_what_the_task_imports(method: str, tmp_path: Path) -> None:
-    for name, text in (("inner_env", INNER), ("outer_env", OUTER), ("script", SCRIPT)):
-        (tmp_path / f"{name}.py").write_text(text)
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "script.py", method], cwd=tmp_path, capture_output=True, text=True,

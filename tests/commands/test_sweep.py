@@ -19,61 +19,37 @@ from urllib.parse import quote
 import pytest
 from omegaconf import OmegaConf
 
-from tests.commands.cli_kit import Lab, by_tag, hparams_of, policy_of, rows_of
+from tests.commands.cli_kit import Lab, by_tag, hparams_of, policy_of
 from tests.equality import equal
 from tests.runs.runs_kit import numbers, result_of
 
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory, run_cli: Any, tiny: list[str]) -> Iterator[Lab]:
-    names = ("single", "sweep", "again", "variants", "failing")
-    lab = Lab(tmp_path_factory.mktemp("lab"), run_cli, tiny, names)
-    yield lab
-    lab.pool.shutdown(cancel_futures=True)
-
-
 # --- the same numbers --------------------------------------------------------------------------
-
-
-def test_same_seed_same_numbers(lab: Lab) -> None:
-    one, other = lab.run("single"), lab.run("again")
-    assert one != other
-    assert numbers(one) == numbers(other)
-    assert equal(policy_of(one), policy_of(other))
-    assert equal(policy_of(one, "best"), policy_of(other, "best"))
 
 
 def test_a_job_of_a_sweep_equals_the_run_on_its_own(lab: Lab) -> None:
     (job,) = (f for f in lab.jobs("sweep") if f.name.startswith("buffer.k=4,seed=0"))
     assert numbers(job) == numbers(lab.run("single"))
-    assert equal(policy_of(job), policy_of(lab.run("single")))
+    for name in ("last", "best"):
+        assert equal(policy_of(job, name), policy_of(lab.run("single"), name))
 
 
 def test_watching_changes_nothing(lab: Lab) -> None:
     """Evaluations off or nine times as many, no pictures, other lines of the log: same training."""
-    base = rows_of(lab.run("single"))
-    jobs = lab.jobs("variants")
-    assert len(jobs) == 6
+    base = by_tag(lab.run("single"))
     counts = set()
-    for job in jobs:
-        rows = rows_of(job)
-        counts.add(sum(tag == "eval/return" for _, tag, _ in rows))
-        assert [r for r in rows if r[1][:8] == "rollout/"] == [
-            r for r in base if r[1][:8] == "rollout/"
-        ]
-        settings = OmegaConf.load(job / "config.yaml").trainer
+    for job in lab.jobs("variants"):
+        tags = by_tag(job)
+        counts.add(len(tags["eval/return"]))
+        played = [tag for tag in base if tag.startswith("rollout/")]
+        assert [tags[tag] for tag in played] == [base[tag] for tag in played]
         # A loss is the mean since the last line: comparable where the lines are the same.
-        same_lines = settings.log_every == 100
+        same_lines = OmegaConf.load(job / "config.yaml").trainer.log_every == 100
         groups = ("train/", "buffer/") if same_lines else ("train/updates", "buffer/")
-        mine, others = (
-            {(step, tag): value for step, tag, value in part if tag.startswith(groups)}
-            for part in (rows, base)
-        )
-        common = mine.keys() & others.keys()
-        assert {step for step, _ in common} == ({104, 200, 304} if same_lines else {200, 304})
-        if same_lines:
-            assert mine.keys() == others.keys()
-        assert {key: mine[key] for key in common} == {key: others[key] for key in common}
+        for tag in (tag for tag in base if tag.startswith(groups)):
+            mine, others = dict(tags[tag]), dict(base[tag])
+            common = mine.keys() & others.keys()
+            assert common == ({104, 200, 304} if same_lines else {200, 304}), tag
+            assert {step: mine[step] for step in common} == {s: others[s] for s in common}, tag
         assert equal(policy_of(job)["agent"], policy_of(lab.run("single"))["agent"])
     assert counts == {1, 2, 19}
 
@@ -89,62 +65,46 @@ def test_a_sweep_names_its_jobs_by_their_overrides(lab: Lab) -> None:
     jobs = lab.jobs("sweep")
     assert {job.parent for job in jobs} == {folder}
     names = [re.sub(r"_[0-9a-f]{6}$", "", job.name) for job in jobs]
-    expected = [f"buffer.k={k},seed={seed}" for k in (0, 4) for seed in (0, 1)]
-    assert names == expected
+    assert names == [f"buffer.k={k},seed={seed}" for k in (0, 4) for seed in (0, 1)]
     assert len({job.name[-6:] for job in jobs}) == 4
     assert done.stderr.count("success: compute_success") == 1  # by the first job
-    for job, name in zip(jobs, expected, strict=True):
-        cfg = OmegaConf.load(job / "config.yaml")
+    for job, name in zip(jobs, names, strict=True):
+        cfg, result = OmegaConf.load(job / "config.yaml"), result_of(job)
         assert name == f"buffer.k={cfg.buffer.k},seed={cfg.seed}"
-        assert result_of(job)["status"] == "done"
-        assert result_of(job)["env_steps"] == 304
+        assert (result["status"], result["env_steps"]) == ("done", 304)
         assert str(job) in done.stdout.splitlines()
         shares = {value for _, value in by_tag(job)["buffer/relabelled_share"]}
         assert (shares == {0.0}) == (cfg.buffer.k == 0)
-
-
-def test_jobs_differ_in_what_they_compute(lab: Lab) -> None:
-    policies = [policy_of(job) for job in lab.jobs("sweep")]
+        table, values = hparams_of(job)  # TensorBoard's table opens on what is swept
+        assert {info.name for info in table.hparam_infos} == {"buffer.k", "seed"}
+        assert table.metric_infos[0].name.tag == "eval/success_final"
+        assert values["agent.gamma"].number_value == 0.98  # the others are there to be chosen
+    policies = [policy_of(job) for job in jobs]
     assert not any(equal(a, b) for i, a in enumerate(policies) for b in policies[:i])
 
 
-def failing_jobs(lab: Lab) -> dict[tuple[float, float | None], Path]:
-    jobs = {}
+def test_jobs_that_fail_say_why_and_do_not_stop_the_others(lab: Lab) -> None:
+    done, jobs = lab("failing"), {}
     for job in lab.jobs("failing"):
         env = OmegaConf.load(job / ".hydra" / "config.yaml").env
         jobs[env.reward_range[0], env.goal_distance] = job
-    assert len(jobs) == 4
-    return jobs
-
-
-def test_a_failing_job_does_not_stop_the_others(lab: Lab) -> None:
-    jobs = failing_jobs(lab)
-    assert lab("failing").returncode == 1
-    assert result_of(jobs[-1, None])["status"] == "done"  # the last of the four
-    errors = lab("failing").stderr.splitlines()[-4:]
-    assert all(line.startswith("her_exp: error: ") for line in errors)
-    assert "3 of the sweep's jobs failed" in errors[-1]
-    assert [str(jobs[key]) in line for key, line in zip(
-        [(-0.5, 0.5), (-0.5, None), (-1, 0.5)], errors, strict=False)] == [True] * 3  # fmt: skip
-    assert "env.reward_range=[-0.5, 0.0]" in errors[1]
-    assert "Traceback" not in lab("failing").stderr
-
-
-def test_a_job_that_failed_while_training_says_why(lab: Lab) -> None:
-    job = failing_jobs(lab)[-0.5, None]
-    result = result_of(job)
-    assert result["status"] == "failed"
-    assert result["reason"].startswith("env.reward_range=[-0.5, 0.0]: the env gave a reward of -1")
-    assert "env.reward_range" in (job / "run.log").read_text()
-
-
-def test_a_job_that_failed_while_it_was_made_says_why(lab: Lab) -> None:
-    jobs = failing_jobs(lab)
-    for key in ((-0.5, 0.5), (-1, 0.5)):
+    made = "env.goal_distance=0.5: "
+    trained = "env.reward_range=[-0.5, 0.0]: the env gave a reward of -1"
+    reasons = {(-0.5, 0.5): made, (-0.5, None): trained, (-1, 0.5): made}
+    assert jobs.keys() == {*reasons, (-1, None)}
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    *errors, last = done.stderr.splitlines()[-4:]
+    assert "3 of the sweep's jobs failed" in last
+    for (key, reason), line in zip(reasons.items(), errors, strict=True):
+        assert line.startswith("her_exp: error: ")
+        assert str(jobs[key]) in line
+        assert reason.partition(":")[0] in line
         result = result_of(jobs[key])
         assert result["status"] == "failed"
-        assert result["reason"].startswith("env.goal_distance=0.5: ")
-        assert result["env_steps"] == 0
+        assert result["reason"].startswith(reason)
+    assert "env.reward_range" in (jobs[-0.5, None] / "run.log").read_text()
+    assert result_of(jobs[-1, None])["status"] == "done"  # the last of the four
 
 
 # --- TensorBoard -------------------------------------------------------------------------------
@@ -161,18 +121,13 @@ def ask(port: int, path: str) -> Any:
         connection.close()
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 @pytest.fixture
 def board(lab: Lab, tmp_path: Path) -> Iterator[tuple[int, list[str]]]:
     """A TensorBoard on the outputs of a run and a sweep; its port, and the names of the runs."""
     lab.run("single")
     lab("sweep")
-    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     outputs = lab.folder("single") / "outputs"
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", "outputs",
                "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
@@ -198,14 +153,6 @@ def board(lab: Lab, tmp_path: Path) -> Iterator[tuple[int, list[str]]]:
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait(10)
-
-
-def test_hparams_open_on_what_is_swept(lab: Lab) -> None:
-    for job in lab.jobs("sweep"):
-        table, values = hparams_of(job)
-        assert {info.name for info in table.hparam_infos} == {"buffer.k", "seed"}
-        assert table.metric_infos[0].name.tag == "eval/success_final"
-        assert values["agent.gamma"].number_value == 0.98  # the others are there to be chosen
 
 
 def test_tensorboard_shows_runs_by_readable_names(lab: Lab, board: tuple[int, list[str]]) -> None:

@@ -14,32 +14,33 @@ from her_exp.sweeps.command_line import preflight
 from her_exp.sweeps.jobs import Note, notes
 from her_exp.system.locks import take_lock
 from her_exp.types import UserError
-from tests.commands.forked_commands import Forks
-from tests.commands.sweeps_kit import TINY, words
+from tests.commands.shell import Shell
+from tests.commands.sweeps_kit import TINY, job
 from tests.runs.runs_kit import result_of
 
 NUMBERED = ["-m", *TINY, "hydra.sweep.dir=out/sw", "hydra.sweep.subdir=${hydra.job.num}"]
+SWEEP = ["-m", *TINY, "seed=0,1", "sweep=s"]
 
 
-def test_done_is_not_done_by_a_name(forks: Forks, cwd: Path) -> None:
-    assert forks.run([*NUMBERED, "seed=0,1"], cwd) == 0, words(cwd)
-    kept = {path: path.read_bytes() for path in (cwd / "out").rglob("*") if path.is_file()}
-    words(cwd)
-    for other in (
-        ["seed=2,3"],
-        ["seed=0,3"],
-        ["seed=0,1", "buffer.k=8"],
-        ["seed=0,1", "env.dt=0.2"],
-    ):
-        assert forks.run([*NUMBERED, *other], cwd) == 2
-        (line,) = words(cwd).splitlines()
+@pytest.fixture
+def folder(sh: Shell) -> Path:
+    """Where the jobs of a sweep go."""
+    folder = sh.cwd / "outputs/sweeps/s"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_done_is_not_done_by_a_name(sh: Shell) -> None:
+    sh.done(*NUMBERED, "seed=0,1")
+    kept = {path: path.read_bytes() for path in (sh.cwd / "out").rglob("*") if path.is_file()}
+    for other in ("seed=2,3", "seed=0,3", "seed=0,1 buffer.k=8", "seed=0,1 env.dt=0.2"):
+        (line,) = sh.refused(*NUMBERED, *other.split())
         assert "holds another experiment, of " in line
         assert "give another sweep=NAME" in line
-    assert {path: path.read_bytes() for path in (cwd / "out").rglob("*") if path.is_file()} == kept
-    assert forks.run([*NUMBERED, "seed=0,1"], cwd) == 0
-    assert words(cwd).count("skipped ") == 2
-    assert forks.run([*NUMBERED, "seed=0,1,7"], cwd) == 0  # more of the same
-    assert result_of(cwd / "out/sw/2")["status"] == "done"
+    assert kept == {path: path.read_bytes() for path in kept}
+    assert sh.done(*NUMBERED, "seed=0,1").count("skipped ") == 2
+    sh.done(*NUMBERED, "seed=0,1,7")  # more of the same
+    assert result_of(sh.cwd / "out/sw/2")["status"] == "done"
 
 
 UNMADE = """
@@ -53,70 +54,32 @@ class Unmade(DDPG):
 """
 
 
-def test_a_job_whose_agent_cannot_be_made_is_known_before_the_first(
-    forks: Forks, cwd: Path
-) -> None:
-    (cwd / "mine.py").write_text(UNMADE)
+def test_a_job_whose_agent_cannot_be_made_is_known_before_the_first(sh: Shell) -> None:
+    (sh.cwd / "mine.py").write_text(UNMADE)
     argv = ["-m", *TINY, "agent._target_=mine.Unmade", "+agent.flux=1,2", "sweep=s"]
-    assert forks.run(argv, cwd, f"import sys; sys.path.insert(0, {str(cwd)!r})") == 2
-    wrong = "agent: cannot be made: RuntimeError: no such flux"
-    assert words(cwd) == f"her_exp: error: job 1 (+agent.flux=2): {wrong}\n"
-    assert not (cwd / "outputs").exists()
+    path = f"import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {str(sh.cwd)!r})"
+    assert sh.refused(*argv, prelude=path) == [
+        "job 1 (+agent.flux=2): agent: cannot be made: RuntimeError: no such flux"
+    ]
 
 
-@pytest.mark.parametrize(
-    ("subdir", "swept"),
-    [(".", ["seed=0,1"]), ("k${buffer.k}", ["buffer.k=0,4", "seed=0,1"]), ("a/../b", ["seed=0,1"]),
-     ("${env.name}", ["buffer.k=0,4"])],
+OF_A_JOB = ("0", "0/.hydra", "0/run.log", "0/config.yaml", "0/metrics.csv")
+OF_THE_SWEEP = (
+    "multirun.yaml", "jobs.jsonl", "optimization_results.yaml", "optuna.db", "optuna.db-journal",
 )  # fmt: skip
-def test_jobs_that_would_share_a_folder(
-    subdir: str, swept: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"job 0 \(.*\) and job \d \(.*\) would share the folder"):
-        preflight(["-m", "sweep=s", f"hydra.sweep.subdir={subdir}", *swept])
-    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    "subdir", ["k${buffer.k}_${seed}", "${hydra:job.num}", "x/${seed}/${buffer.k}"]
+    ("name", "kind"),
+    [
+        *((name, "link") for name in OF_A_JOB),
+        *((n, k) for n in OF_THE_SWEEP for k in ("link", "dangling", "hard link", "pipe")),
+    ],
 )
-def test_jobs_with_folders_of_their_own(
-    subdir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    plan = preflight(["-m", "sweep=s", f"hydra.sweep.subdir={subdir}", "buffer.k=0,4", "seed=0,1"])
-    assert plan.jobs == 4
-
-
-@pytest.mark.parametrize("name", [".hydra", "run.log", "config.yaml", "metrics.csv", "."])
-def test_a_link_in_a_jobs_folder(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Hydra would have written through it before the job can refuse."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "victim").mkdir()
-    inner = tmp_path / "out/sw/0"
-    if name == ".":
-        inner.parent.mkdir(parents=True)
-        inner.symlink_to(tmp_path / "victim")
-    else:
-        inner.mkdir(parents=True)
-        (inner / name).symlink_to(tmp_path / "victim")
-    with pytest.raises(UserError, match="is a link"):
-        preflight([*NUMBERED, "seed=0,1"])
-    assert os.listdir(tmp_path / "victim") == []
-
-
-@pytest.mark.parametrize("kind", ["link", "dangling", "hard link", "pipe"])
-@pytest.mark.parametrize(
-    "name",
-    ["multirun.yaml", "jobs.jsonl", "optimization_results.yaml", "optuna.db", "optuna.db-journal"],
-)
-def test_a_link_in_the_sweeps_own_folder(
+def test_nothing_is_written_through_a_link(
     name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hydra and Optuna would write through it, or wait for ever."""
+    """Hydra and Optuna would do so before the job can refuse, or wait for ever."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "victim").write_text("mine")
     path = tmp_path / "out/sw" / name
@@ -127,29 +90,27 @@ def test_a_link_in_the_sweeps_own_folder(
         os.mkfifo(path)
     else:
         path.symlink_to(tmp_path / ("victim" if kind == "link" else "planted"))
-    with pytest.raises(UserError, match=f"{name} (is|has) .*, which is not written to"):
+    with pytest.raises(UserError, match=f"{path.name}:? (is|has) "):
         preflight([*NUMBERED, "seed=0,1"])
     assert (tmp_path / "victim").read_text() == "mine"
     assert not (tmp_path / "planted").exists()
 
 
-def test_done_needs_its_config_and_a_rate(forks: Forks, cwd: Path) -> None:
-    sweep = ["-m", *TINY, "seed=0,1", "sweep=s"]
-    assert forks.run(sweep, cwd) == 0
-    (first,) = (cwd / "outputs/sweeps/s").glob("*seed=0*")
+def test_done_needs_its_config_and_a_rate(sh: Shell, folder: Path) -> None:
+    sh.done(*SWEEP)
+    first = job(folder, 0)
     config, result = ((first / name).read_text() for name in ("config.yaml", "result.json"))
     (first / "config.yaml").unlink()
-    words(cwd)
-    assert forks.run(sweep, cwd) == 2
-    assert "holds a result and no config; delete it to run the job anew" in words(cwd)
+    (line,) = sh.refused(*SWEEP)
+    assert "holds a result and no config; delete it to run the job anew" in line
     (first / "config.yaml").write_text(config)
     (first / "result.json").write_text('{"status": "done", "eval": {"success_final": 1e999}}')
-    assert forks.run(sweep, cwd) == 1
-    said = words(cwd)
+    assert sh(*SWEEP) == 1
+    said = sh.told()
     assert "holds no evaluation" in said
     assert "inf%" not in said
     (first / "result.json").write_text(result)
-    assert forks.run(sweep, cwd) == 0
+    sh.done(*SWEEP)
 
 
 GOOD = Note("done", "a", "success 50.0%")
@@ -166,71 +127,57 @@ LINES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("damage", LINES)
 def test_a_damaged_note_locks_nothing(damage: str, tmp_path: Path) -> None:
-    good = json.dumps(GOOD).encode()
-    (tmp_path / "jobs.jsonl").write_bytes(good + b"\n" + LINES[damage] + b"\n" + good + b"\n")
-    assert notes(tmp_path) == [GOOD, GOOD]
+    """And what a stranger put in one moves no cursor."""
+    good, odd = json.dumps(GOOD).encode(), json.dumps(["failed", "a", "\x1b[2J\nrm"]).encode()
+    (tmp_path / "jobs.jsonl").write_bytes(b"\n".join([good, LINES[damage], odd, b""]))
+    assert notes(tmp_path) == [GOOD, Note("failed", "a", "?[2J?rm")]
 
 
-def test_after_half_a_line_the_next_is_whole(forks: Forks, cwd: Path) -> None:
-    folder = cwd / "outputs/sweeps/s"
-    folder.mkdir(parents=True)
+def test_after_half_a_line_the_next_is_whole(sh: Shell, folder: Path) -> None:
     (folder / "jobs.jsonl").write_bytes(b'["done", "x", "su')
-    assert forks.run(["-m", *TINY, "seed=0,1", "sweep=s"], cwd) == 0
-    said = words(cwd)
+    said = sh.done(*SWEEP)
     assert "jobs.jsonl: 1 damaged lines are left out" in said
     assert "2 done" in said
     assert [note.what for note in notes(folder)] == ["done", "done"]
 
 
-def test_text_of_a_stranger_in_a_note_moves_no_cursor(tmp_path: Path) -> None:
-    (tmp_path / "jobs.jsonl").write_text(json.dumps(["failed", "a", "\x1b[2J\nrm"]) + "\n")
-    (note,) = notes(tmp_path)
-    assert note.line == "?[2J?rm"
-
-
-def test_the_second_of_two_at_once_is_refused(forks: Forks, cwd: Path) -> None:
+def test_the_second_of_two_at_once_is_refused(sh: Shell, folder: Path) -> None:
     """At once, and the first goes on."""
-    folder = cwd / "outputs/sweeps/s"
-    folder.mkdir(parents=True)
     held = take_lock(folder / ".lock")
     assert held is not None
-    assert forks.run(["-m", *TINY, "seed=0,1", "sweep=s"], cwd) == 2
-    (line,) = words(cwd).splitlines()
+    (line,) = sh.refused(*SWEEP)
     assert line.endswith(
         "s: another process is running this sweep; wait for it, or give another sweep=NAME"
     )
-    assert os.listdir(folder) == [".lock"]
     held.close()
 
 
-def test_a_job_that_another_process_is_at_has_not_failed(forks: Forks, cwd: Path) -> None:
+def test_a_job_that_another_process_is_at_has_not_failed(sh: Shell, folder: Path) -> None:
     """What a sweep left when its own process was killed may go on without it."""
-    sweep = ["-m", *TINY, "seed=0,1", "sweep=s"]
-    assert forks.run(sweep, cwd) == 0
-    words(cwd)
-    (first,) = (cwd / "outputs/sweeps/s").glob("*seed=0*")
+    sh.done(*SWEEP)
+    first = job(folder, 0)
     (first / "result.json").write_text('{"status": "running"}')
     with lock(first):
-        assert forks.run(sweep, cwd) == 1
-    said = words(cwd)
+        assert sh(*SWEEP) == 1
+    said = sh.told()
     assert "running " in said
     assert "another process is at it" in said
     assert "failed" not in said
     assert said.splitlines()[-1].endswith("not all jobs are done; the same command goes on")
-    assert forks.run(sweep, cwd) == 0, words(cwd)
+    sh.done(*SWEEP)
 
 
-def test_a_story_that_cannot_be_read_is_what_is_said(forks: Forks, cwd: Path) -> None:
+def test_a_story_that_cannot_be_read_is_what_is_said(sh: Shell) -> None:
     argv = ["resume=auto", "run_dir=run", *TINY]
-    assert forks.run(argv, cwd) == 0
-    (cwd / "run/run.json").write_text("{")
-    words(cwd)
-    assert forks.run(argv, cwd) == 2
-    (line,) = words(cwd).splitlines()
+    sh.done(*argv)
+    (sh.cwd / "run/run.json").write_text("{")
+    (line,) = sh.refused(*argv)
     assert "run.json: cannot be read" in line
     assert line.endswith("go on with resume=run")
-    same = ["resume=run", TINY[1], "trainer.total_steps=320"]  # what is as it was is no change
-    assert forks.run(same, cwd) == 0, words(cwd)
+    sh.done("resume=run", TINY[1], "trainer.total_steps=320")  # what is as it was is no change
+
+
+URL = "hydra.sweeper.storage=postgresql://me:abc@db/x"
 
 
 @pytest.mark.parametrize(
@@ -240,10 +187,7 @@ def test_a_story_that_cannot_be_read_is_what_is_said(forks: Forks, cwd: Path) ->
         ("+env.wandb_token=abc", "+env.wandb_token=***"),
         ("++env.Password=abc", "++env.Password=***"),
         ("logger@x.secret=abc", "logger@x.secret=***"),
-        (
-            "hydra.sweeper.storage=postgresql://me:abc@db/x",
-            "hydra.sweeper.storage=postgresql://me:***@db/x",
-        ),
+        (URL, URL.replace("abc", "***")),
         ("hydra.sweeper.storage=sqlite:///a.db", "hydra.sweeper.storage=sqlite:///a.db"),
         ("agent.tokens=3", "agent.tokens=3"),
         ("buffer.k=8", "buffer.k=8"),
@@ -254,10 +198,9 @@ def test_secrets_are_masked_in_the_command(word: str, shown: str) -> None:
     assert masked(word) == shown
 
 
-def test_overrides_are_not_masked(forks: Forks, cwd: Path) -> None:
+def test_overrides_are_not_masked(sh: Shell) -> None:
     """They must go on working."""
-    argv = ["hydra.run.dir=run", "+score.api_key=abc", *TINY]
-    assert forks.run(argv, cwd) == 0, words(cwd)
-    story = json.loads((cwd / "run/run.json").read_text())
+    sh.done("hydra.run.dir=run", "+score.api_key=abc", *TINY)
+    story = json.loads((sh.cwd / "run/run.json").read_text())
     assert "+score.api_key=***" in story["command"]
     assert "+score.api_key=abc" in story["overrides"]

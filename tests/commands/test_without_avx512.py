@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from tests.runs.runs_kit import result_of
+
 ROOT = Path(__file__).parents[2]
 #: Two libraries take these words. (On Intel they do not bind MKL, for which nothing of ours is decided.)
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
@@ -43,7 +45,7 @@ def test_fetch_push(tmp_path: Path) -> None:
     go("-m", "her_exp.train", *words, cwd=tmp_path)
     written = OmegaConf.load(tmp_path / "run" / "config.yaml")
     assert (written.agent.precision, written.products) == ("float32", "torch")
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    result = result_of(tmp_path / "run")
     assert (result["status"], result["updates"]) == ("done", 176)
 
 

@@ -16,8 +16,6 @@ import pytest
 import torch
 
 from her_exp.store.checkpoint import load
-from her_exp.system.signals import SignalWatch
-from her_exp.training.rollout import Rollout
 from tests.runs.runs_kit import checkpoints, result_of
 
 ROOT = Path(__file__).parents[2]
@@ -32,13 +30,10 @@ RUN = [
 
 
 def finite(state: Any) -> bool:
-    if isinstance(state, dict):
-        return all(map(finite, state.values()))
-    if isinstance(state, list):
-        return all(map(finite, state))
-    if isinstance(state, torch.Tensor) and state.is_floating_point():
-        return bool(state.isfinite().all())
-    return True
+    if isinstance(state, dict | list):
+        return all(map(finite, state.values() if isinstance(state, dict) else state))
+    floats = isinstance(state, torch.Tensor) and state.is_floating_point()
+    return not floats or bool(state.isfinite().all())
 
 
 def assert_kept(folder: Path, newest: int = 40) -> None:
@@ -108,28 +103,3 @@ def start(folder: Path) -> Iterator[Start]:
         with suppress(ProcessLookupError):
             os.killpg(command.process.pid, signal.SIGKILL)
         command.process.wait(10)
-
-
-class StopsInEvaluation:
-    """Raises a signal's flag before the n-th step that evaluations take, counted over all resumes."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch):
-        self.at: set[int] = set()
-        self.count = 0
-        stops = self
-
-        class Watch(SignalWatch):
-            def __init__(self) -> None:
-                super().__init__()
-                stops.watch = self
-
-        step = Rollout.step
-
-        def stepping(rollout: Rollout, policy: Any) -> Any:  # evaluations alone use it
-            stops.count += 1
-            if stops.count in stops.at:
-                stops.watch.received = signal.SIGINT
-            return step(rollout, policy)
-
-        monkeypatch.setattr("her_exp.training.trainer.SignalWatch", Watch)
-        monkeypatch.setattr(Rollout, "step", stepping)

@@ -9,22 +9,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import torch
 
 from her_exp.config.compose import compose
 from her_exp.run import train
 from her_exp.system.machine import products
-from tests.equality import differences
-from tests.runs.runs_kit import checkpoints, last_state, numbers
+from tests.runs.runs_kit import checkpoints, result_of
 
 _SUBSET = ["agent.n_critics=3", "agent.target_critics=2", "agent.policy_every=2"]
-_RARE = [
-    "buffer=weighted",
-    "buffer.rare_weight=9",
-    "buffer.met_weight=0.2",
-    "buffer.strategy=future_actual",
-    "buffer.n_step=3",
-]
+_RARE = ["buffer=weighted", "buffer.rare_weight=9", "buffer.met_weight=0.2"]
+_RARE += ["buffer.strategy=future_actual", "buffer.n_step=3"]
 #: Agents, with the kind of actions that they take.
 AGENTS: dict[str, tuple[str, list[str]]] = {
     "ddpg": ("box", ["agent=ddpg", "agent.random_steps=100"]),
@@ -88,29 +81,12 @@ def words(agent: str, env: str, *more: str) -> list[str]:
     return list({word.partition("=")[0]: word for word in asked}.values())
 
 
-def assert_same_run(one: Path, other: Path) -> None:
-    assert differences(last_state(one), last_state(other)) == []
-    for name in ("last", "best"):
-        pair = [
-            torch.load(f / "checkpoints" / f"{name}.pt", weights_only=True) for f in (one, other)
-        ]
-        assert differences(*pair) == []
-    assert numbers(one) == numbers(other)
-    results = [json.loads((folder / "result.json").read_text()) for folder in (one, other)]
-    for result in results:
-        assert result.pop("train_seconds") <= result.pop("wall_seconds")
-        for reached in result["reached"].values():
-            del reached["train_seconds"]
-    assert results[0] == results[1]
-
-
 def killed_at(source: Path, checkpoint: int, folder: Path) -> Path:
     """A copy of a run folder as a kill leaves it that came after a checkpoint and before the next."""
     shutil.copytree(source, folder)
     for path in checkpoints(folder)[checkpoint + 1 :]:
         path.unlink()
-    result = json.loads((folder / "result.json").read_text())
-    (folder / "result.json").write_text(json.dumps(result | {"status": "running"}))
+    (folder / "result.json").write_text(json.dumps(result_of(folder) | {"status": "running"}))
     return folder
 
 

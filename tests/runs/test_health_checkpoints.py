@@ -7,14 +7,20 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.config.compose import compose
 from her_exp.config.validate import validate
 from her_exp.run import resume, train
 from her_exp.store.checkpoint import load
 from her_exp.system.signals import Stopped
+from her_exp.training.rollout import Rollout
 from her_exp.types import UserError
-from tests.runs.health_kit import RUN, Start, StopsInEvaluation
-from tests.runs.runs_kit import checkpoints
+from tests.runs.health_kit import RUN
+from tests.runs.runs_kit import Stops, checkpoints, result_of
+
+#: Nobody is told how long an episode is: it is seen while the run is on.
+UNTOLD = [*RUN, "env.id=broken/Untold-v0", "+env.ends=10"]
+ENDLESS = "no episode ended since the last checkpoint"
 
 
 @pytest.mark.parametrize(
@@ -41,18 +47,9 @@ def test_two_episodes_of_every_lane_fit_between_checkpoints(
     assert "\n" not in str(refused.value)
 
 
-def test_the_command_refuses_short_checkpoints(folder: Path, start: Start) -> None:
-    command = start("trainer.checkpoint_every=30")
-    assert command.process.wait(60) == 2
-    line = command.err.splitlines()[-1]  # the first one notes that the key was given twice
-    assert line.startswith("her_exp: error: trainer.checkpoint_every=30: must be at least 40, two ")
-    assert not folder.exists()
-
-
 def test_checkpoints_between_which_nothing_ends(folder: Path) -> None:
-    """Where the length of an episode is not known beforehand, it is seen while it runs."""
-    overrides = [*RUN, "+env.max_episode_steps=70", "trainer.total_steps=200"]
-    with pytest.raises(UserError, match="no episode ended since the last checkpoint"):
+    overrides = [*UNTOLD, "env.ends=70", "trainer.total_steps=200"]
+    with pytest.raises(UserError, match=ENDLESS):
         train(compose(overrides), folder)
     train(compose([*overrides, "trainer.short_checkpoints=true"]), folder.parent / "short")
 
@@ -62,17 +59,28 @@ def test_checkpoints_between_which_nothing_ends_after_a_resume(
     stopped: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the evaluation before the checkpoint was given up, and the resume makes up for it."""
-    train(compose([*RUN, "trainer.total_steps=40", "trainer.eval_every=40"]), folder)
+    train(compose([*UNTOLD, "trainer.total_steps=40", "trainer.eval_every=40"]), folder)
     config = OmegaConf.load(folder / "config.yaml")
-    config.env.max_episode_steps = 70  # episodes become longer than the run has seen
+    config.env.ends = 70
     OmegaConf.save(config, folder / "config.yaml")
-    monkeypatch.setattr("her_exp.run.validate", lambda cfg: None)  # it would see that beforehand
-    going_on = lambda: resume(folder, ["trainer.total_steps=120"], trust=["tests"])  # noqa: E731
+    longer = ["trainer.total_steps=120"]
     if stopped:
-        stops = StopsInEvaluation(monkeypatch)
-        stops.at = {5}
+        Stops(monkeypatch, Rollout, "step").at = {5}
         with pytest.raises(Stopped):
-            going_on()
-    with pytest.raises(UserError, match="no episode ended since the last checkpoint"):
-        going_on()
+            resume(folder, longer, trust=["tests"])
+    with pytest.raises(UserError, match=ENDLESS):
+        resume(folder, longer, trust=["tests"])
     assert load(checkpoints(folder)[-1])["record"]["env_steps"] == (80 if stopped else 40)
+
+
+def test_stops_that_cut_episodes_are_no_fault_of_the_schedule(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each resume begins its episodes again: none ends between two checkpoints of the schedule."""
+    Stops(monkeypatch, HindsightReplayBuffer, "add").at = {30, 39}  # 9 steps after a reset, each
+    with pytest.raises(Stopped):
+        train(compose(RUN), folder)
+    with pytest.raises(Stopped):
+        resume(folder, trust=["tests"])
+    resume(folder, trust=["tests"])
+    assert result_of(folder)["status"] == "done"

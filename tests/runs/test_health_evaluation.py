@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -15,9 +13,8 @@ from her_exp.run import resume, train
 from her_exp.store.checkpoint import load
 from her_exp.system.signals import Stopped
 from her_exp.training.rollout import Rollout
-from tests.equality import differences
-from tests.runs.health_kit import RUN, Command, StopsInEvaluation
-from tests.runs.runs_kit import checkpoints, last_state, numbers, result_of
+from tests.runs.health_kit import RUN, Start
+from tests.runs.runs_kit import Stops, assert_same_run, checkpoints, result_of
 
 GIVEN_UP = {
     # A native env is saved as it is, wherever the evaluation falls. Evaluations take 10 steps each:
@@ -33,9 +30,16 @@ GIVEN_UP = {
 def test_an_evaluation_given_up_is_made_up_for(
     case: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Its time is no training: the clock moves in evaluations alone, a second a step."""
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     cfg, at = GIVEN_UP[case]
     train(compose(cfg), folder.parent / "whole")
-    stops = StopsInEvaluation(monkeypatch)
+
+    def tick() -> None:
+        now[0] += 1.0
+
+    stops = Stops(monkeypatch, Rollout, "step", tick)  # evaluations alone use it
     stops.at = at
     with pytest.raises(Stopped):
         train(compose(cfg), folder, cfg)
@@ -43,44 +47,18 @@ def test_an_evaluation_given_up_is_made_up_for(
     for _ in range(len(at) - 1):
         with pytest.raises(Stopped):
             resume(folder, trust=["tests"])
+        assert result_of(folder)["train_seconds"] == 0.0
     resume(folder, trust=["tests"])
     assert stops.count > max(at)
-    assert numbers(folder) == numbers(folder.parent / "whole")
-    assert differences(last_state(folder), last_state(folder.parent / "whole")) == []
-
-
-def test_the_time_of_an_evaluation_given_up_is_no_training(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Time stands still but in evaluations, of which each step takes a second."""
-    stops, now = StopsInEvaluation(monkeypatch), [100.0]
-    stops.at = {5, 19, 26}
-    step = Rollout.step
-
-    def stepping(rollout: Rollout, policy: Any) -> Any:
-        now[0] += 1.0
-        return step(rollout, policy)
-
-    monkeypatch.setattr(Rollout, "step", stepping)
-    monkeypatch.setattr("her_exp.training.clock.time", SimpleNamespace(perf_counter=lambda: now[0]))
-    cfg = GIVEN_UP["native"][0]
-    with pytest.raises(Stopped):
-        train(compose(cfg), folder, cfg)
-    assert result_of(folder)["train_seconds"] == 0.0
-    for _ in range(2):
-        with pytest.raises(Stopped):
-            resume(folder)
-        assert result_of(folder)["train_seconds"] == 0.0
-    resume(folder)
     result = result_of(folder)
-    assert result["train_seconds"] == 0.0
-    assert result["wall_seconds"] == now[0] - 100.0
+    assert (result["train_seconds"], result["wall_seconds"]) == (0.0, now[0] - 100.0)
+    assert_same_run(folder, folder.parent / "whole")
 
 
-def test_ctrl_c_during_an_evaluation(folder: Path) -> None:
+def test_ctrl_c_during_an_evaluation(folder: Path, start: Start) -> None:
     """It does not wait for the end of the evaluation."""
-    command = Command(
-        folder, "env.backend=sync", "+env.pause=0.01", "trainer.eval_every=60",
+    command = start(
+        "env.backend=sync", "+env.pause=0.01", "trainer.eval_every=60",
         "trainer.eval_episodes=100000",
     )  # fmt: skip
     command.until(lambda: len(checkpoints(folder)) > 0)

@@ -3,52 +3,67 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
 
 from her_exp import CONF_DIR
-from her_exp.config import rules
-from her_exp.sweeps import plan as sweep_plan
 from her_exp.sweeps.command_line import preflight
 from her_exp.system import launchers as share
 from her_exp.types import UserError
 from hydra_plugins.her_exp.ray_launcher import RayLauncher
 
-pytestmark = pytest.mark.heavy
-LOCAL = ["-m", "seed=range(8)", "hydra/launcher=local"]
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra `sweep`"),
+]
+SEEDS = ["-m", "seed=0,1"]
 
 
-@pytest.fixture(autouse=True)
-def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here runs a launcher, so nothing needs the extra `sweep`."""
-    monkeypatch.setattr(sweep_plan, "find_spec", lambda _: True)
+def set_cores(patch: pytest.MonkeyPatch, usable: int, quota: str = "max 100000") -> None:
+    """Let this machine be one with so many cores."""
+    read = Path.read_text
+
+    def read_text(path: Path, *args: Any, **kwargs: Any) -> str:
+        return quota if path.name == "cpu.max" else read(path, *args, **kwargs)
+
+    patch.setattr(os, "sched_getaffinity", lambda _: set(range(usable)))
+    patch.setattr(Path, "read_text", read_text)
 
 
 @pytest.fixture
 def eight(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(share, "cores", lambda: 8)
+    set_cores(monkeypatch, 8)
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: name)
 
 
-def test_cores_heed_the_affinity_and_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 1 <= share.cores() <= (os.cpu_count() or 1)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
-    for text, expected in (("150000 100000", 2), ("max 100000", 64), ("nonsense", 64)):
-        monkeypatch.setattr(Path, "read_text", lambda _, text=text: text)
-        assert share.cores() == expected
+def refusal(*words: str) -> str:
+    with pytest.raises(UserError) as refused:
+        preflight([*SEEDS, *words])
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"), [("150000 100000", 2), ("max 100000", 64), ("nonsense", 64)]
+)
+def test_cores_heed_the_affinity_and_the_container(
+    quota: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_cores(monkeypatch, 64, quota)
+    assert share.cores() == expected
 
 
 @pytest.mark.parametrize(
@@ -69,61 +84,73 @@ def test_jobs_at_once(launcher: dict[str, Any], expected: int | None, eight: Non
 
 
 @pytest.mark.parametrize(
-    ("words", "threads", "wrong"),
+    ("words", "threads"),
     [
-        ([], "1", None),
-        (["threads=3"], "3", None),  # two workers by themselves
-        (["threads=2", "hydra.launcher.n_jobs=4"], "2", None),
-        (["threads=3", "hydra.launcher.n_jobs=4"], "", "4 jobs at once leave 2 of 8 cores to each; "
-         "give threads=2 or hydra.launcher.n_jobs=2"),
-        (["threads=1,2", "hydra.launcher.n_jobs=8"], "", "8 jobs at once leave 1 of 8 cores"),
-        (["threads=9"], "", "threads=9: 1 jobs at once leave 8 of 8 cores"),
+        ("seed=range(8)", "1"),
+        ("seed=range(8) threads=3", "3"),  # two workers by themselves
+        ("seed=range(8) threads=2 hydra.launcher.n_jobs=4", "2"),
+        ("seed=0,1 threads=4 hydra.launcher.n_jobs=4", "4"),  # two jobs leave workers idle
     ],
-)  # fmt: skip
-def test_threads_of_a_job_fit_its_share(
-    words: list[str], threads: str, wrong: str | None, eight: None, here: Path
-) -> None:
-    if wrong:
-        with pytest.raises(UserError, match=wrong):
-            preflight([*LOCAL, *words])
-    else:
-        environment = preflight([*LOCAL, *words]).environment
-        assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == threads
+)
+def test_threads_of_a_job_fit_its_share(words: str, threads: str, eight: None, here: Path) -> None:
+    environment = preflight(["-m", "hydra/launcher=local", *words.split()]).environment
+    assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == threads
+    assert list(here.iterdir()) == []
+
+
+WRONG = {
+    "threads=3 hydra.launcher.n_jobs=4 buffer.k=range(4) hydra/launcher=local": (
+        "threads=3: 4 jobs at once leave 2 of 8 cores to each; give threads=2 or hydra.launcher.n_jobs=2"
+    ),
+    "threads=1,2 hydra.launcher.n_jobs=8 buffer.k=range(4) hydra/launcher=local": (
+        "threads=2: 8 jobs at once leave 1 of 8 cores"
+    ),
+    "threads=9 hydra/launcher=local": "threads=9: 1 jobs at once leave 8 of 8 cores",
+    "hydra/launcher=local hydra.launcher.n_jobs=0": "hydra.launcher.n_jobs=0: must be",
+    "hydra/launcher=local hydra.launcher.n_job=2": "did you mean hydra.launcher.n_jobs?",
+    "hydra/launcher=submitit hydra.launcher.cpus_per_task=2 threads=3": (
+        "threads=3: a job has hydra.launcher.cpus_per_task=2 cores"
+    ),
+    "hydra/launcher=slurm": "hydra/launcher=slurm: sbatch and srun are not on the PATH",
+    "hydra/launcher=cluster device=auto": (
+        "device=auto: hydra/launcher=cluster must know whether a job takes a GPU"
+    ),
+    "hydra/launcher=cluster hydra.launcher.address='127.0.0.1:1'": "1: nothing answers there",
+    "hydra/launcher=cluster hydra.launcher.address=head": "address=head: must be host:port",
+    "hydra/launcher=cluster hydra.launcher.address='a:b'": "address=a:b: must be host:port",
+    "hydra/sweeper=optuna +hydra.sweeper.sampler.seeed=3": (
+        "unknown key hydra.sweeper.sampler.seeed: did you mean hydra.sweeper.sampler.seed?"
+    ),
+    "hydra/sweeper=optuna hydra.sweeper.sampler.n_startup_trials=-5": "trials=-5: must be >= 0",
+    "hydra/sweeper=optuna hydra.sweeper.sampler.seed=x": "seed=x: must be an integer or null",
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_wrong_settings_are_one_line(words: str, eight: None, here: Path) -> None:
+    line = refusal(*words.split())
+    assert WRONG[words] in line
+    assert "\n" not in line
     assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("choice", "package"),
     [
-        ("submitit hydra.launcher.cpus_per_task=2 threads=3",
-         "threads=3: a job has hydra.launcher.cpus_per_task=2 cores"),
-        ("local hydra.launcher.n_jobs=0", "hydra.launcher.n_jobs=0: must be"),
-        ("local hydra.launcher.n_job=2", "did you mean hydra.launcher.n_jobs?"),
-        ("slurm", "hydra/launcher=slurm: sbatch and srun are"),
+        ("launcher=local", "hydra_plugins.hydra_joblib_launcher"),
+        ("launcher=submitit", "hydra_plugins.hydra_submitit_launcher"),
+        ("launcher=cluster", "ray"),
+        ("sweeper=optuna", "optuna"),
     ],
-)  # fmt: skip
-def test_wrong_settings_of_a_launcher(words: str, line: str, here: Path) -> None:
-    with pytest.raises(UserError, match=re.escape(line)):
-        preflight(["-m", "seed=1,2", *f"hydra/launcher={words}".split()])
-
-
-def test_two_jobs_on_four_workers_have_half_the_machine_each(eight: None, here: Path) -> None:
-    preflight(["-m", "seed=0,1", "hydra/launcher=local", "hydra.launcher.n_jobs=4", "threads=4"])
-
-
-@pytest.mark.parametrize("launcher", ["local", "submitit", "cluster"])
+)
 def test_a_missing_package_is_one_line(
-    launcher: str, here: Path, monkeypatch: pytest.MonkeyPatch
+    choice: str, package: str, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep_plan, "find_spec", lambda _: None)
-    with pytest.raises(UserError) as caught:
-        preflight(["-m", "seed=0,1", f"hydra/launcher={launcher}"])
-    assert str(caught.value) == (
-        f"hydra/launcher={launcher}: needs packages that are not installed; "
-        "pip install 'her_exp[sweep]'"
+    Plugins.instance()  # finds them before they are gone
+    monkeypatch.setitem(sys.modules, package, None)
+    assert refusal(f"hydra/{choice}") == (
+        f"hydra/{choice}: needs packages that are not installed; pip install 'her_exp[sweep]'"
     )
-    with pytest.raises(UserError, match="hydra/sweeper=optuna: needs packages"):
-        preflight(["-m", "seed=0,1", "hydra/sweeper=optuna"])
 
 
 PLACE = """
@@ -151,8 +178,7 @@ def test_each_process_has_a_place_and_its_gpu(tmp_path: Path) -> None:
     three = [begin() for _ in range(3)]
     assert sorted(map(gpu, three)) == ["3", "3", "MIG-a"]  # the third shares the first
     fourth = begin()
-    freed = next(number for number, process in enumerate(three) if process.poll() is None)
-    three[freed].kill()  # whatever ends it, its place is free
+    three[0].kill()  # whatever ends it, its place is free
     assert gpu(fourth) in ("3", "MIG-a")
     for process in (*three, fourth):
         process.communicate()
@@ -170,102 +196,49 @@ def test_gpus_are_those_that_are_visible(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [share.job_gpus(name) for name in ("cuda", "cuda:1", "cpu")] == [1, 1, None]
 
 
-def test_jobs_elsewhere_may_ask_for_a_device_that_is_not_here(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    words = ["-m", "seed=0,1", "device=cuda", "hydra/launcher=cluster"]
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        preflight([*words, f"hydra.launcher.address=127.0.0.1:{server.getsockname()[1]}"])
-    with pytest.raises(UserError, match="device=cuda: torch sees no CUDA device here"):
-        preflight(words)
-
-
 @pytest.mark.parametrize(
-    ("address", "line"),
+    ("word", "line"),
     [
-        ("127.0.0.1:1", "nothing answers there"),
-        ("head", "must be host:port"),
-        ("a:b", "must be host"),
+        ("device=cuda", "device=cuda: torch sees no CUDA device here"),
+        ("buffer.capacity=1000000000000", "buffer.capacity=1000000000000: takes 64,000 GB"),
     ],
 )
-def test_a_cluster_that_is_not_there(address: str, line: str, here: Path) -> None:
-    with pytest.raises(UserError, match=f"^hydra.launcher.address={address}: {line}"):
-        preflight(
-            ["-m", "seed=0,1", "hydra/launcher=cluster", f"hydra.launcher.address='{address}'"]
-        )
+def test_jobs_elsewhere_may_ask_for_what_is_not_here(
+    word: str, line: str, here: Path, slurm: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    preflight([*SEEDS, word, "hydra/launcher=slurm"])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"hydra.launcher.address=127.0.0.1:{server.getsockname()[1]}"
+        preflight([*SEEDS, word, "hydra/launcher=cluster", address])
+    for launcher in ("local", "cluster"):
+        assert refusal(word, f"hydra/launcher={launcher}").startswith(line)
 
 
+def test_overrides_as_the_documentation_writes_them(here: Path, slurm: None) -> None:
+    files = [*(CONF_DIR / "hydra/launcher").iterdir(), CONF_DIR.parent / "docs/sweeps.md"]
+    for launcher, word in (
+        ("slurm", "+hydra.launcher.additional_parameters.mail-user=me@there"),
+        ("cluster", "+hydra.launcher.init.log_to_driver=true"),
+        ("cluster", "+hydra.launcher.init.namespace=mine"),
+    ):
+        assert any(word in file.read_text() for file in files)
+        assert word in preflight([*SEEDS, f"hydra/launcher={launcher}", word]).argv
+
+
+@pytest.mark.usefixtures("own_logging", "here")
 @pytest.mark.parametrize("init", [{}, {"include_dashboard": True}])
 def test_arguments_of_ray_init_win(init: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
     fake = SimpleNamespace(
-        is_initialized=lambda: False,
+        is_initialized=lambda: False, cluster_resources=dict,
         init=lambda **arguments: given.update(arguments),
-        cluster_resources=dict,
-    )
+        remote=lambda **_: lambda task: task, put=lambda _: None,
+    )  # fmt: skip
     monkeypatch.setitem(sys.modules, "ray", fake)
-    RayLauncher(init=init)._connect()
+    launcher, hydra = RayLauncher(init=init), {"hydra_logging": None, "verbose": False}
+    config = OmegaConf.create({"hydra": {**hydra, "sweep": {"dir": "s"}}})
+    nothing: Any = None
+    launcher.setup(hydra_context=nothing, task_function=nothing, config=config)
+    assert launcher.launch([], 0) == []
     assert given == {"address": "local", "log_to_driver": False, "include_dashboard": bool(init)}
-
-
-def test_jobs_elsewhere_may_ask_for_memory_that_is_not_here(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rules, "machine_bytes", lambda: 10**6)
-    monkeypatch.setattr(shutil, "which", lambda name: name)
-    preflight(["-m", "seed=0,1", "hydra/launcher=slurm"])
-    with pytest.raises(UserError, match=r"buffer\.capacity=.*this machine has"):
-        preflight(["-m", "seed=0,1", "hydra/launcher=local"])
-
-
-@pytest.mark.parametrize("launcher", ["slurm", "cluster"])
-def test_a_cluster_must_know_whether_a_job_takes_a_gpu(
-    launcher: str, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: name)
-    words = ["-m", "seed=0,1", f"hydra/launcher={launcher}"]
-    with pytest.raises(UserError) as refused:
-        preflight([*words, "device=auto"])
-    assert str(refused.value) == (
-        f"device=auto: hydra/launcher={launcher} must know whether a job takes a GPU; "
-        "give device=cuda or device=cpu"
-    )
-    preflight([*words, "device=cpu"])
-
-
-@pytest.mark.parametrize(
-    ("launcher", "word"),
-    [
-        ("slurm", "+hydra.launcher.additional_parameters.mail-user=me@there"),
-        ("cluster", "+hydra.launcher.init.log_to_driver=true"),
-        ("cluster", "+hydra.launcher.init.namespace=mine"),
-    ],
-)
-def test_overrides_as_the_documentation_writes_them(
-    launcher: str, word: str, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: name)
-    files = [*(CONF_DIR / "hydra/launcher").iterdir(), CONF_DIR.parent / "docs/sweeps.md"]
-    assert any(word in file.read_text() for file in files)
-    assert word in preflight(["-m", "seed=0,1", f"hydra/launcher={launcher}", word]).argv
-
-
-@pytest.mark.parametrize(
-    ("word", "line"),
-    [
-        ("+hydra.sweeper.sampler.seeed=3",
-         "unknown key hydra.sweeper.sampler.seeed: did you mean hydra.sweeper.sampler.seed?"),
-        ("hydra.sweeper.sampler.n_startup_trials=-5",
-         "hydra.sweeper.sampler.n_startup_trials=-5: must be >= 0"),
-        ("hydra.sweeper.sampler.seed=x",
-         "hydra.sweeper.sampler.seed=x: must be an integer or null"),
-    ],
-)  # fmt: skip
-def test_values_of_a_sampler_are_checked(word: str, line: str, here: Path) -> None:
-    pytest.importorskip("optuna")
-    words = ["-m", "hydra/sweeper=optuna", "buffer.k=choice(1,2)"]
-    preflight(words)
-    with pytest.raises(UserError) as refused:
-        preflight([*words, word])
-    assert str(refused.value) == line
