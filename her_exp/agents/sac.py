@@ -16,8 +16,8 @@ from her_exp.agents.box import BoxAgent
 from her_exp.agents.ddpg import joined
 from her_exp.agents.engine import Move
 from her_exp.agents.networks import Several, Temperature, squash
-from her_exp.agents.noise import UpdateNoise
 from her_exp.agents.td3 import chosen
+from her_exp.learning.noise import UpdateNoise
 from her_exp.limits import Aim, AtMost, Count, NotNegative, Positive
 from her_exp.types import Array, Metrics
 

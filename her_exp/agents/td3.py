@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from her_exp.agents.base import Learned
 from her_exp.agents.ddpg import DDPG, joined
 from her_exp.agents.networks import Several
-from her_exp.agents.noise import UpdateNoise
+from her_exp.learning.noise import UpdateNoise
 from her_exp.limits import AtMost, Count, NotNegative
 
 

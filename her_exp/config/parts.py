@@ -26,6 +26,8 @@ def _methods(protocol: type) -> tuple[str, ...]:
 #: Nodes within a slot that may be classes of ours, what these descend from, and how many arguments they are
 #: given when they are called, in order: the node makes as many as are needed.
 NESTED = {"agent.network": ("torch.nn.Module", 2)}
+#: Nodes within a slot that are made with it, and the class of ours that each may be.
+WITHIN = {"buffer.strategy": "her_exp.buffers.goals.Geometric"}
 
 
 def ready(slot: str, node: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from her_exp.limits import complaint
 from her_exp.sweeps.space import corners
 from her_exp.system.launchers import BATCHED, check_threads, environment, launcher_of
 from her_exp.text import unknown_key
-from her_exp.together.alike import complaints
 from her_exp.types import UserError
 
 BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
@@ -217,6 +216,8 @@ def check_shares(hydra: DictConfig, configs: Sequence[DictConfig]) -> dict[str, 
             "takes a GPU; give device=cuda or device=cpu"
         )
     if node["_target_"] == BATCHED:
+        from her_exp.together.alike import complaints  # has torch
+
         values = [plain(without_hydra(cfg)) for cfg in configs]
         if not is_listed(hydra):  # corners of a search, so many of whose like are tried at once
             values = values[:1] * int(plain(hydra.sweeper).get("n_jobs") or 1)

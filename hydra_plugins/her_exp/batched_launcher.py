@@ -18,8 +18,6 @@ from omegaconf import DictConfig, open_dict
 from her_exp.config.hydra_api import plain, without_hydra
 from her_exp.system.machine import prepare_process
 from her_exp.system.signals import SignalWatch
-from her_exp.together.alike import alone, groups
-from her_exp.together.members import run_together
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +46,8 @@ class BatchedLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run all jobs and return what each returned, in their order."""
+        from her_exp.together.members import run_together  # has torch; Hydra imports all plugins
+
         setup_globals()
         hydra = self.config.hydra
         configure_log(hydra.hydra_logging, hydra.verbose)
@@ -90,11 +90,15 @@ class BatchedLauncher(Launcher):
     def _alone(values: dict[str, Any], config: DictConfig) -> str | None:
         if config.hydra.job.env_set:
             return "hydra.job.env_set is of the whole process"
+        from her_exp.together.alike import alone
+
         return alone(values) or "none is like it"
 
     def _groups(
         self, values: Sequence[dict[str, Any]], configs: Sequence[DictConfig]
     ) -> Iterator[list[int]]:
+        from her_exp.together.alike import groups
+
         for numbers in groups(values):
             if any(configs[number].hydra.job.env_set for number in numbers):
                 yield from ([number] for number in numbers)

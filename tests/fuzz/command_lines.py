@@ -20,14 +20,14 @@ SHORT = {
 }  # fmt: skip
 #: What leaves a line right: up to three settings, and one of the others. `&` joins words.
 RIGHT = """
-    agent.gamma=0.9 agent.tau=1 ++agent.normalize=false agent.normalize_clip=3 agent.layer_norm=false
-    agent.target_every=3 agent.clip_targets=false agent.precision=float32 buffer=weighted buffer.k=0.5
+    ++agent.gamma=0.9 ++agent.tau=1 ++agent.normalize=false agent.normalize_clip=3 agent.layer_norm=false
+    ++agent.target_every=3 ++agent.clip_targets=false agent.precision=float32 buffer=weighted buffer.k=0.5
     ++buffer.k=8 buffer.strategy=final buffer.strategy=future_actual buffer.capacity=400 seed=3 threads=2
     trainer.log_every=7 trainer.stop_at=0.5 env.num_envs=3
     env.backend=sync
     """
 EXTRAS = """
-    seed=1&seed=2 agent.gamma=${agent.tau} env.name=../../x env.name='a.b' env.name='日本'
+    seed=1&seed=2 trainer.log_every=${trainer.eval_every} env.name=../../x env.name='a.b' env.name='日本'
     -m&env.name=${.id}&seed=1,2 hydra.run.dir='a_b/ü' hydra.job.chdir=true hydra.verbose=true
     hydra.output_subdir=null --config-name=config --config-dir=. resume=auto&run_dir=a'b
     -m&sweep=mine&buffer.k=0,4 --multirun&hydra.sweep.subdir=${hydra.job.num}&seed=range(2)

@@ -18,6 +18,7 @@ from tests.runs.runs_kit import checkpoints, result_of
 _SUBSET = ["agent.n_critics=3", "agent.target_critics=2", "agent.policy_every=2"]
 _RARE = ["buffer=weighted", "buffer.rare_weight=9", "buffer.met_weight=0.2"]
 _RARE += ["buffer.strategy=future_actual", "buffer.n_step=3"]
+_REACHED = ["buffer.k=inf", "buffer.strategy={_target_:her_exp.buffers.goals.Geometric,gamma:0.9}"]
 #: Agents, with the kind of actions that they take.
 AGENTS: dict[str, tuple[str, list[str]]] = {
     "ddpg": ("box", ["agent=ddpg", "agent.random_steps=100"]),
@@ -25,10 +26,7 @@ AGENTS: dict[str, tuple[str, list[str]]] = {
     "sac": ("box", ["agent=sac", "agent.random_steps=100"]),
     "redq": ("box", ["agent=sac", "agent.random_steps=100", *_SUBSET]),
     "tqc": ("box", ["agent=tqc", "agent.random_steps=100", "agent.n_quantiles=5"]),
-    "crl": (
-        "box",
-        ["agent=crl", "agent.random_steps=100", "buffer.k=inf", "buffer.strategy=geometric"],
-    ),
+    "crl": ("box", ["agent=crl", "agent.random_steps=100", *_REACHED]),
     "ddpg_rare": ("box", ["agent=ddpg", "agent.random_steps=100", *_RARE]),
     "dqn": ("discrete", ["agent=dqn", "agent.epsilon_steps=300"]),
     "qrdqn": ("discrete", ["agent=qrdqn", "agent.epsilon_steps=300", "agent.dueling=true"]),
