@@ -154,7 +154,10 @@ def test_in_single_precision_an_update_is_the_same_but_for_rounding(
             assert_told_alike(told[number], agent.update_all(rows[number]), rtol=1e-5)
             for name, one in agent.learners.items():
                 joint = group.learners[name]
-                assert gap(joint.vector[number], one.vector) < 1e-6, name
+                # A distance of CRL is the root of a sum: near 0 it has fewer digits.
+                assert gap(joint.vector[number], one.vector) < (
+                    3e-6 if variant == "crl" else 1e-6
+                ), name
                 if one.target_vector is not None:
                     assert gap(joint.target_vector[number], one.target_vector) < 1e-6, name
 
