@@ -138,6 +138,7 @@ def test_members_learn_as_they_would_alone(make: Any) -> None:
             assert furthest(state["learners"], alone[number].state_dict()["learners"]) < 1e-9
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("more", [{"layer_norm": False}, NORM], ids=["plain", "norm"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_in_single_precision_an_update_is_the_same_but_for_rounding(

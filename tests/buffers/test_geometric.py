@@ -59,7 +59,7 @@ class Fixed:
 @SETTINGS
 @given(
     gamma=st.one_of(st.floats(1e-6, 1 - 1e-9), st.sampled_from([5e-324, 1 - 2**-53])),
-    left=st.integers(1, 60),
+    left=st.integers(1, 24),
     draw=st.one_of(st.floats(0, 1, exclude_max=True), st.sampled_from([0.0, 1 - 2**-53])),
 )
 def test_a_draw_gives_the_offset_of_its_quantile(gamma: float, left: int, draw: float) -> None:

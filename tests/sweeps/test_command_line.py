@@ -154,6 +154,7 @@ def test_questions_pass_as_they_are(argv: list[str]) -> None:
     assert preflight(argv)[:2] == (argv, None)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "words",
     [

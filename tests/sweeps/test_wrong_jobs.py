@@ -38,6 +38,7 @@ WRONG = {
 }
 
 
+@pytest.mark.heavy  # composes thirty jobs
 @pytest.mark.parametrize("words", WRONG)
 def test_a_wrong_job_is_named(words: str, here: Path) -> None:
     (here / "experiment").mkdir()
