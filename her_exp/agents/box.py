@@ -80,3 +80,24 @@ class BoxAgent(GoalAgent):
         # Rounding may have carried the end of the range a bit past the Box.
         action = action.clip(self._low, self._high)
         return np.asarray(action.reshape(n, *(self.spaces.action.shape or ())))
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class DeterministicAgent(BoxAgent):
+    """Acts by one output for each coordinate, and explores by Gaussian noise on it.
+
+    Args:
+        noise_std: of that noise, in units of half the Box.
+    """
+
+    apart = (*BoxAgent.apart, "noise_std")
+
+    noise_std: NotNegative = 0.2
+    random_action: Share = 0.1
+
+    def choose(self, raw: Tensor, explore: bool) -> Array:
+        """Return the policy's actions (n, action_dim), with Gaussian noise if exploring."""
+        action: Array = torch.tanh(raw).cpu().numpy()
+        if explore:
+            action = action + self.noise_std * self._generator.standard_normal(action.shape)
+        return action

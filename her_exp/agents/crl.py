@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from her_exp.agents.base import Learned
-from her_exp.agents.box import BoxAgent
+from her_exp.agents.box import DeterministicAgent
 from her_exp.agents.ddpg import joined
 from her_exp.agents.engine import Move
 from her_exp.limits import Count, NotNegative, Positive, Share
-from her_exp.types import Array, Metrics
+from her_exp.types import Metrics
 
 
 def distance(squares: Tensor) -> Tensor:
@@ -49,15 +49,14 @@ def contrast(logits: Tensor, penalty: Any) -> Tensor:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class CRL(BoxAgent):
+class CRL(DeterministicAgent):
     """A deterministic policy, an encoder of steps and one of goals, for Box actions of any bounds.
 
     Settings: see `conf/agent/crl.yaml`. Rewards, ends and `gamma` have no part in it: how far ahead it looks
     says the buffer's strategy, and every goal of a batch must be one that was reached.
     """
 
-    tunable = (*BoxAgent.tunable, "logsumexp_penalty", "action_l2")
-    apart: ClassVar[tuple[str, ...]] = (*BoxAgent.apart, "noise_std")
+    tunable = (*DeterministicAgent.tunable, "logsumexp_penalty", "action_l2")
     #: Every goal of a batch is taken for one that was reached after its step (`config/rules.py`).
     learns_from_reached: ClassVar[bool] = True
 
@@ -66,8 +65,6 @@ class CRL(BoxAgent):
     other_goals: Share = 0.5
     actor_lr: Positive = 2e-3
     critic_lr: Positive = 2e-3
-    noise_std: NotNegative = 0.2
-    random_action: Share = 0.1
     action_l2: NotNegative = 0.0
 
     def prepare(self) -> None:
@@ -120,10 +117,3 @@ class CRL(BoxAgent):
         gap = nets.phi(joined(observation, action)) - nets.psi(goal)
         own = distance(gap.square().sum(-1))
         return own.mean() + s.action_l2 * action.square().mean(), {}
-
-    def choose(self, raw: Tensor, explore: bool) -> Array:
-        """Return the policy's actions (n, action_dim), with Gaussian noise if exploring."""
-        action: Array = torch.tanh(raw).cpu().numpy()
-        if explore:
-            action = action + self.noise_std * self._generator.standard_normal(action.shape)
-        return action

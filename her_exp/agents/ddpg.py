@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from her_exp.agents.base import Learned
-from her_exp.agents.box import BoxAgent
+from her_exp.agents.box import DeterministicAgent
 from her_exp.agents.engine import Move
-from her_exp.limits import Count, NotNegative, Positive, Share
-from her_exp.types import Array, Metrics
+from her_exp.limits import Count, NotNegative, Positive
+from her_exp.types import Metrics
 
 
 def joined(state: Tensor, action: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def joined(state: Tensor, action: Tensor) -> Tensor:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class DDPG(BoxAgent):
+class DDPG(DeterministicAgent):
     """A deterministic policy and one critic, for Box actions of any bounds.
 
     Settings: see `conf/agent/ddpg.yaml`.
@@ -30,13 +30,10 @@ class DDPG(BoxAgent):
 
     targets = ("critic", "actor")
     tunable: ClassVar[tuple[str, ...]] = ("gamma", "tau", "action_l2")
-    apart = (*BoxAgent.apart, "noise_std")
 
     policy_every: Count = 1
     actor_lr: Positive = 2e-3
     critic_lr: Positive = 2e-3
-    noise_std: NotNegative = 0.2
-    random_action: Share = 0.1
     action_l2: NotNegative = 0.0
     action_l2_on: Literal["output", "preactivation"] = "output"
 
@@ -86,10 +83,3 @@ class DDPG(BoxAgent):
     def skipped(self) -> Sequence[str]:
         """The policy moves once in `policy_every` updates."""
         return () if self.takes_turn(self.policy_every) else ("actor_loss",)
-
-    def choose(self, raw: Tensor, explore: bool) -> Array:
-        """Return the policy's actions (n, action_dim), with Gaussian noise if exploring."""
-        action: Array = torch.tanh(raw).cpu().numpy()
-        if explore:
-            action = action + self.noise_std * self._generator.standard_normal(action.shape)
-        return action

@@ -85,9 +85,8 @@ class HindsightReplayBuffer(Buffer):
         self._room = Workspace(self._steps.tensors, discrete, device, n_step)
         self._last: tuple[Index, MixedGoals, int, tuple[int, int]] | None = None
         self._metrics: dict[str, float] = {}  # of the last draw before a state was loaded
-        self._paid: torch.Tensor | None = (
-            None  # (2,) lowest and highest relabelled reward, unchecked
-        )
+        #: (2,) lowest and highest relabelled reward that nobody has checked yet.
+        self._paid: torch.Tensor | None = None
 
     @staticmethod
     def nbytes(spaces: GoalSpaces, capacity: int, num_envs: int) -> int:

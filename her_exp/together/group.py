@@ -120,16 +120,13 @@ class Group:
         return self._each(sees, decide, failed) | failed
 
     def _outputs(self, states: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        some = next(iter(states.values()))
-        nothing = torch.zeros_like(some)
-        joint = torch.stack([states.get(n, nothing) for n in range(len(self.agents))])
         learner = self.learners[self.lead.policy]
 
         def call(parameters: Any, x: Tensor) -> Any:
             return functional_call(learner.network, parameters, x)
 
         with lifted():
-            raw = vmap(call)(learner.parameters, joint.to(self.device)).cpu()
+            raw = vmap(call)(learner.parameters, self._joint(states)).cpu()
         return {number: raw[number] for number in states}
 
     # -- learning ----------------------------------------------------------------------------------
@@ -141,7 +138,7 @@ class Group:
         Returns the metrics of each step, or what went wrong with a member's own.
         """
         count = len(next(iter(asked.values())))
-        batches = self._sent(asked)
+        batches, scaling = self._sent(asked), self._scaling()
         self._read_settings()
         failed: dict[int, Any] = {}
         told: dict[tuple[Any, str], list[Tensor]] = defaultdict(list)
@@ -152,7 +149,7 @@ class Group:
             for number in sorted(own):
                 kinds[own[number]].append(number)
             for kind, numbers in kinds.items():
-                members, values = self._step(batch, kind, numbers, failed)
+                members, values = self._step(batch, scaling, kind, numbers, failed)
                 for name, value in values.items():
                     told[members, name].append(value)
         out: dict[int, list[Metrics]] = {number: [{} for _ in range(count)] for number in asked}
@@ -168,7 +165,12 @@ class Group:
         return tuple(agent.skipped()), agent.takes_turn(agent.target_every)
 
     def _step(
-        self, batch: Batch, kind: Any, numbers: Sequence[int], failed: dict[int, Any]
+        self,
+        batch: Batch,
+        scaling: Tensor,
+        kind: Any,
+        numbers: Sequence[int],
+        failed: dict[int, Any],
     ) -> tuple[tuple[int, ...], Metrics]:
         """Return who took the step, and what it tells."""
         skip, targets = kind
@@ -177,11 +179,9 @@ class Group:
         members = tuple(drawn)
         if not members:
             return members, {}
-        some = drawn[members[0]]
-        noise = {
-            name: self._joint(some[name], {n: d[name] for n, d in drawn.items()}) for name in some
-        }
-        noise |= {"scaling": self._scaling(), "live": self._alive(members)}
+        names = drawn[members[0]].keys()
+        noise = {name: self._joint({n: d[name] for n, d in drawn.items()}) for name in names}
+        noise |= {"scaling": scaling, "live": self._alive(members)}
         given = batch, noise, self._settings, skip, targets
         told = self._replays(self._apply, *given) if self._replays else self._apply(*given)
         for number in members:
@@ -227,8 +227,9 @@ class Group:
             self._live[members] = live.to(self.device)
         return self._live[members]
 
-    def _joint(self, some: Tensor, parts: Mapping[int, Tensor]) -> Tensor:
-        nothing = torch.zeros_like(some)
+    def _joint(self, parts: Mapping[int, Tensor]) -> Tensor:
+        """Return members' tensors of one shape as one on the device; zeros where there is none."""
+        nothing = torch.zeros_like(next(iter(parts.values())))
         return torch.stack([parts.get(n, nothing) for n in range(len(self.agents))]).to(self.device)
 
     def _sent(self, asked: Mapping[int, Sequence[Batch]]) -> Batch:

@@ -130,7 +130,7 @@ def run_together(
     for one in seats:
         one.surroundings = before
     try:
-        while there:
+        while True:
             for one in there:
                 enter(one.surroundings)
                 one.go.release()

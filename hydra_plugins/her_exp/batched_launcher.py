@@ -76,10 +76,8 @@ class BatchedLauncher(Launcher):
                 else:
                     ended = [bodies[0]()]
                 for number, result in zip(numbers, ended, strict=True):
-                    if isinstance(
-                        result, BaseException
-                    ):  # a signal ended it, its checkpoint is written
-                        raise result
+                    if isinstance(result, BaseException):
+                        raise result  # a signal ended it, its checkpoint is written
                     returned[number] = result
                 configure_log(hydra.hydra_logging, hydra.verbose)
                 if watch.received is not None:  # it came when all of these were at their end

@@ -14,7 +14,7 @@ from her_exp.buffers.hindsight import HindsightReplayBuffer
 from tests.buffers.oracle import STRATEGIES
 from tests.buffers.side_by_side import Both
 from tests.buffers.test_copied_rows import COPIED, drawn
-from tests.buffers.test_properties import CALLS, SETTINGS, WORLDS, reloaded, sample
+from tests.buffers.test_properties import CALLS, SETTINGS, WORLDS, play
 from tests.equality import equal
 
 
@@ -143,13 +143,4 @@ def test_any_interleaving(
     both = Both(
         capacity, k=k, strategy=strategy, n_step=n_step, buffer_changes=changes, **world
     ).begin()
-    for name, *numbers in calls:
-        if name == "begin":
-            both.begin()
-        elif name == "sample":
-            sample(both, *numbers)
-        elif name == "reload":
-            both.buffer = reloaded(both)
-        else:
-            both.add(*numbers)
-    sample(both, 40, 2)
+    play(both, calls)

@@ -59,12 +59,8 @@ def reloaded(both: Both) -> Any:
     return buffer
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@SETTINGS
-@given(calls=CALLS, **WORLDS)
-def test_any_interleaving(strategy, calls, rows, spare, lanes, k, kind, lengths, seed):
-    world = {"lanes": lanes, "kind": kind, "lengths": lengths, "seed": seed}
-    both = Both(rows * lanes + min(spare, lanes - 1), k=k, strategy=strategy, **world).begin()
+def play(both: Both, calls: Any) -> None:
+    """Do what the calls say, and draw at the end."""
     for name, *numbers in calls:
         if name == "begin":
             both.begin()
@@ -76,6 +72,15 @@ def test_any_interleaving(strategy, calls, rows, spare, lanes, k, kind, lengths,
             both.add(*numbers)
         assert both.buffer.size == both.oracle.size
     sample(both, 40, 2)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@SETTINGS
+@given(calls=CALLS, **WORLDS)
+def test_any_interleaving(strategy, calls, rows, spare, lanes, k, kind, lengths, seed):
+    world = {"lanes": lanes, "kind": kind, "lengths": lengths, "seed": seed}
+    both = Both(rows * lanes + min(spare, lanes - 1), k=k, strategy=strategy, **world).begin()
+    play(both, calls)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.commands.deaths import TOOLS
 from tests.commands.forked_commands import Forks
-from tests.commands.sweeps_kit import TINY, job, status, table, wait_for, words
+from tests.commands.sweeps_kit import TINY, job, status, table, words
 from tests.runs.runs_kit import checkpoints, numbers, result_of
 
 ALONE = ["-m", *TINY, "seed=0,1,2", "sweep=s"]
@@ -114,16 +112,8 @@ def test_done_members_keep_their_place(forks: Forks, whole: Path, cwd: Path) -> 
 
 
 def test_stopped_they_all_write_a_checkpoint(forks: Forks, whole: Path, cwd: Path) -> None:
-    child = forks.start(SEEDS, cwd)
-    wait_for(
-        lambda: (cwd.parent / "err").exists() and "learn as one" in (cwd.parent / "err").read_text()
-    )
-    time.sleep(0.3)
-    os.kill(child.pid, signal.SIGTERM)
-    code = child.wait()
-    if code == 0:
-        pytest.skip("it was done before the signal came")
-    assert code == 128 + signal.SIGTERM
+    asks = DIES.replace("AFTER", "9") + "\ndie = lambda: os.kill(os.getpid(), signal.SIGTERM)\n"
+    assert forks.run(SEEDS, cwd, asks) == 128 + signal.SIGTERM
     text = words(cwd)
     assert set(table(text).values()) <= {"stopped", "done"}
     assert "her_exp: stopped; the same command goes on" in text
