@@ -268,22 +268,22 @@ def arguments(doc: str, choices: Sequence[str], seeds: int) -> argparse.Namespac
 
 
 def write_page(
-    docs: Path, name: str, text: str, rows: Sequence[Sequence[Any]], figure: Any
+    docs: Path, name: str, text: str, rows: Sequence[Sequence[Any]], figure: Any, page: str = PAGE
 ) -> None:
-    """Write `name`.png and `name`.csv, and `text` into its place of the page; prints what was written."""
+    """Write `name`.png and `name`.csv, and `text` into its place of a page; prints what was written."""
     docs.mkdir(parents=True, exist_ok=True)
     figure.savefig(docs / f"{name}.png", dpi=110)
     plt.close(figure)
     with (docs / f"{name}.csv").open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
     text += f"\n\nEvery cell, with each seed: [{name}.csv]({name}.csv)."
-    page = docs / PAGE
+    path = docs / page
     begin, end = f"<!-- {name}: written by its script -->\n", f"<!-- /{name} -->"
-    old = (page if page.exists() else ROOT / "docs" / PAGE).read_text()
+    old = (path if path.exists() else ROOT / "docs" / page).read_text()
     head, _, rest = old.partition(begin)
     _, _, tail = rest.partition(end)
-    page.write_text(f"{head}{begin}\n{text}\n\n{end}{tail}")
-    print(f"{text}\n\n{page}\n{docs / name}.png\n{docs / name}.csv")
+    path.write_text(f"{head}{begin}\n{text}\n\n{end}{tail}")
+    print(f"{text}\n\n{path}\n{docs / name}.png\n{docs / name}.csv")
 
 
 def tidy(axes: Any) -> Any:
