@@ -126,12 +126,13 @@ class MinariSet:
         """
         if self.env_id is not None and _bare(self.env_id) != _bare(env_id):
             raise self.fault(f"it is of the env {self.env_id}, and env.id is {env_id}")
+        lengths = self.lengths
         with self._open() as file:
             if _inside(file, "episode_0/observations/desired_goal") is None:
                 raise self.fault(
                     f"it has no goals: observations must be a Dict of {', '.join(KEYS)}"
                 )
-            for number, steps in enumerate(self.lengths):
+            for number, steps in enumerate(lengths):
                 if not steps:
                     raise self.fault(f"episode {number} has no step")
                 for name, (space, rows) in _expected(spaces, steps).items():
