@@ -4,34 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
-from her_exp.data.minari_set import Episode, MinariSet
+from her_exp.data.minari_set import MinariSet
 from her_exp.types import GoalFunctions, GoalSpaces
-
-
-class Judged(NamedTuple):
-    """What an env's functions say of an episode, (T,) each but the goals."""
-
-    met: Any  #: bool: the goal asked for is met after the step
-    paid_alike: Any  #: bool: the reward is that of the env's function
-    ends_alike: Any  #: bool: the episode ends there if, and only if, the goal ends it
-    goals: list[bytes]  #: the goal of each step
-
-
-def judge(episode: Episode, functions: GoalFunctions) -> Judged:
-    """Ask an env's functions about the steps of an episode."""
-    achieved = episode.observation["achieved_goal"][1:]
-    asked = episode.observation["desired_goal"][:-1]
-    reward = functions.reward(achieved, asked, episode.info)
-    return Judged(
-        np.asarray(functions.success(achieved, asked, episode.info), bool),
-        np.isclose(reward, episode.reward, 1e-5, 1e-5),
-        functions.terminated(achieved, asked, episode.info) == episode.terminated,
-        [goal.tobytes() for goal in asked],
-    )
 
 
 def size(found: MinariSet) -> str:
@@ -48,17 +26,16 @@ def look(
     """Yield level, what was looked at, and what was seen, of a set that fits the env."""
     count, asked, met = Counter[str](), set[bytes](), set[bytes]()
     for episode in found.episodes(spaces, info_keys):
-        judged = judge(episode, functions)
-        count["last"] += int(judged.met[-1])
-        count["paid"] += int(judged.paid_alike.sum())
-        count["ends"] += int(judged.ends_alike.sum())
-        asked.update(judged.goals)
-        met.update(goal for goal, is_met in zip(judged.goals, judged.met, strict=True) if is_met)
-    yield (
-        "ok",
-        "success",
-        f"{count['last'] / len(found.lengths):.1%} of the episodes at the last step",
-    )
+        goals = episode.observation["desired_goal"][:-1]
+        given = episode.observation["achieved_goal"][1:], goals, episode.info
+        success = np.asarray(functions.success(*given), bool)
+        count["last"] += int(success[-1])
+        count["paid"] += int(np.isclose(functions.reward(*given), episode.reward, 1e-5, 1e-5).sum())
+        count["ends"] += int((functions.terminated(*given) == episode.terminated).sum())
+        asked.update(goal.tobytes() for goal in goals)
+        met.update(goal.tobytes() for goal in goals[success])
+    won = count["last"] / len(found.lengths)
+    yield "ok", "success", f"{won:.1%} of the episodes at the last step"
     yield "ok", "goals", f"{len(met)} of the {len(asked)} goals that were asked for are met"
     for name, what, function in (
         ("paid", "rewards", "compute_reward"),
