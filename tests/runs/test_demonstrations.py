@@ -31,7 +31,7 @@ from tests.runs.runs_kit import (
 )
 
 #: Batches so large that eight are drawn in a call: the offline half has three calls.
-LARGE = ["trainer.batch_size=8192", "buffer.capacity=9000", "trainer.updates_per_step=0.1"]
+LARGE = ["trainer.batch_size=8192", "buffer.capacity=9000", "trainer.updates_per_step=0.05"]
 LARGE += ["trainer.total_steps=200", "trainer.offline_updates=24"]
 
 
