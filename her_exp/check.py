@@ -3,6 +3,7 @@
 python -m her_exp.check                                                    # the default env
 python -m her_exp.check env=nav2d env.max_steps=100
 python -m her_exp.check env=fetch_push
+python -m her_exp.check data=mine/reach-v0 env=point_reach                # a Minari set, by that env
 """
 
 from __future__ import annotations
@@ -24,16 +25,18 @@ from her_exp.text import tell_error
 from her_exp.types import UserError
 
 if TYPE_CHECKING:  # what stands behind it imports torch, which --help need not
+    from omegaconf import DictConfig
+
     from her_exp.envs.doctor.findings import Finding
     from her_exp.envs.make import GoalTask
 
 log = logging.getLogger(__name__)
 
-USAGE = f"""usage: her-check [env=...] [env.<argument>=...]   (or python -m her_exp.check)
+USAGE = f"""usage: her-check [data=...] [env=...] [env.<argument>=...]   (or python -m her_exp.check)
 
 {__doc__}
-Takes the overrides of her-train; only those of env count. Exit status: 0 no error was found,
-1 an error was found, 2 the env could not be made."""
+Takes the overrides of her-train; only those of env and buffer.info_keys count. Exit status: 0 no error was
+found, 1 an error was found, 2 the env could not be made, or the set is none of it."""
 
 _MARKS = {"ok": "ok", "warning": "warning", "error": "ERROR"}
 
@@ -50,13 +53,7 @@ def check(overrides: Sequence[str]) -> list[Finding]:
     from her_exp.envs.doctor.checker import Finding, check_goal_env
 
     cfg = compose(list(overrides))
-    try:
-        task: GoalTask = instantiate(cfg.env)
-    except InstantiationException as error:
-        # Hydra wraps what a constructor raises; the words for the user are the cause's.
-        cause = error.__cause__ or error
-        reason = " ".join(str(cause).split())
-        raise UserError(reason if isinstance(cause, UserError) else f"env: {reason}") from error
+    task = _task(cfg)
     try:
         task.make_single().close()
     except UserError:  # a wrong argument, and no fault of the env
@@ -73,6 +70,49 @@ def check(overrides: Sequence[str]) -> list[Finding]:
     except UserError as error:
         return [*found, Finding("error", "instances", str(error))]
     return found
+
+
+def _task(cfg: DictConfig) -> GoalTask:
+    """Make the task of a configuration; UserError in a line."""
+    try:
+        task: GoalTask = instantiate(cfg.env)
+    except InstantiationException as error:
+        # Hydra wraps what a constructor raises; the words for the user are the cause's.
+        cause = error.__cause__ or error
+        reason = " ".join(str(cause).split())
+        raise UserError(reason if isinstance(cause, UserError) else f"env: {reason}") from error
+    return task
+
+
+def check_data(name: str, overrides: Sequence[str]) -> list[Finding]:
+    """Say what is in a Minari set, and whether the env of a configuration agrees with it.
+
+    Args:
+        name: a folder or a Minari id.
+        overrides: as on the command line; where none is given, the set is compared with no env.
+
+    Raises:
+        UserError: there is no such set here, or it is of another env.
+    """
+    from her_exp.data.look import look, size, too_long
+    from her_exp.data.minari_set import MinariSet
+    from her_exp.envs.doctor.findings import Finding
+
+    found = MinariSet(name, "data")
+    named = found.env_id or "no env"
+    says = [Finding("ok", "set", size(found)), Finding("ok", "metadata", f"names {named}")]
+    if not overrides:
+        return [*says, Finding("ok", "env", "compared with none: give env=...")]
+    cfg = compose(list(overrides))
+    task, info_keys = _task(cfg), cfg.buffer.get("info_keys") or ()
+    found.fits(task.spaces, task.id, info_keys)
+    if line := too_long(found, task.episode_steps):
+        says.append(Finding("warning", "length", line))
+    functions = task.goal_functions(info_keys)
+    try:
+        return says + [Finding(*seen) for seen in look(found, task.spaces, functions, info_keys)]
+    finally:
+        functions.close()
 
 
 def table(findings: Sequence[Finding], width: int) -> str:
@@ -101,8 +141,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(USAGE)
         return
     try:
-        refuse_slips(arguments, NAMES, compose, flags=flags())
-        findings = check(arguments)
+        words = [word for word in arguments if not word.startswith("data=")]
+        sets = [word.removeprefix("data=") for word in arguments if word.startswith("data=")]
+        refuse_slips(words, NAMES, compose, flags=flags())
+        if len(sets) > 1 or "" in sets:
+            raise UserError("data= names one set; give data=FOLDER, or its Minari id")
+        findings = check_data(sets[0], words) if sets else check(words)
     except UserError as error:
         for line in str(error).splitlines():
             tell_error(line)

@@ -9,6 +9,8 @@ python -m her_exp.evaluate run=outputs/point_reach/ddpg/2026-11-26_10-00-00-1234
   backend=          where the env runs, e.g. sync instead of envpool (default: as in training)
   video=false       true: write a film and a picture of trajectories into the run folder
   video_episodes=8  episodes of the film
+  dataset=NAME      write the episodes as a Minari set: a folder to be made, or an id like mine/reach-v0
+  noise=0.0         of a set's actions: deviation in units of half the Box, or share of random Discrete ones
   trust=[PACKAGE]   for a run of somebody else's classes: packages whose code may run
 """
 
@@ -27,15 +29,17 @@ import torch
 from omegaconf import DictConfig
 from PIL import Image
 
+import her_exp
 from her_exp.config.arguments import parse, run
 from her_exp.config.validate import validate
+from her_exp.data.recording import Noisy, Recording, spec_of
 from her_exp.envs.goal_functions import EnvGoalFunctions
 from her_exp.envs.make import GoalTask
 from her_exp.envs.vector.pool import not_installed
 from her_exp.store.checkpoint import load, load_policy
 from her_exp.store.files import read_json, write_json
 from her_exp.store.find import check_run, named
-from her_exp.store.folder import EVALUATION, RESULT, has_checkpoint, judge
+from her_exp.store.folder import EVALUATION, RESULT, STORY, has_checkpoint, judge
 from her_exp.store.trust import load_run_config, packages
 from her_exp.system.machine import choose_library, products, resolve_device
 from her_exp.text import one_line
@@ -53,6 +57,8 @@ DEFAULTS: dict[str, Any] = {
     "backend": "",
     "video": False,
     "video_episodes": 8,
+    "dataset": "",
+    "noise": 0.0,
     "trust": "",
 }
 
@@ -70,15 +76,55 @@ def evaluate_run(
     checkpoint: str = "last",
     trust: Sequence[str] = (),
     backend: str = "",
+    dataset: str = "",
+    noise: float = 0.0,
 ) -> dict[str, Any]:
-    """Evaluate the policy of a run folder on held-out goals; returns the summary (see `Evaluation`)."""
+    """Evaluate the policy of a run folder on held-out goals; returns the summary (see `Evaluation`).
+
+    Args:
+        folder, trust, backend: see `restore`.
+        episodes, seed, checkpoint: as on the command line.
+        dataset: a Minari set to be made of the episodes: a folder or an id.
+        noise: with which the actions of such a set are disturbed.
+    """
+    recording = Recording(dataset) if dataset else None
     cfg, task, agent, functions = restore(folder, checkpoint, trust, backend)
+    first = held_out_seed(cfg, seed)
+    policy: evaluation.Acts = agent
+    if recording:
+        recording.keep(cfg.buffer.get("info_keys") or ())
+    if noise:
+        policy = Noisy(agent, task.spaces.action, noise, first)
     env = task.make(min(task.num_eval_envs, episodes))
     try:
-        result = evaluation.evaluate(env, functions, agent, episodes, held_out_seed(cfg, seed))
+        result = evaluation.evaluate(
+            env, functions, policy, episodes, first, see=recording.see if recording else None
+        )
     finally:
         close_all(env, functions)
-    return result.summary()
+    summary = result.summary()
+    if recording:
+        story = {
+            "run": folder.resolve().name,
+            "agent": str(cfg.agent._target_),
+            "env": task.id,
+            "env_arguments": dict(task.kwargs),
+            "seed": seed,
+            "noise": noise,
+            "checkpoint": checkpoint,
+            "env_steps": trained_steps(folder, checkpoint),
+            "git_commit": read_json(folder, STORY).get("git_commit"),
+            "her_exp": her_exp.__version__,
+            "success_final": summary["success_final"],
+        }
+        recording.write(task.spaces, spec_of(task.spec, task.kwargs), story)
+    return summary
+
+
+def trained_steps(folder: Path, checkpoint: str) -> int | None:
+    """Return the env steps after which a policy of a run folder was saved."""
+    steps: int | None = load(folder / "checkpoints" / f"{checkpoint}.pt")["about"].get("env_steps")
+    return steps
 
 
 def restore(
@@ -102,7 +148,7 @@ def restore(
     if str(cfg.device).startswith("cuda") and not torch.cuda.is_available():
         print(f"trained on {cfg.device}, evaluated on the CPU", file=sys.stderr)
         cfg.device = "cpu"
-    validate(cfg)
+    validate(cfg, learns=False)
     torch.set_num_threads(cfg.threads)
     choose_library(cfg.products)
     task: GoalTask = make(cfg.env)
@@ -160,6 +206,8 @@ def command(argv: Sequence[str]) -> int:
     for key in ("episodes", "video_episodes"):
         if options[key] < 1:
             raise UserError(f"{key}={options[key]}: give 1 or more")
+    if not 0 <= options["noise"] <= 1 or (options["noise"] and not options["dataset"]):
+        raise UserError(f"noise={options['noise']}: give 0 to 1, of a set that dataset=NAME names")
     if options["seed"] < 0:
         raise UserError(f"seed={options['seed']}: give 0 or more")
     folder = named("run", options["run"])
@@ -167,15 +215,18 @@ def command(argv: Sequence[str]) -> int:
     judge(folder)
     trust = packages(options["trust"])
     seed, checkpoint = options["seed"], options["checkpoint"]
-    summary = evaluate_run(folder, options["episodes"], seed, checkpoint, trust, options["backend"])
+    summary = evaluate_run(
+        folder, options["episodes"], seed, checkpoint, trust,
+        *(options[key] for key in ("backend", "dataset", "noise")),
+    )  # fmt: skip
     print(evaluation.describe(summary))
-    trained = load(folder / "checkpoints" / f"{checkpoint}.pt")["about"].get("env_steps")
+    trained = trained_steps(folder, checkpoint)
     about = {"checkpoint": checkpoint, "env_steps": trained, "seed": seed}
-    if options["backend"]:
-        about["backend"] = options["backend"]
+    about |= {key: options[key] for key in ("backend", "dataset", "noise") if options[key]}
     print(json.dumps(about | summary))
     try:
-        write_json(folder, EVALUATION, about | summary, suffix=f".{os.getpid()}.tmp")
+        if not options["noise"]:  # another policy than the run's
+            write_json(folder, EVALUATION, about | summary, suffix=f".{os.getpid()}.tmp")
     except OSError as error:  # the result is told already
         print(f"{EVALUATION} is not written: {one_line(str(error))}", file=sys.stderr)
     if options["video"]:

@@ -217,7 +217,7 @@ def resume(
         if status_of(folder) == "done" and steps >= cfg.trainer.total_steps:
             raise UserError(
                 f"resume={folder}: done after {steps} env steps; give more, e.g. "
-                f"trainer.total_steps={2 * steps}"
+                f"trainer.total_steps={2 * steps or 6000}"
             )
         begins()
         if others := other_versions(run.story()):

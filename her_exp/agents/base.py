@@ -256,7 +256,7 @@ class GoalAgent(Agent):
     @torch.no_grad()
     def update(self, batch: Batch) -> Metrics:
         """Take one gradient step by each loss whose turn it is; then move the targets, if it is theirs."""
-        if self.updates == self.env_steps == 0:  # a loop of one's own
+        if self.updates == self.env_steps == 0 and batch.demonstrated is None:  # one's own loop
             log.warning(
                 "the agent learns and was never told of a step: call observe(...) for each, or its inputs "
                 "are not normalised and its first, random steps never end"

@@ -100,8 +100,9 @@ class Workspace:
             room["terminated"] = room["signals"][:, TERMINATED]
         if self._discrete:
             room["action"] = room["action"][:, 0]
-        parts = {name: torch.split(room[name], batch_size) for name in Batch._fields}
-        return [Batch(*(parts[name][i] for name in Batch._fields)) for i in range(n_batches)]
+        names = [name for name in Batch._fields if name in room]
+        parts = {name: torch.split(room[name], batch_size) for name in names}
+        return [Batch(**{name: parts[name][i] for name in names}) for i in range(n_batches)]
 
 
 def first_of_each(values: torch.Tensor, shape: tuple[int, int], count: int) -> torch.Tensor:

@@ -50,6 +50,11 @@ def _read(key: str, text: str, default: Any) -> Any:
         if text.lower() not in ("true", "false"):
             raise UserError(f"{key}={text}: give true or false")
         return text.lower() == "true"
+    if isinstance(default, float):
+        try:
+            return float(text)
+        except ValueError:
+            raise UserError(f"{key}={text}: give a number") from None
     if isinstance(default, int):
         try:
             return int(text)

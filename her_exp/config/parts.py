@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from her_exp import types
+from her_exp.limits import Level
 
 
 class Part(NamedTuple):
@@ -28,16 +29,21 @@ def _methods(protocol: type) -> tuple[str, ...]:
 NESTED = {"agent.network": ("torch.nn.Module", 2)}
 #: Nodes within a slot that are made with it, and the class of ours that each may be.
 WITHIN = {"buffer.strategy": "her_exp.buffers.goals.Geometric"}
+#: Settings of a slot that are not its class's, whichever it is: the run reads them itself.
+BESIDE: dict[str, dict[str, Any]] = {
+    "buffer": {"demonstrations": str | None, "demonstration_share": Level}
+}
 
 
 def ready(slot: str, node: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a slot's node with its nested ones made to be called later."""
+    """Return what a slot's class takes of its node, with nested ones made to be called later."""
     inner = {key.partition(".")[2] for key in NESTED if key.startswith(f"{slot}.")}
     return {
         name: {**value, "_partial_": True}
         if name in inner and isinstance(value, Mapping)
         else value
         for name, value in node.items()
+        if name not in BESIDE.get(slot, ())
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from her_exp.config.parts import ready
 from her_exp.config.signatures import find_class
+from her_exp.data.minari_set import MinariSet
 from her_exp.limits import complaint, return_complaint, rows_complaint
 from her_exp.system.foreign import foreign_code, reason_of
 from her_exp.system.machine import machine_bytes
@@ -18,8 +19,11 @@ from her_exp.types import GoalSpaces, UserError
 #: Characters of a value that a line repeats, at most.
 _LONGEST = 120
 
-#: Of each env asked for: its spaces, and the steps of an episode at most, None where unknown.
-_envs: dict[str, tuple[GoalSpaces, int | None] | UserError] = {}
+#: Of each env asked for: its spaces, the steps of an episode at most, None where unknown, and its id.
+_envs: dict[str, tuple[GoalSpaces, int | None, str] | UserError] = {}
+#: Of each set of demonstrations asked for, with what it is for: what is wrong with it.
+_sets: dict[str, str | None] = {}
+_SLACK = 1e-6  # by which a reward may be rounded
 
 
 def value_line(key: str, value: Any, wrong: str) -> tuple[str, str]:
@@ -52,7 +56,13 @@ def between(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield value_line("env.reward_range", rewards, wrong_return)
     total, start = number("trainer", "total_steps"), number("trainer", "learning_starts")
     learns = number("trainer", "updates_per_step") != 0
-    if total is not None and start is not None and start >= total and learns:
+    offline, shown = number("trainer", "offline_updates"), values.get("buffer") or {}
+    if offline and shown.get("demonstrations") is None:
+        wrong = "there is nothing to learn from before the first env step; give buffer.demonstrations=..."
+        yield value_line("trainer.offline_updates", offline, wrong)
+    if total == 0 and not offline:
+        yield value_line("trainer.total_steps", 0, "must be >= 1, or trainer.offline_updates be")
+    if total and start is not None and start >= total and learns:
         wrong = (
             f"must be less than trainer.total_steps={total}, or nothing is learned "
             "(if so meant: trainer.updates_per_step=0)"
@@ -165,7 +175,43 @@ def goal_spaces(env: dict[str, Any]) -> GoalSpaces:
     return _ask(env)[0]
 
 
-def _ask(env: dict[str, Any]) -> tuple[GoalSpaces, int | None]:
+def demonstrations(values: dict[str, Any]) -> str | None:
+    """Say in a line why the demonstrations of a configuration cannot be learned from, or None."""
+    name = values["buffer"].get("demonstrations")
+    if name is None:
+        return None
+    key = json.dumps([name, values["env"], values["buffer"]], sort_keys=True, default=str)
+    if key not in _sets:  # jobs of a sweep have the same
+        try:
+            _look_at(name, values["env"], values["buffer"])
+            _sets[key] = None
+        except UserError as error:
+            _sets[key] = str(error)
+    return _sets[key]
+
+
+def _look_at(name: str, env: dict[str, Any], buffer: dict[str, Any]) -> None:
+    """Read a set once; UserError unless it is one of this env's, and memory holds it."""
+    found, spaces = MinariSet(name), goal_spaces(env)
+    info_keys, rewards = buffer.get("info_keys") or (), env.get("reward_range")
+    found.fits(spaces, _ask(env)[2], info_keys)
+    kind: Any = find_class("buffer", buffer["_target_"])
+    need, there = kind.nbytes(spaces, found.rows, 1), machine_bytes()
+    if need > there:
+        raise found.fault(
+            f"its {found.steps:,} steps take {need / 1e9:,.0f} GB at least, this machine has "
+            f"{there / 1e9:,.0f} GB; take fewer episodes"
+        )
+    for number, episode in enumerate(found.episodes(spaces, info_keys)):
+        low, high = episode.reward.min(), episode.reward.max()
+        if rewards is not None and (low < rewards[0] - _SLACK or high > rewards[1] + _SLACK):
+            raise found.fault(
+                f"rewards of episode {number} are {low:g} to {high:g}, beyond env.reward_range={rewards}; "
+                "is it of another variant of the env?"
+            )
+
+
+def _ask(env: dict[str, Any]) -> tuple[GoalSpaces, int | None, str]:
     """Make the env that a node describes, once for all jobs of a sweep, and ask it."""
     from hydra.utils import instantiate
 
@@ -174,7 +220,7 @@ def _ask(env: dict[str, Any]) -> tuple[GoalSpaces, int | None]:
         try:
             with foreign_code():
                 task = instantiate(env)
-                _envs[key] = task.spaces, task.episode_steps
+                _envs[key] = task.spaces, task.episode_steps, task.id
         except UserError as error:
             _envs[key] = error
         except Exception as error:

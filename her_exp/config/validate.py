@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from her_exp.config.hydra_api import path_safe, plain
-from her_exp.config.parts import NESTED, PARTS
-from her_exp.config.rules import between, env_and_agent, schedule, value_line
+from her_exp.config.parts import BESIDE, NESTED, PARTS
+from her_exp.config.rules import between, demonstrations, env_and_agent, schedule, value_line
 from her_exp.config.signatures import Arguments, arguments, find_class, mismatch
 from her_exp.limits import AtMost, complaint, complaint_of, limit_of
 from her_exp.text import did_you_mean, one_line, unknown_key
@@ -43,10 +43,11 @@ _HYDRA: dict[str, Any] = {
 _MAKE = {"max_episode_steps": int | None, "disable_env_checker": bool | None}
 
 
-def validate(cfg: DictConfig, *, elsewhere: bool = False) -> None:
+def validate(cfg: DictConfig, *, elsewhere: bool = False, learns: bool = True) -> None:
     """Check every value of a composed configuration, and the env against the agent.
 
-    What runs `elsewhere` may ask for a device, and for memory, that is not here.
+    What runs `elsewhere` may ask for a device, for memory and for data that is not here; a policy that no
+    longer `learns` needs no data.
 
     Raises:
         UserError: with one line for each problem.
@@ -58,6 +59,8 @@ def validate(cfg: DictConfig, *, elsewhere: bool = False) -> None:
         problems.setdefault(key, line)
     if not problems:
         wrong = env_and_agent(values, elsewhere=elsewhere) or schedule(values)
+        if learns and not elsewhere:
+            wrong = wrong or demonstrations(values)
         problems |= {"env": wrong} if wrong else {}
     if problems:
         raise UserError("\n".join(line + _if_text(key, cfg) for key, line in problems.items()))
@@ -149,6 +152,7 @@ def _node(
         yield value_line(f"{key}._target_", node["_target_"], wrong)
         return
     takes = arguments(cls)
+    takes.types |= BESIDE.get(key, {})
     if key in NESTED:  # given in order, whatever their names
         runtime = list(takes.types)[: NESTED[key][1]]
     try:

@@ -4,6 +4,7 @@ A scheduled checkpoint is a barrier: there every run, stopped or not, resets its
 step, so that one which goes on from there repeats the one that never stopped. A checkpoint of another
 moment holds the envs' own state where they can give it. Its `kind` says which:
 
+- `new`: they have not begun;
 - `barrier`: reset as the run that was saved did;
 - `due`: the barrier of this step is still to come, and its checkpoint too;
 - `exact`: the state of the envs is in the checkpoint;
@@ -36,16 +37,20 @@ class Barrier:
     def __init__(self, rollout: Rollout, seed: int, begins: Callable[[Observation], None]):
         self._rollout, self._seed, self._begins = rollout, seed, begins
         self._at = -1  # env steps at which the envs were last reset for a checkpoint
-        self._saved: Mapping[str, Any] | None = None  # of a run that goes on and has not begun yet
+        #: How the envs are to begin; None: they have.
+        self._saved: Mapping[str, Any] | None = {"kind": "new"}
 
     def start(self, env_steps: int, more: bool) -> str | None:
         """Bring the envs to where they were; returns the kind in which that was saved, if it was needed.
 
         `more`: the run is not at its end.
         """
-        saved, self._saved = self._saved, None
-        kind = saved["kind"] if saved else None
-        if saved is None:
+        saved = self._saved or {"kind": "new"}
+        kind: str = saved["kind"]
+        if kind == "new" and not more:  # a longer run begins with them
+            return None
+        self._saved = None
+        if kind == "new":
             self._begins(self._rollout.reset(self._seed))
         elif kind == "barrier":
             self._rollout.reset(self._barrier_seed(env_steps))  # its buffer has begun already
@@ -64,7 +69,7 @@ class Barrier:
 
     def state(self, env_steps: int) -> dict[str, Any]:
         """Return how a run that goes on from here gets its envs back."""
-        if self._saved is not None:  # it has not yet
+        if self._saved is not None:
             return dict(self._saved)
         return {"kind": "barrier"} if self._at == env_steps else self._rollout.state()
 

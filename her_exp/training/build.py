@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from hydra.utils import instantiate
@@ -20,6 +20,7 @@ from her_exp.store.folder import swept_of
 from her_exp.system.machine import resolve_device
 from her_exp.together.members import seat
 from her_exp.training.checks import close_all
+from her_exp.training.demonstrate import with_demonstrations
 from her_exp.training.logger import HParams, RunLogger
 from her_exp.training.trainer import Trainer
 from her_exp.types import Agent, Buffer, UserError
@@ -27,7 +28,7 @@ from her_exp.types import Agent, Buffer, UserError
 log = logging.getLogger(__name__)
 
 #: The streams of randomness, in a fixed order: one new at the end changes none of the others.
-_STREAMS = ("env", "agent", "buffer", "evaluation", "held_out")
+_STREAMS = ("env", "agent", "buffer", "evaluation", "held_out", "demonstrations")
 
 
 def streams(seed: int) -> dict[str, np.random.SeedSequence]:
@@ -96,19 +97,30 @@ def _make_trainer(
         log.warning("%s: %s", task.name, line)
     for line in functions.sources:
         log.info("%s: %s", task.name, line)
-    buffer = _whole(
-        Buffer,
-        "buffer",
-        make(
-            cfg.buffer,
+
+    def make_buffer(stream: str, num_envs: int, **changes: int) -> Buffer:
+        made = make(
+            OmegaConf.create(ready("buffer", plain(cfg.buffer)) | changes),
             spaces=task.spaces,
             goal_functions=functions,
-            num_envs=task.num_envs,
-            generator=np.random.default_rng(seeds["buffer"]),
+            num_envs=num_envs,
+            generator=np.random.default_rng(seeds[stream]),
             reward_range=task.reward_range,
             device=device,
-        ),
-    )
+        )
+        return cast(Buffer, _whole(Buffer, "buffer", made))
+
+    buffer = make_buffer("buffer", task.num_envs)
+    if (name := cfg.buffer.get("demonstrations")) is not None:
+
+        def like(rows: int) -> Buffer:
+            size = {"capacity": rows} if "capacity" in cfg.buffer else {}
+            return make_buffer("demonstrations", 1, **size)
+
+        buffer = with_demonstrations(
+            buffer, like, name, cfg.buffer.get("demonstration_share", 0.5), task, functions,
+            cfg.buffer.get("info_keys") or (), agent if state is None else None,
+        )  # fmt: skip
     trainer: Trainer = make(
         cfg.trainer,
         env=closing(task.make()),

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from gymnasium.vector import VectorEnv
 
 from her_exp.training.rollout import Episode, Rollout
-from her_exp.types import Agent, Array, GoalFunctions, UserError
+from her_exp.types import Array, GoalFunctions, Step, UserError
 
 #: Steps after which an episode is taken to have no end.
 _LONGEST = 100_000
+
+
+class Acts(Protocol):
+    """What is asked of a policy."""
+
+    def act(self, observation: Array, goal: Array, *, explore: bool) -> Array:
+        """Choose an action for each lane, as `Agent.act` does."""
 
 
 @dataclass
@@ -74,11 +81,12 @@ def shares(episodes: int, lanes: int) -> list[int]:
 def evaluate(
     env: VectorEnv,
     functions: GoalFunctions,
-    agent: Agent,
+    agent: Acts,
     episodes: int,
     seed: int,
     paths: int = 0,
     before_step: Callable[[], None] = lambda: None,
+    see: Callable[[Step, Collection[int]], None] | None = None,
 ) -> Evaluation:
     """Play `episodes` episodes without exploration and return what happened.
 
@@ -90,6 +98,7 @@ def evaluate(
         seed: of lane 0; lane i has seed + i. The same seed gives the same starts and goals.
         paths: keep the path of the first episode of this many lanes.
         before_step: called before each step; what it raises ends the evaluation.
+        see: told each step, and the lanes whose episode ends with it and counts.
     """
     rollout = Rollout(env, functions)
     due = np.array(shares(episodes, env.num_envs))
@@ -110,6 +119,8 @@ def evaluate(
                 "+env.max_episode_steps=200"
             )
         step, ended = rollout.step(lambda o, g: agent.act(o, g, explore=False))
+        if see is not None:
+            see(step, [episode.lane for episode in ended if due[episode.lane]])
         for lane in open_tracks:
             tracks[lane].append(step.next_observation["achieved_goal"][lane].copy())
         for episode in ended:

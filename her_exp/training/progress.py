@@ -29,6 +29,7 @@ class Record:
         env_steps: env transitions over all lanes.
         episodes: training episodes that ended.
         updates: gradient steps.
+        offline: of them those before the first env step, from demonstrations alone.
         result: summary of the last evaluation, empty before the first.
         episodes_before: of them those that had ended at the last scheduled checkpoint.
         evaluated_at, logged_at: env steps of the last evaluation and log line, -1 before.
@@ -37,7 +38,7 @@ class Record:
 
     def __init__(self, check: LearningCheck | None = None) -> None:
         self._check = check or LearningCheck()
-        self.env_steps = self.episodes = self.updates = 0
+        self.env_steps = self.episodes = self.updates = self.offline = 0
         self.evaluated_at = self.logged_at = -1
         self.episodes_before = 0
         self.evaluation_due = False
@@ -86,13 +87,13 @@ class Record:
         """Raise UserError if learning has diverged, before something of it is saved."""
         self._means()
 
-    def losses(self) -> dict[str, float]:
+    def losses(self, group: str = "train") -> dict[str, float]:
         """Return the means of the metrics since the last call, for a log line; UserError as above."""
         means = self._means()
         self._losses = {}
         self.logged_at = self.env_steps
-        updates = {"train/updates": float(self.updates)}
-        return {f"train/{key}": value for key, value in means.items()} | updates
+        updates = {f"{group}/updates": float(self.updates)}
+        return {f"{group}/{key}": value for key, value in means.items()} | updates
 
     def evaluated(self, evaluation: Evaluation, train_seconds: float) -> dict[str, float]:
         """Take in an evaluation; returns its numbers for the log."""

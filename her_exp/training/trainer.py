@@ -44,11 +44,12 @@ class Trainer:
 
     def __init__(
         self,
-        total_steps: Count = 6000,
+        total_steps: NotNegativeCount = 6000,
         learning_starts: NotNegativeCount = 500,
         batch_size: Count = 256,
         updates_per_step: NotNegative = 0.75,
         learn_every: Count = 8,
+        offline_updates: NotNegativeCount = 0,
         eval_every: Count | None = 1000,
         eval_episodes: Count = 100,
         log_every: Count = 500,
@@ -73,7 +74,7 @@ class Trainer:
         self.total_steps, self.learning_starts = total_steps, learning_starts
         self.batch_size, self.updates_per_step = batch_size, updates_per_step
         self.eval_episodes, self.stop_at, self.picture = eval_episodes, stop_at, picture
-        self.short_checkpoints = short_checkpoints
+        self.short_checkpoints, self.offline_updates = short_checkpoints, offline_updates
         self.env, self.eval_env, self.functions = env, eval_env, goal_functions
         self.buffer, self.agent, self.logger = buffer, agent, logger
         self.env_seed, self.eval_seed, self.hparams = env_seed, eval_seed, hparams
@@ -102,9 +103,7 @@ class Trainer:
             log.info("%s", evaluation.describe(self.record.result))
             return float(self.record.result["success_final"])
         except BaseException as error:
-            with suppress(
-                OSError, UserError
-            ):  # of a full disk, a folder that is gone, it tells more
+            with suppress(OSError, UserError):  # of a full disk, a lost folder, it tells more
                 self._write_result(*verdict(error, self.record.env_steps))
             if isinstance(error.__cause__ or error, OSError):  # its folder went during a write?
                 check_ours(self.logger.folder)
@@ -115,7 +114,7 @@ class Trainer:
     # -- the story -------------------------------------------------------------------------------
 
     def _train(self, signals: SignalWatch) -> None:
-        self._begin()
+        self._begin(signals)
         while self.collecting(self.record.env_steps) and not self._solved():
             self._collect()
             if self.learn_now(self.record.env_steps):
@@ -153,13 +152,14 @@ class Trainer:
 
     # -- its paragraphs --------------------------------------------------------------------------
 
-    def _begin(self) -> None:
+    def _begin(self, signals: SignalWatch) -> None:
         self.clock.start()  # start-up is no training
         self._write_result("running")
-        if self.record.evaluation_due:
-            self.record.evaluation_due = False
-            if self.evaluate_now.interval is not None:
-                self._evaluate()
+        due, self.record.evaluation_due = self.record.evaluation_due, False
+        if due and self.evaluate_now.interval is not None:
+            self._evaluate()
+        if self.offline_updates:
+            self._learn_offline(signals)
         steps = self.record.env_steps
         kind = self.barrier.start(steps, more=self.collecting(steps))
         if kind == "due":
@@ -172,18 +172,41 @@ class Trainer:
         state, goal = self.rollout.inputs()
         self.agent.observe(state, goal, np.zeros(len(goal)), 0)
 
+    def _learn_offline(self, signals: SignalWatch) -> None:
+        """All updates before the first env step: of demonstrations, the buffer has nothing else yet."""
+        last, record = self.offline_updates, self.record
+        tenth = Every(max(1, last // 10))
+        tenth.skip_to(record.offline)
+        while record.offline < last:
+            record.offline += self._update(last - record.offline)
+            if tenth(record.offline) or record.offline == last:
+                values = record.losses("offline")
+                log.info("offline: %d of %d updates", record.offline, last)
+                if record.offline == last:
+                    self.logger.scalars(values, record.env_steps)
+                if self.checkpoint_now.interval is not None:
+                    self._checkpoint()
+            if signals.received is not None:
+                self._checkpoint()
+                raise Stopped(signals.received)
+        if self.evaluate_now.interval is not None and record.evaluated_at < 0:
+            self._evaluate()
+
     def _learn(self) -> None:
-        """All updates that are due, drawn many a call."""
+        """All updates that are due."""
         due = int((self.record.env_steps - self.learning_starts) * self.updates_per_step)
-        due -= self.record.updates
-        a_call = max(1, _ROWS_A_CALL // self.batch_size)
+        due -= self.record.updates - self.record.offline
         while due > 0:
-            count = min(due, a_call)
-            with self.clock("sample"):
-                batches = self.buffer.sample(self.batch_size, count)
-            with self.clock("update"):
-                self.record.learned(self.agent.update_all(batches))
-            due -= count
+            due -= self._update(due)
+
+    def _update(self, most: int) -> int:
+        """Learn from batches drawn in one call, at most so many; returns their number."""
+        count = min(most, max(1, _ROWS_A_CALL // self.batch_size))
+        with self.clock("sample"):
+            batches = self.buffer.sample(self.batch_size, count)
+        with self.clock("update"):
+            self.record.learned(self.agent.update_all(batches))
+        return count
 
     def _log(self) -> None:
         """Losses since the last line, the buffer's own numbers, rates."""

@@ -19,7 +19,7 @@ FLOORS = [
     {"types"},
     {"limits", "text"},
     {"values", "rounding", "system"},
-    {"learning"},
+    {"learning", "data"},
     {"agents", "buffers", "envs"},
     {"config"},
     {"store", "check", "together"},

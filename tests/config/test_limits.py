@@ -63,7 +63,7 @@ def test_limits_of_settings(key: str, good: list[Any], bad: list[Any]) -> None:
         (HindsightReplayBuffer, "k", -1), (HindsightReplayBuffer, "capacity", 1),
         (WeightedHindsightBuffer, "met_weight", 0), (WeightedHindsightBuffer, "rare_weight", 0.5),
         (GoalTask, "num_envs", 0), (GoalTask, "timeout", -1.0), (GoalTask, "reward_range", [1, 0]),
-        (Trainer, "total_steps", 0), (Trainer, "stop_at", 2.0),
+        (Trainer, "total_steps", -1), (Trainer, "stop_at", 2.0),
     ],
 )  # fmt: skip
 def test_constructors_refuse_as_well(cls: type, name: str, bad: Any) -> None:
