@@ -133,6 +133,14 @@ class Batch(NamedTuple):
     reward: torch.Tensor  #: (b,)
     terminated: torch.Tensor  #: (b,) 1.0 where the bootstrap is cut
     next_observation: torch.Tensor  #: (b, observation_dim)
+    demonstrated: torch.Tensor | None = (
+        None  #: (b,) 1.0 where the step is a demonstration's; None: there are none
+    )
+
+    @property
+    def parts(self) -> dict[str, torch.Tensor]:
+        """The tensors that there are, by name."""
+        return {name: part for name, part in self._asdict().items() if part is not None}
 
     def discounted(self, gamma: float | torch.Tensor) -> Batch:
         """Return what n steps pay as one, reward and terminated (b,); a batch of one step as it is.

@@ -100,8 +100,8 @@ class Workspace:
             room["terminated"] = room["signals"][:, TERMINATED]
         if self._discrete:
             room["action"] = room["action"][:, 0]
-        parts = {name: torch.split(room[name], batch_size) for name in Batch._fields}
-        return [Batch(*(parts[name][i] for name in Batch._fields)) for i in range(n_batches)]
+        parts = {n: torch.split(room[n], batch_size) for n in Batch._fields if n in room}
+        return [Batch(*(part[i] for part in parts.values())) for i in range(n_batches)]
 
 
 def first_of_each(values: torch.Tensor, shape: tuple[int, int], count: int) -> torch.Tensor:
