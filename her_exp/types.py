@@ -137,6 +137,11 @@ class Batch(NamedTuple):
         None  #: (b,) 1.0 where the step is a demonstration's; None: there are none
     )
 
+    @property
+    def parts(self) -> dict[str, torch.Tensor]:
+        """The tensors that there are, by name."""
+        return {name: part for name, part in self._asdict().items() if part is not None}
+
     def discounted(self, gamma: float | torch.Tensor) -> Batch:
         """Return what n steps pay as one, reward and terminated (b,); a batch of one step as it is.
 

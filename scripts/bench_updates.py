@@ -113,7 +113,10 @@ def ways(
     name: str, hidden: list[int], batch: int, mine: HindsightReplayBuffer, theirs: HerReplayBuffer
 ) -> dict[str, Callable[[], object]]:
     """Return what is timed, by name; both sides do `A_CALL` updates a call."""
-    fixed = [type(b)(*(part.clone() for part in b[:-1])) for b in mine.sample(batch, A_CALL)]
+    fixed = [
+        type(b)(**{name: part.clone() for name, part in b.parts.items()})
+        for b in mine.sample(batch, A_CALL)
+    ]
 
     def with_sampling(agent: GoalAgent) -> None:
         for each in mine.sample(batch, A_CALL):

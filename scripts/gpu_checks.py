@@ -16,6 +16,7 @@ from her_exp.agents.base import GoalAgent
 from her_exp.agents.crl import CRL
 from her_exp.agents.ddpg import DDPG
 from her_exp.agents.dqn import DQN
+from her_exp.agents.gcbc import GCBC
 from her_exp.agents.sac import SAC
 from her_exp.agents.td3 import TD3
 from her_exp.agents.tqc import TQC
@@ -33,6 +34,7 @@ AGENTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "redq": (SAC, {"n_critics": 5, "target_critics": 2, "policy_every": 4}),
     "tqc": (TQC, {}),
     "crl": (CRL, {}),
+    "gcbc": (GCBC, {}),
     "dqn": (DQN, {}),
 }
 

@@ -45,6 +45,7 @@ class Learned(NamedTuple):
     reward: Tensor  #: (b,) of n steps their discounted sum
     terminated: Tensor  #: (b,) 1.0 where the bootstrap is cut; of m steps it keeps gamma^(m - 1)
     next_state: Tensor  #: (b, o + g)
+    demonstrated: Tensor | None = None  #: (b,) 1.0: a demonstration's step; None: none is
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -77,6 +78,8 @@ class GoalAgent(Agent):
     apart: ClassVar[tuple[str, ...]] = ()
     #: Settings that losses and engine read from `s`, beside the learning rates.
     tunable: ClassVar[tuple[str, ...]] = ("gamma", "tau")
+    #: Those of them that at 0 leave work out: runs with and without it do not learn at once.
+    switches: ClassVar[tuple[str, ...]] = ()
 
     hidden_sizes: Sequence[Count] = (64, 64)
     layer_norm: bool = True
@@ -225,6 +228,7 @@ class GoalAgent(Agent):
             batch.reward,
             batch.terminated,
             self.inputs(batch.next_observation, batch.goal),
+            batch.demonstrated,
         )
 
     def bootstrap(
@@ -271,13 +275,8 @@ class GoalAgent(Agent):
         return metrics
 
     def _apply(
-        self,
-        batch: Batch,
-        noise: Mapping[str, Any],
-        s: Settings,
-        skip: Sequence[str],
-        targets: bool,
-    ) -> Metrics:
+        self, batch: Batch, noise: Mapping[str, Any], s: Settings, skip: Sequence[str], targets: bool
+    ) -> Metrics:  # fmt: skip
         return self.engine.update(self.learned(as_one_step(batch, s)), noise, s, skip, targets)
 
     def state_dict(self) -> dict[str, Any]:

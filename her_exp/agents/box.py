@@ -1,18 +1,18 @@
-"""What agents for Box actions share: units, exploration."""
+"""What agents for Box actions share: units, exploration, the cloning of demonstrated actions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from gymnasium import spaces as gym_spaces
 from torch import Tensor
 
-from her_exp.agents.base import GoalAgent
+from her_exp.agents.base import GoalAgent, Learned
 from her_exp.limits import NotNegative, Share
-from her_exp.types import Array, GoalSpaces, action_fault
+from her_exp.types import Array, GoalSpaces, Metrics, action_fault
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -101,3 +101,56 @@ class DeterministicAgent(BoxAgent):
         if explore:
             action = action + self.noise_std * self._generator.standard_normal(action.shape)
         return action
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Cloning:
+    """Behaviour cloning beside what the policy climbs (Nair et al. 2018, arXiv:1709.10089).
+
+    A part of an agent with critics, which lists `cloning_weight` as `tunable`, defines `judge`, and ends its
+    actor's loss with `with_cloning`.
+
+    Args:
+        cloning_weight: of the squared distance to demonstrated actions, meant over the whole batch.
+        q_filter: of these only where the critic values them higher than the policy's own.
+    """
+
+    switches: ClassVar[tuple[str, ...]] = ("cloning_weight",)
+
+    cloning_weight: NotNegative = 0.0
+    q_filter: bool = True
+
+    def judge(self, nets: Any, state: Tensor, action: Tensor) -> Tensor:
+        """Return the values by which the policy is judged, (..., b, k): their mean is what it climbs."""
+        raise NotImplementedError
+
+    def clones(self, batch: Learned) -> bool:
+        """Say whether there is anything to clone, and a wish to."""
+        return self.cloning_weight > 0 and batch.demonstrated is not None
+
+    def with_cloning(
+        self, loss: Tensor, told: Metrics, batch: Learned, nets: Any, s: Any,
+        action: Tensor, values: Tensor,
+    ) -> tuple[Tensor, Metrics]:  # fmt: skip
+        """Return an actor's loss and numbers to log with those of cloning.
+
+        `action` (b, action_dim) is the policy's in the states of the batch, `values` what `judge` says of it.
+        """
+        demonstrated = batch.demonstrated
+        if demonstrated is None or not self.clones(batch):
+            return loss, told
+        kept = demonstrated
+        if self.q_filter:
+            with torch.no_grad():
+                better = by_row(self.judge(nets, batch.state, batch.action)) > by_row(values)
+            kept = kept * better
+        gap = (action - batch.action).square().sum(-1)
+        cloning = (kept * gap).mean()
+        share = kept.sum() / demonstrated.sum().clamp(min=1.0)
+        more = {"cloning_loss": cloning, "cloned_share": share}
+        return loss + s.cloning_weight * cloning, {**told, **more}
+
+
+def by_row(values: Tensor) -> Tensor:
+    """Return the means (b,) of values (..., b, k)."""
+    return values.movedim(-2, 0).flatten(1).mean(1)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from her_exp.agents.base import Learned
-from her_exp.agents.box import DeterministicAgent
+from her_exp.agents.box import Cloning, DeterministicAgent
 from her_exp.agents.ddpg import joined
 from her_exp.agents.engine import Move
 from her_exp.limits import Count, NotNegative, Positive, Share
@@ -49,14 +49,14 @@ def contrast(logits: Tensor, penalty: Any) -> Tensor:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class CRL(DeterministicAgent):
+class CRL(Cloning, DeterministicAgent):
     """A deterministic policy, an encoder of steps and one of goals, for Box actions of any bounds.
 
     Settings: see `conf/agent/crl.yaml`. Rewards, ends and `gamma` have no part in it: how far ahead it looks
     says the buffer's strategy, and every goal of a batch must be one that was reached.
     """
 
-    tunable = (*DeterministicAgent.tunable, "logsumexp_penalty", "action_l2")
+    tunable = (*DeterministicAgent.tunable, "logsumexp_penalty", "action_l2", "cloning_weight")
     #: Every goal of a batch is taken for one that was reached after its step (`config/rules.py`).
     learns_from_reached: ClassVar[bool] = True
 
@@ -108,12 +108,22 @@ class CRL(DeterministicAgent):
         """How far the policy's actions lie from what they are asked, and a penalty on large ones.
 
         What a step is asked is its own goal or, of the first `other_goals` of the rows, the goal of another:
-        goals that lie farther than those that its episode came to.
+        goals that lie farther than those that its episode came to. A demonstrated action is for its own.
         """
         observation, goal = self.parts_of(batch.state)
         others = int(self.other_goals * goal.shape[-2])
         goal = torch.cat([goal.roll(1, -2)[:others], goal[others:]])
-        action = torch.tanh(nets.actor(joined(observation, goal)))
+        asked = joined(observation, goal)
+        action = torch.tanh(nets.actor(asked))
+        values = self.judge(nets, asked, action)
+        loss = s.action_l2 * action.square().mean() - values.mean()
+        if self.clones(batch) and others:
+            action = torch.tanh(nets.actor(batch.state))
+            values = self.judge(nets, batch.state, action)
+        return self.with_cloning(loss, {}, batch, nets, s, action, values)
+
+    def judge(self, nets: Any, state: Tensor, action: Tensor) -> Tensor:
+        """Return how near the actions lead to the goals: minus the distance, (b, 1)."""
+        observation, goal = self.parts_of(state)
         gap = nets.phi(joined(observation, action)) - nets.psi(goal)
-        own = distance(gap.square().sum(-1))
-        return own.mean() + s.action_l2 * action.square().mean(), {}
+        return -distance(gap.square().sum(-1, keepdim=True))

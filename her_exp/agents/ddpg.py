@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from her_exp.agents.base import Learned
-from her_exp.agents.box import DeterministicAgent
+from her_exp.agents.box import Cloning, DeterministicAgent
 from her_exp.agents.engine import Move
 from her_exp.limits import Count, NotNegative, Positive
 from her_exp.types import Metrics
@@ -22,14 +22,14 @@ def joined(state: Tensor, action: Tensor) -> Tensor:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class DDPG(DeterministicAgent):
+class DDPG(Cloning, DeterministicAgent):
     """A deterministic policy and one critic, for Box actions of any bounds.
 
     Settings: see `conf/agent/ddpg.yaml`.
     """
 
     targets = ("critic", "actor")
-    tunable: ClassVar[tuple[str, ...]] = ("gamma", "tau", "action_l2")
+    tunable: ClassVar[tuple[str, ...]] = ("gamma", "tau", "action_l2", "cloning_weight")
 
     policy_every: Count = 1
     actor_lr: Positive = 2e-3
@@ -73,11 +73,16 @@ class DDPG(DeterministicAgent):
         raw = nets.actor(batch.state)
         action = torch.tanh(raw)
         large = action if self.action_l2_on == "output" else raw
-        value = self.judged(nets.critic(joined(batch.state, action)))
-        return s.action_l2 * large.square().mean() - value.mean(), {}
+        values = self.judge(nets, batch.state, action)
+        loss = s.action_l2 * large.square().mean() - values.mean()
+        return self.with_cloning(loss, {}, batch, nets, s, action, values)
+
+    def judge(self, nets: Any, state: Tensor, action: Tensor) -> Tensor:
+        """Return the values (b, 1) by which the policy is judged."""
+        return self.judged(nets.critic(joined(state, action)))
 
     def judged(self, values: Tensor) -> Tensor:
-        """Return the values by which the policy is judged."""
+        """Return those of the critic's outputs by which the policy is judged."""
         return values
 
     def skipped(self) -> Sequence[str]:

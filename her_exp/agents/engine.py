@@ -181,7 +181,7 @@ class Engine:
             value, told = _checked(name, loss(SimpleNamespace(**nets), batch, noise, Settings(**s)))
             return value, {k: torch.as_tensor(v, device=value.device) for k, v in told.items()}
 
-        lift = vmap(grad_and_value(call, has_aux=True))
+        lift = grad_and_value(call, has_aux=True)
 
         def gradients(batch: Any, noise: Mapping[str, Any], s: Any) -> Any:
             parameters: dict[str, Any] = {}
@@ -190,8 +190,12 @@ class Engine:
                 if learner.target_parameters is not None:
                     parameters[f"target_{name}"] = learner.target_parameters
             own = {name: parameters.pop(name) for name in moved}
+            # What a batch leaves out has no runs to map over.
+            rows = type(batch)(*(None if part is None else 0 for part in batch))
             with lifted():
-                found, (value, metrics) = lift(own, parameters, batch, noise, vars(s))
+                found, (value, metrics) = vmap(lift, in_dims=(0, 0, rows, 0, 0))(
+                    own, parameters, batch, noise, vars(s)
+                )
             return [list(found[name].values()) for name in moved], value, metrics
 
         return gradients

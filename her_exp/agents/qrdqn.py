@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from her_exp.agents.dqn import DQN
-from her_exp.agents.quantiles import quantile_huber
+from her_exp.learning.quantiles import quantile_huber
 from her_exp.limits import Count
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from her_exp.agents.base import Learned
-from her_exp.agents.box import BoxAgent
+from her_exp.agents.box import BoxAgent, Cloning
 from her_exp.agents.ddpg import joined
 from her_exp.agents.engine import Move
 from her_exp.agents.networks import Several, Temperature, squash
@@ -23,7 +23,7 @@ from her_exp.types import Array, Metrics
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SAC(BoxAgent):
+class SAC(Cloning, BoxAgent):
     """A squashed Gaussian policy that is paid for its entropy, and several critics.
 
     Settings: see `conf/agent/sac.yaml`. Without `target_critics` the smallest of all critics is the target,
@@ -32,7 +32,7 @@ class SAC(BoxAgent):
     """
 
     targets = ("critic",)
-    tunable = ("gamma", "tau", "action_l2", "fixed_entropy", "target_entropy")
+    tunable = ("gamma", "tau", "action_l2", "cloning_weight", "fixed_entropy", "target_entropy")
     apart = (*BoxAgent.apart, "entropy", "entropy_start")
 
     n_critics: Count = 2
@@ -129,16 +129,17 @@ class SAC(BoxAgent):
         """Minus value and entropy of the policy; and of the temperature the entropy beyond its aim."""
         action, log_prob = squash(nets.actor(batch.state), noise["now"])
         worth, entropy = self.worth(nets, s), -log_prob.mean()
-        value = self.climbed(nets.critic(joined(batch.state, action)))
-        loss = s.action_l2 * action.square().mean() - value - worth * entropy
+        values = self.judge(nets, batch.state, action)
+        loss = s.action_l2 * action.square().mean() - values.mean() - worth * entropy
         told = {"actor_loss": loss, "entropy": entropy, "entropy_temperature": worth + 0 * entropy}
         if self.learns:  # its gradient by the temperature's logarithm is the entropy beyond the aim
             loss = loss + nets.temperature() * (entropy.detach() - s.target_entropy)
-        return loss, told
+        return self.with_cloning(loss, told, batch, nets, s, action, values)
 
-    def climbed(self, values: Tensor) -> Tensor:
-        """Return what the policy climbs, 0-d, of the critics' outputs (n, b, 1)."""
-        return (values.amin(0) if self.target_critics is None else values).mean()
+    def judge(self, nets: Any, state: Tensor, action: Tensor) -> Tensor:
+        """Return the values by which the policy is judged: the smallest, (b, 1), or all, (n, b, 1)."""
+        values: Tensor = nets.critic(joined(state, action))
+        return values.amin(0) if self.target_critics is None else values
 
     def skipped(self) -> Sequence[str]:
         """The policy moves once in `policy_every` updates."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from torch import Tensor
 
-from her_exp.agents.quantiles import quantile_huber
+from her_exp.agents.ddpg import joined
 from her_exp.agents.sac import SAC
+from her_exp.learning.quantiles import quantile_huber
 from her_exp.limits import AtMost, Count, NotNegativeCount
 
 
@@ -39,6 +40,7 @@ class TQC(SAC):
         """Return each critic's mean quantile loss, (n,)."""
         return quantile_huber(q, target)
 
-    def climbed(self, values: Tensor) -> Tensor:
-        """Return the mean of all."""
-        return values.mean()
+    def judge(self, nets: Any, state: Tensor, action: Tensor) -> Tensor:
+        """Return all quantiles of all critics, (n, b, n_quantiles)."""
+        values: Tensor = nets.critic(joined(state, action))
+        return values

@@ -100,9 +100,8 @@ class Workspace:
             room["terminated"] = room["signals"][:, TERMINATED]
         if self._discrete:
             room["action"] = room["action"][:, 0]
-        names = [name for name in Batch._fields if name in room]
-        parts = {name: torch.split(room[name], batch_size) for name in names}
-        return [Batch(**{name: parts[name][i] for name in names}) for i in range(n_batches)]
+        parts = {n: torch.split(room[n], batch_size) for n in Batch._fields if n in room}
+        return [Batch(**{n: part[i] for n, part in parts.items()}) for i in range(n_batches)]
 
 
 def first_of_each(values: torch.Tensor, shape: tuple[int, int], count: int) -> torch.Tensor:

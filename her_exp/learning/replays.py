@@ -98,12 +98,14 @@ class Replays:
         """Do what `update` does, which works on tensors of one device and reads nothing else that changes."""
         if self._refused:
             return update(batch, noise, settings, skip, targets)
-        inputs = [*batch, *noise.values()]
+        parts = batch.parts
+        inputs = [*parts.values(), *noise.values()]
         if not all(isinstance(each, Tensor) for each in inputs):
             self._refuse("what `draw` gives must be tensors")
             return update(batch, noise, settings, skip, targets)
         shapes = tuple((each.shape, each.dtype) for each in inputs)
-        kind = (shapes, tuple(noise), tuple(vars(settings).items()), skip, targets)
+        names = tuple(parts)
+        kind = (shapes, names, tuple(noise), tuple(vars(settings).items()), skip, targets)
         recorded = self._recorded.get(kind)
         if recorded is None:
             self._seen[kind] += 1
@@ -111,11 +113,12 @@ class Replays:
                 self._refuse(f"settings or shapes changed {_KINDS} times")
             if self._seen[kind] <= _AS_THEY_ARE or self._refused:
                 return update(batch, noise, settings, skip, targets)
-            width = len(batch)
+            width = len(names)
 
             def call(held: list[Tensor]) -> Metrics:
                 drawn = dict(zip(noise, held[width:], strict=True))
-                return update(Batch(*held[:width]), drawn, settings, skip, targets)
+                same = Batch(**dict(zip(names, held[:width], strict=True)))
+                return update(same, drawn, settings, skip, targets)
 
             try:
                 recorded = self._recorded[kind] = _Recorded(inputs, call, self._record)

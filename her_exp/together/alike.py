@@ -51,7 +51,7 @@ def _shared(cfg: Mapping[str, Any]) -> dict[str, Any]:
     rates = [name for name in agent if name == "lr" or name.endswith("_lr")]
     for name in (*kind.tunable, *kind.apart, *rates):
         if isinstance(agent.get(name), int | float) and not isinstance(agent[name], bool):
-            agent[name] = "a number"
+            agent[name] = "a number" if agent[name] or name not in kind.switches else "off"
     trainer = {name: cfg["trainer"].get(name) for name in _TIMES}
     rest = {key: cfg[key] for key in ("env", "device", "threads", "products")}
     return rest | {"agent": agent, "trainer": trainer}

@@ -143,7 +143,7 @@ class Group:
         failed: dict[int, Any] = {}
         told: dict[tuple[Any, str], list[Tensor]] = defaultdict(list)
         for step in range(count):
-            batch = Batch(*(part[:, step] for part in batches))
+            batch = Batch(**{name: part[:, step] for name, part in batches.parts.items()})
             kinds: dict[Any, list[int]] = defaultdict(list)  # in step all do the same
             own = self._each(asked.keys() - failed.keys(), self._kind, failed)
             for number in sorted(own):
@@ -207,7 +207,7 @@ class Group:
 
         learned = Learned(
             seen(batch.observation), self._lead.units(batch.action), batch.reward, batch.terminated,
-            seen(batch.next_observation),
+            seen(batch.next_observation), batch.demonstrated,
         )  # fmt: skip
         drawn = {name: values for name, values in noise.items() if name not in _OURS}
         return self._engine.update(learned, drawn, s, skip, targets, noise["live"])
@@ -235,19 +235,21 @@ class Group:
     def _sent(self, asked: Mapping[int, Sequence[Batch]]) -> Batch:
         """Return the members' batches as one on the device, each part (members, batches, b, ...)."""
         some = next(iter(asked.values()))
-        shapes = tuple((len(some), *part.shape) for part in some[0])
+        shapes = tuple((name, len(some), *part.shape) for name, part in some[0].parts.items())
         if shapes not in self._room:  # an empty place learns from anything that is a batch
-            pinned = self.device.type == "cuda"
-            first = (_together([getattr(batch, name) for batch in some]) for name in Batch._fields)
-            every = [part.expand(len(self.agents), *part.shape).clone() for part in first]
-            self._room[shapes] = Batch(*(part.pin_memory() if pinned else part for part in every))
-        room = self._room[shapes]
+            pinned, every = self.device.type == "cuda", {}
+            for name in some[0].parts:
+                first = _together([getattr(batch, name) for batch in some])
+                part = first.expand(len(self.agents), *first.shape).clone()
+                every[name] = part.pin_memory() if pinned else part
+            self._room[shapes] = Batch(**every)
+        room = self._room[shapes].parts
         if self._read is not None:
             self._read.synchronize()
         for number, batches in asked.items():
-            for name, part in room._asdict().items():
+            for name, part in room.items():
                 part[number].copy_(_together([getattr(batch, name) for batch in batches]))
-        sent = Batch(*(part.to(self.device, non_blocking=True) for part in room))
+        sent = Batch(**{n: part.to(self.device, non_blocking=True) for n, part in room.items()})
         if self.device.type == "cuda":
             self._read = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._read.record()

@@ -169,7 +169,8 @@ def _serve(group: Group, seats: Sequence[Seat]) -> None:
             acts[given[0].shape][one.number] = given
         else:
             (batches,) = given
-            learns[len(batches), batches[0].reward.shape][one.number] = batches
+            first = batches[0]
+            learns[len(batches), first.reward.shape, tuple(first.parts)][one.number] = batches
     by_number = {one.number: one for one in seats}
     for do, kinds in ((group.act, acts), (group.learn, learns)):
         for asked in kinds.values():

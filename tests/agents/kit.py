@@ -13,6 +13,7 @@ from torch import nn
 from her_exp.agents.crl import CRL
 from her_exp.agents.ddpg import DDPG
 from her_exp.agents.dqn import DQN
+from her_exp.agents.gcbc import GCBC
 from her_exp.agents.qrdqn import QRDQN
 from her_exp.agents.sac import SAC
 from her_exp.agents.td3 import TD3
@@ -58,6 +59,7 @@ sac = maker("sac", SAC, BOX)
 redq = maker("redq", SAC, BOX, n_critics=4, target_critics=2, policy_every=2)
 tqc = maker("tqc", TQC, BOX, n_quantiles=5)
 crl = maker("crl", CRL, BOX, width=8)
+gcbc = maker("gcbc", GCBC, BOX)
 dqn = maker("dqn", DQN, DISCRETE)
 dueling = maker("dueling", DQN, DISCRETE, dueling=True)
 qrdqn = maker("qrdqn", QRDQN, DISCRETE, n_quantiles=5)
@@ -66,7 +68,7 @@ qrdqn = maker("qrdqn", QRDQN, DISCRETE, n_quantiles=5)
 ON_DISCRETE = (dqn, dueling, qrdqn)
 
 BOTH = pytest.mark.parametrize("make", [ddpg, dqn])
-ALL = pytest.mark.parametrize("make", [ddpg, dqn, td3, sac, redq, tqc, crl, dueling, qrdqn])
+ALL = pytest.mark.parametrize("make", [ddpg, dqn, td3, sac, redq, tqc, crl, gcbc, dueling, qrdqn])
 
 
 def batches(make: Any, n: int = 1, size: int = 32, seed: int = 0) -> list[Batch]:
@@ -105,7 +107,7 @@ def answer(network: nn.Module, *values: float) -> None:
 
 
 def one_row(batch: Batch, **changes: float) -> Batch:
-    row = Batch(*(part[:1].clone() for part in batch))
+    row = Batch(**{name: part[:1].clone() for name, part in batch.parts.items()})
     for name, value in changes.items():
         getattr(row, name).fill_(value)
     return row

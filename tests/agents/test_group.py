@@ -44,7 +44,7 @@ DIFFERENT: dict[str, tuple[float, ...]] = {
     "noise_std": (0.2, 0.0, 0.5), "random_action": (0.0, 0.3, 1.0), "epsilon_end": (0.1, 0.5, 0.0),
     "target_noise_std": (0.2, 0.4, 0.1), "target_noise_clip": (0.5, 0.3, 0.4),
     "entropy_lr": (1e-3, 5e-3, 2e-3), "target_entropy": (-2.0, -1.0, -1.5),
-    "logsumexp_penalty": (0.1, 0.0, 1.0),
+    "logsumexp_penalty": (0.1, 0.0, 1.0), "cloning_weight": (0.5, 2.0, 0.1),
 }  # fmt: skip
 NORM: dict[str, Any] = {"layer_norm": True, "grad_clip_norm": 0.5}
 
@@ -89,7 +89,7 @@ def members(make: Any, **more: Any) -> list[Any]:
 def given(make: Any, number: int, n: int) -> list[Batch]:
     dtype = torch.get_default_dtype()
     return [
-        Batch(*(part.to(dtype) if part.is_floating_point() else part for part in batch))
+        Batch(**{k: v.to(dtype) if v.is_floating_point() else v for k, v in batch.parts.items()})
         for batch in batches(make, n, seed=number)
     ]
 

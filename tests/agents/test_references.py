@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from her_exp.agents.quantiles import quantile_huber
+from her_exp.learning.quantiles import quantile_huber
 from her_exp.limits import target_range
 from tests.agents.kit import (
     ACTIONS,

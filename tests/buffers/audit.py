@@ -44,7 +44,7 @@ def compare(buffer: Any, oracle: Oracle, batches: Sequence[Batch]) -> list[tuple
         draws.append((states[key], goal))
 
     expected = [oracle.expected(*draw) for draw in draws]
-    for name in Batch._fields[:-1]:  # but `demonstrated`
+    for name in batches[0].parts:
         _same(name, [getattr(batch, name) for batch in batches], expected, last["relabelled"])
     exact = oracle.share * shape[1]
     for count in last["relabelled"].sum(axis=1).tolist():

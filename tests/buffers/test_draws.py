@@ -37,7 +37,7 @@ def test_sampling_changes_nothing_that_is_stored() -> None:
     both = Both(30, lanes=2).begin().add(30)
     for batch in both.buffer.sample(32, 3):
         assert batch.demonstrated is None
-        for tensor in batch[:-1]:
+        for tensor in batch.parts.values():
             tensor.fill_(7)  # a user's own transformation, in place
     both.audit()
 

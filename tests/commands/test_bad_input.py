@@ -15,7 +15,7 @@ from tests.runs.runs_kit import result_of
 #: which value is the matter of tests/config and tests/sweeps.
 BY_WORDS = {  # alone, before the classes are looked at that would take the values
     "buffer.kk=1": "unknown key buffer.kk: did you mean buffer.k?",
-    "agent=nope": "agent=nope: no such agent; there are crl, ddpg, dqn, qrdqn, sac, td3, tqc",
+    "agent=nope": "agent=nope: no such agent; there are crl, ddpg, dqn, gcbc, qrdqn, sac, td3, tqc",
     "hydra/launcher=local": "hydra/launcher=local: only a sweep has one; add -m",
     "-m seed=1,2 hydra/sweeper=optuna hydra.sweeper.n_trials=0": "hydra.sweeper.n_trials=0: must",
     "buffer.k=[1": "buffer.k=[1: the value cannot be read",

@@ -11,6 +11,7 @@ GROUPS = ("env", "buffer", "agent", "trainer", "experiment")
 COMPANY = {
     "agent=crl": ["buffer.k=inf", "buffer.strategy=geometric"],
     "agent=dqn": ["env=bit_flip"],
+    "agent=gcbc": ["buffer.k=inf"],
     "agent=qrdqn": ["env=bit_flip"],
     "experiment=crl/point_maze": ["buffer.k=inf", "buffer.strategy=geometric"],
     "experiment=crl/point_reach": ["buffer.k=inf", "buffer.strategy=geometric"],

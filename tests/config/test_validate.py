@@ -36,6 +36,7 @@ def refusal(*overrides: str) -> str:
             "CRL learns from goals that were reached after a step, and from these alone; "
             "buffer.k=4 keeps others, give buffer.k=inf",
         ),
+        ("agent=gcbc", "GCBC learns from goals that were reached after a step"),
         (
             "agent=crl buffer.k=inf buffer.strategy=random",
             "buffer.strategy=random gives others, take",

@@ -65,14 +65,15 @@ def filled(kind: type[HindsightReplayBuffer], task_name: str) -> Filled:
 def drawn(filled: Filled) -> tuple[Batch, np.ndarray]:
     """A large batch, cloned, and which of it is relabelled."""
     [batch] = filled.buffer.sample(4000)
-    return Batch(*(part.clone() for part in batch[:-1])), filled.buffer.last.relabelled[0]
+    copied = {name: part.clone() for name, part in batch.parts.items()}
+    return Batch(**copied), filled.buffer.last.relabelled[0]
 
 
 def unlike(a: Batch, b: Batch) -> dict[str, np.ndarray]:
     """The fields in which two batches differ, and the rows where."""
     rows = {
         name: (getattr(a, name) != getattr(b, name)).reshape(len(a.reward), -1).any(1).numpy()
-        for name in Batch._fields[:-1]
+        for name in a.parts
     }
     return {name: where for name, where in rows.items() if where.any()}
 
