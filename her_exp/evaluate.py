@@ -9,6 +9,7 @@ python -m her_exp.evaluate run=outputs/point_reach/ddpg/2026-11-26_10-00-00-1234
   backend=          where the env runs, e.g. sync instead of envpool (default: as in training)
   video=false       true: write a film and a picture of trajectories into the run folder
   video_episodes=8  episodes of the film
+  onnx=             write the policy as one ONNX file, e.g. onnx=policy.onnx
   trust=[PACKAGE]   for a run of somebody else's classes: packages whose code may run
 """
 
@@ -42,6 +43,7 @@ from her_exp.text import one_line
 from her_exp.training import evaluation, pictures
 from her_exp.training.build import env_seed, make, make_agent, streams
 from her_exp.training.checks import close_all
+from her_exp.training.export import check_onnx, write_onnx
 from her_exp.training.film import CannotDraw, can_draw, play, write_film
 from her_exp.types import Agent, UserError
 
@@ -53,6 +55,7 @@ DEFAULTS: dict[str, Any] = {
     "backend": "",
     "video": False,
     "video_episodes": 8,
+    "onnx": "",
     "trust": "",
 }
 
@@ -82,15 +85,22 @@ def evaluate_run(
 
 
 def restore(
-    folder: Path, checkpoint: str = "last", trust: Sequence[str] = (), backend: str = ""
+    folder: Path,
+    checkpoint: str = "last",
+    trust: Sequence[str] = (),
+    backend: str = "",
+    device: str = "",
 ) -> tuple[DictConfig, GoalTask, Agent, EnvGoalFunctions]:
     """Return config, task, trained agent and goal functions of a run folder.
 
-    With `backend` (native, envpool, sync or async) the task runs there instead of where training did.
+    With `backend` (native, envpool, sync or async) the task runs there instead of where training did, with
+    `device` the networks.
     """
     if checkpoint not in ("last", "best"):
         raise UserError(f"checkpoint={checkpoint}: give last or best")
     cfg = load_run_config(folder, trust)
+    if cfg.trainer.get("sinks"):  # of training; their packages need not be here
+        cfg.trainer.sinks = []
     if cfg.agent.get("precision") == "bfloat16" and not products().bfloat16:
         cfg.agent.precision = "float32"  # acting is in float32 in any case
     if backend:
@@ -99,6 +109,8 @@ def restore(
     if missing and not backend:
         print(f"trained with env.backend=envpool, evaluated with sync: {missing}", file=sys.stderr)
         cfg.env.backend = "sync"
+    if device:
+        cfg.device = device
     if str(cfg.device).startswith("cuda") and not torch.cuda.is_available():
         print(f"trained on {cfg.device}, evaluated on the CPU", file=sys.stderr)
         cfg.device = "cpu"
@@ -116,6 +128,16 @@ def restore(
         )
     load_policy(agent, path)
     return cfg, task, agent, task.goal_functions(cfg.buffer.get("info_keys") or ())
+
+
+def export(
+    folder: Path, path: Path, checkpoint: str = "last", trust: Sequence[str] = (), backend: str = ""
+) -> None:
+    """Write the policy of a run folder as one ONNX file (see `write_onnx`)."""
+    check_onnx(path)
+    _, task, agent, functions = restore(folder, checkpoint, trust, backend, device="cpu")
+    close_all(functions)
+    write_onnx(agent, task.spaces, path)
 
 
 def film(
@@ -167,6 +189,8 @@ def command(argv: Sequence[str]) -> int:
     judge(folder)
     trust = packages(options["trust"])
     seed, checkpoint = options["seed"], options["checkpoint"]
+    if options["onnx"]:  # first: what is wrong with it is told before episodes are played
+        export(folder, Path(options["onnx"]), checkpoint, trust, options["backend"])
     summary = evaluate_run(folder, options["episodes"], seed, checkpoint, trust, options["backend"])
     print(evaluation.describe(summary))
     trained = load(folder / "checkpoints" / f"{checkpoint}.pt")["about"].get("env_steps")
@@ -178,6 +202,8 @@ def command(argv: Sequence[str]) -> int:
         write_json(folder, EVALUATION, about | summary, suffix=f".{os.getpid()}.tmp")
     except OSError as error:  # the result is told already
         print(f"{EVALUATION} is not written: {one_line(str(error))}", file=sys.stderr)
+    if options["onnx"]:
+        print(options["onnx"])
     if options["video"]:
         for path in film(
             folder, options["video_episodes"], seed, checkpoint, trust, options["backend"]
