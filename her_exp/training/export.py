@@ -24,6 +24,7 @@ from her_exp.types import Agent, Array, GoalSpaces, UserError
 
 #: Inputs on which file and policy are compared, and how far they may be apart.
 _COMPARED, _ATOL = 1000, 1e-5
+_NAMES = ("observation", "desired_goal", "action")
 
 
 def check_onnx(path: Path) -> None:
@@ -110,77 +111,64 @@ def _exported(agent: Agent, spaces: GoalSpaces, path: Path) -> bytes:
     first = int(space.start) if isinstance(space, gym_spaces.Discrete) else None
     policy = _Policy(greedy, first).eval()
     given = tuple(torch.zeros(2, dim) for dim in (spaces.observation_dim, spaces.goal_dim))
-    names = ("observation", "desired_goal", "action")
     try:
         with warnings.catch_warnings(), torch.no_grad(), lifted(), _quiet():
             warnings.simplefilter("ignore")
             policy(*given)  # what is set up at a first call is none of the trace's
             torch.onnx.export(
-                policy, given, out, input_names=names[:2], output_names=names[2:], opset_version=17,
-                dynamic_axes={name: {0: "n"} for name in names}, dynamo=False,
+                policy, given, out, input_names=_NAMES[:2], output_names=_NAMES[2:], opset_version=17,
+                dynamic_axes={name: {0: "n"} for name in _NAMES}, dynamo=False,
             )  # fmt: skip
     except Exception as error:  # whatever an exporter says of a stranger's network
         raise UserError(f"onnx={path}: cannot be exported: {reason_of(error)}") from error
     return out.getvalue()
 
 
-def _unlike(agent: Agent, spaces: GoalSpaces, content: bytes) -> str | None:
-    """Say where the file acts in another way than the policy, or None."""
+def _unlike(agent: Any, spaces: GoalSpaces, content: bytes) -> str | None:
+    """Say how the file acts in another way than the policy, or None."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 4
     inputs = _inputs(agent, spaces)
-
-    def run(rows: int) -> Array:
-        given = {name: part[:rows] for name, part in inputs.items()}
-        (action,) = session.run(["action"], given)
-        return np.asarray(action)
-
+    own = agent.act(*inputs.values(), explore=False).reshape(_COMPARED, -1)
+    with torch.no_grad():
+        worth = agent.greedy(*map(torch.from_numpy, inputs.values())).numpy()
     try:
         session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
-        one, many = run(1), run(_COMPARED)
+        for n in (1, _COMPARED):
+            (told,) = session.run(["action"], {name: part[:n] for name, part in inputs.items()})
+            if told.reshape(n, -1).shape != own[:n].shape:
+                return f"it gives {told.shape} for {n} inputs"
+            gap = _gap(spaces.action, own[:n], told.reshape(n, -1), worth[:n])
+            if not gap <= _ATOL:  # nor where it is NaN
+                return f"of {n} inputs one is {gap:.2g} apart"
     except Exception as error:  # of a runtime in C++
         return reason_of(error)
-    own = agent.act(*inputs.values(), explore=False).reshape(many.shape[0], -1)
-    apart = _apart(agent, spaces, inputs, own, many.reshape(len(many), -1))
-    apart += _apart(agent, spaces, inputs, own[:1], one.reshape(1, -1))
-    return "; ".join(apart[:1]) or None
+    return None
+
+
+def _gap(space: gym_spaces.Space[Any], own: Array, told: Array, worth: Array) -> float:
+    """Return how far actions (n, a) are apart: in units of half the Box, or in what the choices are worth."""
+    if isinstance(space, gym_spaces.Discrete):
+        first, second = (np.take_along_axis(worth, a - space.start, 1) for a in (own, told))
+        return float((abs(first - second) / np.maximum(1.0, abs(first))).max())
+    assert isinstance(space, gym_spaces.Box)
+    low, high = (np.float64(end).reshape(-1) for end in (space.low, space.high))
+    # Far from 0 the numbers of float32 lie wider apart; a coordinate may be fixed.
+    steps = 2 * np.spacing(np.maximum(abs(low), abs(high)).astype(np.float32))
+    apart = abs(own.astype(np.float64) - told) - steps
+    return float((apart / np.where(high > low, (high - low) / 2, 1.0)).max())
 
 
 def _inputs(agent: Agent, spaces: GoalSpaces) -> dict[str, Array]:
     """Return inputs about those that the agent's normaliser saw, where it has one, some far from them."""
     rng, seen = np.random.default_rng(0), getattr(agent, "inputs", None)
-    made: dict[str, Any] = {}
-    for name, dim in (("observation", spaces.observation_dim), ("goal", spaces.goal_dim)):
-        drawn = rng.standard_normal((_COMPARED, dim)) * 10 ** rng.uniform(-1, 1, (_COMPARED, 1))
-        if isinstance(seen, InputNormalizer):
-            moments = getattr(seen, name)
-            drawn = moments.mean + moments.std * drawn
-        made["desired_goal" if name == "goal" else name] = drawn.astype(np.float32)
-    return made
-
-
-def _apart(
-    agent: Any, spaces: GoalSpaces, inputs: dict[str, Array], own: Array, told: Array
-) -> list[str]:
-    """Say of actions (n, a) of the policy and of the file where they differ: nothing, or one line."""
-    if own.shape != told.shape:
-        return [f"it gives {told.shape[1]} numbers, the policy {own.shape[1]}"]
-    space = spaces.action
-    if isinstance(space, gym_spaces.Box):
-        low, high = (np.float64(end).reshape(-1) for end in (space.low, space.high))
-        half = np.where(high > low, (high - low) / 2, 1.0)
-        # Far from 0 the numbers of float32 lie wider apart.
-        steps = 2 * np.spacing(np.maximum(abs(low), abs(high)).astype(np.float32))
-        gap = (abs(own.astype(np.float64) - told) - steps) / half
-        worst = float(gap.max())
-        return [] if worst <= _ATOL else [f"by {worst:.2g} of half the Box"]
-    rows = np.flatnonzero(own[:, 0] != told[:, 0])
-    if not len(rows):
-        return []
-    with torch.no_grad():
-        worth = agent.greedy(*(torch.from_numpy(part[rows]) for part in inputs.values())).numpy()
-    each = [worth[range(len(rows)), chosen[rows, 0] - space.start] for chosen in (own, told)]
-    clear = abs(each[0] - each[1]) > _ATOL * np.maximum(1.0, abs(each[0]))
-    return [f"{clear.sum()} of {len(own)} choices are others"] if clear.any() else []
+    dims = {"observation": spaces.observation_dim, "goal": spaces.goal_dim}
+    drawn = {}
+    for name, dim in dims.items():
+        part = rng.standard_normal((_COMPARED, dim)) * 10 ** rng.uniform(-1, 1, (_COMPARED, 1))
+        moments = getattr(seen, name) if isinstance(seen, InputNormalizer) else None
+        part = part if moments is None else moments.mean + moments.std * part
+        drawn[name] = part.astype(np.float32)
+    return dict(zip(_NAMES, drawn.values(), strict=False))
