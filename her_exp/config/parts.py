@@ -28,6 +28,8 @@ def _methods(protocol: type) -> tuple[str, ...]:
 NESTED = {"agent.network": ("torch.nn.Module", 2)}
 #: Nodes within a slot that are made with it, and the class of ours that each may be.
 WITHIN = {"buffer.strategy": "her_exp.buffers.goals.Geometric"}
+#: Lists of such nodes within a slot, and the class of ours that each is to descend from.
+LISTED = {"trainer.sinks": "her_exp.training.sinks.Sink"}
 
 
 def ready(slot: str, node: Mapping[str, Any]) -> dict[str, Any]:

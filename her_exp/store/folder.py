@@ -153,7 +153,9 @@ def check_same(folder: Path, cfg: DictConfig) -> None:
             )
         return
     began, asked = flatten(config_begun(folder)), flatten(plain(without_hydra(cfg)))
-    for key in sorted((began.keys() | asked.keys()) - {"sweep", "trainer.progress"}):
+    for key in sorted(
+        (began.keys() | asked.keys()) - {"sweep", "trainer.progress", "trainer.sinks"}
+    ):
         had, has = (one.get(key, "nothing") for one in (began, asked))
         if had != has and has != "auto":
             raise UserError(

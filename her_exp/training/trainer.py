@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +21,7 @@ from her_exp.training.clock import Every, Stopwatch, Until
 from her_exp.training.logger import HParams, RunLogger
 from her_exp.training.progress import Record
 from her_exp.training.rollout import Rollout, shown
+from her_exp.training.sinks import Sink
 from her_exp.types import Agent, Buffer, GoalFunctions, Observation, UserError
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Trainer:
         stop_at: Level | None = None,
         picture: bool = True,
         progress: bool | None = None,
+        sinks: Sequence[Sink] = (),
         *,
         env: VectorEnv,
         eval_env: VectorEnv,
@@ -77,6 +79,7 @@ class Trainer:
         self.env, self.eval_env, self.functions = env, eval_env, goal_functions
         self.buffer, self.agent, self.logger = buffer, agent, logger
         self.env_seed, self.eval_seed, self.hparams = env_seed, eval_seed, hparams
+        self.sinks = sinks
         self.collecting = Until(total_steps)
         intervals = (learn_every, log_every, eval_every, checkpoint_every)
         self.schedules = [Every(interval) for interval in intervals]
@@ -110,7 +113,7 @@ class Trainer:
                 check_ours(self.logger.folder)
             raise
         finally:
-            close_all(self.env, self.eval_env, self.functions)
+            close_all(self.env, self.eval_env, self.functions, self.logger.sinks)
 
     # -- the story -------------------------------------------------------------------------------
 
@@ -154,6 +157,7 @@ class Trainer:
     # -- its paragraphs --------------------------------------------------------------------------
 
     def _begin(self) -> None:
+        self.logger.begin(self.sinks)
         self.clock.start()  # start-up is no training
         self._write_result("running")
         if self.record.evaluation_due:
