@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -116,7 +116,7 @@ def _exported(agent: Agent, spaces: GoalSpaces, path: Path) -> bytes:
             warnings.simplefilter("ignore")
             policy(*given)  # what is set up at a first call is none of the trace's
             torch.onnx.export(
-                policy, given, out, input_names=_NAMES[:2], output_names=_NAMES[2:], opset_version=17,
+                policy, given, cast(Any, out), input_names=_NAMES[:2], output_names=_NAMES[2:], opset_version=17,
                 dynamic_axes={name: {0: "n"} for name in _NAMES}, dynamo=False,
             )  # fmt: skip
     except Exception as error:  # whatever an exporter says of a stranger's network

@@ -45,7 +45,12 @@ class WandbSink(Sink):
         check_arguments(WandbSink, locals())
         if find_spec("wandb") is None:
             raise UserError("needs wandb; pip install 'her_exp[wandb]'")
-        self._asked = {"project": project, "entity": entity, "group": group, "mode": mode}
+        self._asked: dict[str, Any] = {
+            "project": project,
+            "entity": entity,
+            "group": group,
+            "mode": mode,
+        }
         self._row: dict[str, Any] = {}
         self._at, self._code = 0, 1
         self._run: Any = None
