@@ -116,8 +116,8 @@ def _exported(agent: Agent, spaces: GoalSpaces, path: Path) -> bytes:
             warnings.simplefilter("ignore")
             policy(*given)  # what is set up at a first call is none of the trace's
             torch.onnx.export(
-                policy, given, cast(Any, out), input_names=_NAMES[:2], output_names=_NAMES[2:], opset_version=17,
-                dynamic_axes={name: {0: "n"} for name in _NAMES}, dynamo=False,
+                policy, given, cast(Any, out), input_names=_NAMES[:2], output_names=_NAMES[2:],
+                opset_version=17, dynamic_axes={name: {0: "n"} for name in _NAMES}, dynamo=False,
             )  # fmt: skip
     except Exception as error:  # whatever an exporter says of a stranger's network
         raise UserError(f"onnx={path}: cannot be exported: {reason_of(error)}") from error
