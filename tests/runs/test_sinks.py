@@ -139,7 +139,7 @@ def test_it_hears_of_a_run_that_fails(folder: Path) -> None:
         ),
         (
             f"[{node(Fails, at='close', to=3)}]",
-            "unknown key trainer.sinks[0].to: trainer.sinks[0] takes at, close",
+            "unknown key trainer.sinks[0].to: trainer.sinks[0] takes at;",
         ),
         (
             f"[{node(Fails)}]",
