@@ -11,6 +11,7 @@ python -m her_exp.evaluate run=outputs/point_reach/ddpg/2026-11-26_10-00-00-1234
   video_episodes=8  episodes of the film
   dataset=NAME      write the episodes as a Minari set: a folder to be made, or an id like mine/reach-v0
   noise=0.0         of a set's actions: deviation in units of half the Box, or share of random Discrete ones
+  onnx=             write the policy as one ONNX file, e.g. onnx=policy.onnx
   trust=[PACKAGE]   for a run of somebody else's classes: packages whose code may run
 """
 
@@ -46,6 +47,7 @@ from her_exp.text import one_line
 from her_exp.training import evaluation, pictures
 from her_exp.training.build import env_seed, make, make_agent, streams
 from her_exp.training.checks import close_all
+from her_exp.training.export import check_onnx, write_onnx
 from her_exp.training.film import CannotDraw, can_draw, play, write_film
 from her_exp.types import Agent, UserError
 
@@ -59,6 +61,7 @@ DEFAULTS: dict[str, Any] = {
     "video_episodes": 8,
     "dataset": "",
     "noise": 0.0,
+    "onnx": "",
     "trust": "",
 }
 
@@ -128,15 +131,22 @@ def trained_steps(folder: Path, checkpoint: str) -> int | None:
 
 
 def restore(
-    folder: Path, checkpoint: str = "last", trust: Sequence[str] = (), backend: str = ""
+    folder: Path,
+    checkpoint: str = "last",
+    trust: Sequence[str] = (),
+    backend: str = "",
+    device: str = "",
 ) -> tuple[DictConfig, GoalTask, Agent, EnvGoalFunctions]:
     """Return config, task, trained agent and goal functions of a run folder.
 
-    With `backend` (native, envpool, sync or async) the task runs there instead of where training did.
+    With `backend` (native, envpool, sync or async) the task runs there instead of where training did, with
+    `device` the networks.
     """
     if checkpoint not in ("last", "best"):
         raise UserError(f"checkpoint={checkpoint}: give last or best")
     cfg = load_run_config(folder, trust)
+    if cfg.trainer.get("sinks"):  # of training; their packages need not be here
+        cfg.trainer.sinks = []
     if cfg.agent.get("precision") == "bfloat16" and not products().bfloat16:
         cfg.agent.precision = "float32"  # acting is in float32 in any case
     if backend:
@@ -145,6 +155,8 @@ def restore(
     if missing and not backend:
         print(f"trained with env.backend=envpool, evaluated with sync: {missing}", file=sys.stderr)
         cfg.env.backend = "sync"
+    if device:
+        cfg.device = device
     if str(cfg.device).startswith("cuda") and not torch.cuda.is_available():
         print(f"trained on {cfg.device}, evaluated on the CPU", file=sys.stderr)
         cfg.device = "cpu"
@@ -162,6 +174,16 @@ def restore(
         )
     load_policy(agent, path)
     return cfg, task, agent, task.goal_functions(cfg.buffer.get("info_keys") or ())
+
+
+def export(
+    folder: Path, path: Path, checkpoint: str = "last", trust: Sequence[str] = (), backend: str = ""
+) -> None:
+    """Write the policy of a run folder as one ONNX file (see `write_onnx`)."""
+    check_onnx(path)
+    _, task, agent, functions = restore(folder, checkpoint, trust, backend, device="cpu")
+    close_all(functions)
+    write_onnx(agent, task.spaces, path)
 
 
 def film(
@@ -215,6 +237,8 @@ def command(argv: Sequence[str]) -> int:
     judge(folder)
     trust = packages(options["trust"])
     seed, checkpoint = options["seed"], options["checkpoint"]
+    if options["onnx"]:  # first: what is wrong with it is told before episodes are played
+        export(folder, Path(options["onnx"]), checkpoint, trust, options["backend"])
     summary = evaluate_run(
         folder, options["episodes"], seed, checkpoint, trust,
         *(options[key] for key in ("backend", "dataset", "noise")),
@@ -229,6 +253,8 @@ def command(argv: Sequence[str]) -> int:
             write_json(folder, EVALUATION, about | summary, suffix=f".{os.getpid()}.tmp")
     except OSError as error:  # the result is told already
         print(f"{EVALUATION} is not written: {one_line(str(error))}", file=sys.stderr)
+    if options["onnx"]:
+        print(options["onnx"])
     if options["video"]:
         for path in film(
             folder, options["video_episodes"], seed, checkpoint, trust, options["backend"]

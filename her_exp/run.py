@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 SAFE = (
     "trainer.total_steps", "trainer.stop_at", "trainer.eval_every", "trainer.eval_episodes",
     "trainer.log_every", "trainer.picture", "trainer.progress", "trainer.keep_checkpoints",
-    "trainer.short_checkpoints", "env.num_eval_envs", "env.timeout",
+    "trainer.short_checkpoints", "trainer.sinks", "env.num_eval_envs", "env.timeout",
 )  # fmt: skip
 #: Words of the command line that are no settings; conf/hydra/help/ says what each does.
 WORDS = ("resume", "rerun", "run_dir", "trust")

@@ -75,7 +75,7 @@ def main() -> None:
     if plan.sweep_dir is None:
         sys.exit(_run_hydra(plan))
     try:
-        held = sweep.hold(plan.sweep_dir)
+        held = sweep.hold(plan.sweep_dir, plan.joins)
     except UserError as error:
         _exit([str(error)], 2)
     with held:
@@ -121,6 +121,8 @@ def _report(plan: Plan, folder: Path, seen: int, status: str | int | None) -> No
     """Show what became of the jobs of a sweep; exits with 1 if one of them is not done."""
     news = sweep.latest(sweep.notes(plan.sweep_dir)[seen:])
     news += sweep.silent(folder, news)
+    if plan.joins and status == 0:  # others may work on it: what they ran is theirs to tell
+        news = [note for note in news if Path(note.folder).name in sweep.launched]
     for line in sweep.table(news, plan.jobs):
         print(line, file=sys.stderr)
     failed = [note for note in news if note.what == "failed"]

@@ -17,7 +17,7 @@ from her_exp.types import Array, GoalSpaces, Metrics, action_fault
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class BoxAgent(GoalAgent):
-    """Acts in a bounded Box of any shape. A subclass defines `choose` beside its losses.
+    """Acts in a bounded Box of any shape. A subclass defines `mode` and `choose` beside its losses.
 
     Inside, actions are in units of half the Box ([-1, 1] in each coordinate).
 
@@ -42,6 +42,7 @@ class BoxAgent(GoalAgent):
         divisor = np.where(self._half == 0, np.float32(1), self._half)
         self._half_t = torch.from_numpy(divisor).to(self.device)
         self._middle_t = torch.from_numpy(self._middle).to(self.device)
+        self._ends_t = [torch.from_numpy(end).to(self.device) for end in (low, high)]
         self.action_dim = len(low)
 
     @classmethod
@@ -57,9 +58,18 @@ class BoxAgent(GoalAgent):
         """Return actions (b, action_dim) of the Box in units of half of it."""
         return (action - self._middle_t) / self._half_t
 
+    def mode(self, raw: Tensor) -> Tensor:
+        """Return the actions (n, action_dim) without exploration by the policy's outputs, as `choose`."""
+        raise NotImplementedError(f"give {type(self).__name__} a method mode(raw)")
+
     def choose(self, raw: Tensor, explore: bool) -> Array:
         """Return the policy's actions (n, action_dim) by its outputs, in units of half the Box."""
         raise NotImplementedError
+
+    def greedy(self, observation: Tensor, goal: Tensor) -> Tensor:
+        """Return what `act` does without exploration, (n, action_dim), of tensors (n, o) and (n, g)."""
+        mode = self.mode(self.output(self.nets.actor, self.inputs(observation, goal)))
+        return (mode * self._half_t + self._middle_t).clamp(*self._ends_t)
 
     def is_blind(self, explore: bool) -> bool:
         """Explore uniformly for the first `random_steps` env steps."""
@@ -95,9 +105,13 @@ class DeterministicAgent(BoxAgent):
     noise_std: NotNegative = 0.2
     random_action: Share = 0.1
 
+    def mode(self, raw: Tensor) -> Tensor:
+        """Return tanh of the outputs."""
+        return torch.tanh(raw)
+
     def choose(self, raw: Tensor, explore: bool) -> Array:
         """Return the policy's actions (n, action_dim), with Gaussian noise if exploring."""
-        action: Array = torch.tanh(raw).cpu().numpy()
+        action: Array = self.mode(raw).cpu().numpy()
         if explore:
             action = action + self.noise_std * self._generator.standard_normal(action.shape)
         return action

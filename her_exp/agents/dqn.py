@@ -78,7 +78,7 @@ class DQN(GoalAgent):
         Dueling (Wang et al. 2016, arXiv:1511.06581), the first outputs are the value of the state, to
         which each action adds its advantage over their mean.
         """
-        grid = outputs.view(len(outputs), -1, self.quantiles)
+        grid = outputs.view(outputs.shape[0], -1, self.quantiles)
         if not self.dueling:
             return grid
         state, advantage = grid[:, :1], grid[:, 1:]
@@ -87,6 +87,11 @@ class DQN(GoalAgent):
     def best(self, values: Tensor) -> Tensor:
         """Return the numbers (b,) of the actions of the highest values (b, actions, quantiles)."""
         return values.mean(-1).argmax(-1)
+
+    def greedy(self, observation: Tensor, goal: Tensor) -> Tensor:
+        """Return what each action is worth, (n, actions), of tensors (n, o) and (n, g): the best is taken."""
+        raw = self.output(self.nets.q, self.inputs(observation, goal))
+        return self.values(raw).mean(-1)
 
     def taken(self, values: Tensor, action: Tensor) -> Tensor:
         """Return the values (b, quantiles) of one action (b,) each."""

@@ -145,11 +145,15 @@ class SAC(Cloning, BoxAgent):
         """The policy moves once in `policy_every` updates."""
         return () if self.takes_turn(self.policy_every) else ("actor_loss",)
 
+    def mode(self, raw: Tensor) -> Tensor:
+        """Return tanh of the mean."""
+        return torch.tanh(raw[:, : self.action_dim])
+
     def choose(self, raw: Tensor, explore: bool) -> Array:
         """Return tanh of the mean (n, action_dim) or, exploring, actions drawn from the policy."""
         if explore:
             noise = self._generator.standard_normal((len(raw), self.action_dim), np.float32)
             action, _ = squash(raw, torch.from_numpy(noise).to(raw.device))
         else:
-            action = torch.tanh(raw[:, : self.action_dim])
+            action = self.mode(raw)
         return np.asarray(action.cpu().numpy())

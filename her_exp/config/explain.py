@@ -46,6 +46,7 @@ def explain(error: Exception, overrides: Sequence[str], hydra: Composition) -> s
     if merging and cause is not None:
         reason = str(cause).splitlines()[0]
         reason = "must be a mapping {key: value}" if "not a subclass" in reason else reason
+        reason = "must be a list [...]" if "DictConfig with ListConfig" in reason else reason
         return one_line(f"{merging.group(1)}: {reason}")
     for pattern, explanation in _LINES:
         match = re.search(pattern, text)

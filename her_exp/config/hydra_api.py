@@ -39,10 +39,12 @@ def path_safe(text: object) -> str:
 
 
 def config_hash(cfg: DictConfig) -> str:
-    """Return a hash of what a run computes: its configuration without `hydra` and `sweep`."""
+    """Return a hash of what a run computes: its configuration without `hydra`, `sweep` and sinks."""
     job = without_hydra(cfg)
     with open_dict(job):
         job.pop("sweep", None)
+        if isinstance(job.get("trainer"), DictConfig):
+            job.trainer.pop("sinks", None)
     try:
         values = OmegaConf.to_container(job, resolve=True)
     except OmegaConfBaseException:  # refers to what is known only once the folder exists

@@ -33,6 +33,8 @@ WITHIN = {"buffer.strategy": "her_exp.buffers.goals.Geometric"}
 BESIDE: dict[str, dict[str, Any]] = {
     "buffer": {"demonstrations": str | None, "demonstration_share": Level}
 }
+#: Lists of such nodes within a slot, and the class of ours that each is to descend from.
+LISTED = {"trainer.sinks": "her_exp.training.sinks.Sink"}
 
 
 def ready(slot: str, node: Mapping[str, Any]) -> dict[str, Any]:

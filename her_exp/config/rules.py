@@ -170,6 +170,20 @@ def schedule(values: dict[str, Any]) -> str | None:
     )
 
 
+def sinks(values: dict[str, Any]) -> str | None:
+    """Make the sinks once: what their constructors refuse is told before anything runs."""
+    from hydra.utils import instantiate
+
+    for number, node in enumerate(values["trainer"].get("sinks") or ()):
+        try:
+            with foreign_code():
+                instantiate(node)
+        except Exception as error:  # whatever a stranger's constructor raises
+            inner = error.__cause__ or error
+            return f"trainer.sinks[{number}]: cannot be made: {reason_of(inner)}"
+    return None
+
+
 def goal_spaces(env: dict[str, Any]) -> GoalSpaces:
     """Return the spaces of the env that a node describes; UserError if it cannot be made."""
     return _ask(env)[0]

@@ -11,8 +11,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from her_exp.config.hydra_api import path_safe, plain
-from her_exp.config.parts import BESIDE, NESTED, PARTS
-from her_exp.config.rules import between, demonstrations, env_and_agent, schedule, value_line
+from her_exp.config.parts import BESIDE, LISTED, NESTED, PARTS
+from her_exp.config.rules import (
+    between,
+    demonstrations,
+    env_and_agent,
+    schedule,
+    sinks,
+    value_line,
+)
 from her_exp.config.signatures import Arguments, arguments, find_class, mismatch
 from her_exp.limits import AtMost, complaint, complaint_of, limit_of
 from her_exp.text import did_you_mean, one_line, unknown_key
@@ -58,7 +65,7 @@ def validate(cfg: DictConfig, *, elsewhere: bool = False, learns: bool = True) -
     for key, line in [*_root(values, elsewhere), *_parts(values), *between(values)]:
         problems.setdefault(key, line)
     if not problems:
-        wrong = env_and_agent(values, elsewhere=elsewhere) or schedule(values)
+        wrong = env_and_agent(values, elsewhere=elsewhere) or schedule(values) or sinks(values)
         if learns and not elsewhere:
             wrong = wrong or demonstrations(values)
         problems |= {"env": wrong} if wrong else {}
@@ -171,14 +178,12 @@ def _node(
         if above := most.complaint(value, node, f"{key}.") if most else None:
             yield value_line(f"{key}.{name}", value, above)
     for name in sorted(takes.required - set(runtime) - set(node)):
-        yield (
-            f"{key}.{name}",
-            f"{key}.{name} is not set and {cls.__name__} needs it; give +{key}.{name}=...",
-        )
+        give = f"write {name} into the node" if key.endswith("]") else f"give +{key}.{name}=..."
+        yield f"{key}.{name}", f"{key}.{name} is not set and {cls.__name__} needs it; {give}"
 
 
 def _derive(key: str) -> str:
-    base = PARTS[key].protocol if key in PARTS else None
+    base = PARTS[key].protocol if key in PARTS else LISTED.get(key.partition("[")[0])
     return f"; derive it from {base}, which has the defaults" if base else ""
 
 
@@ -213,8 +218,25 @@ def _argument(
         yield value_line(
             key, value, f"must be null or a node with a _target_: {key}={{_target_: ...}}"
         )
+    elif key in LISTED:
+        yield from _listed(key, value)
     elif _is_node(value):
         yield from _node(key, value, (), ())
+
+
+def _listed(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Check a list of nodes, each of which does what the class does that they descend from."""
+    base = find_class(key, LISTED[key])
+    asked = [method for method in vars(base) if not method.startswith("_")]
+    if not isinstance(value, list):
+        yield value_line(key, value, "must be a list of nodes: [{_target_: ...}]")
+        return
+    for number, node in enumerate(value):
+        each = f"{key}[{number}]"
+        if _is_node(node):
+            yield from _node(each, node, (), asked)
+        else:
+            yield value_line(each, node, "must be a node with a _target_: {_target_: ...}")
 
 
 def _wrong(name: str, value: Any, annotation: Any, ours: bool) -> str | None:

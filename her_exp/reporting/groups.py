@@ -18,7 +18,7 @@ from her_exp.reporting.runs import Floats, Run
 #: the seed is what a group is over.
 IGNORED = (
     "seed", "sweep", "trainer.progress", "trainer.picture", "trainer.keep_checkpoints",
-    "trainer.log_every",
+    "trainer.log_every", "trainer.sinks",
 )  # fmt: skip
 _SHOWN = 4  # settings in a label
 _WORD = 60  # characters of one of them

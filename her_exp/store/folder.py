@@ -136,8 +136,7 @@ def check_free(path: Path) -> None:
     judge(path)
     if _is_regular(path / RESULT):
         raise UserError(
-            f"a run is in {path} already; give another folder (hydra.run.dir=..., or another "
-            "sweep=NAME)"
+            f"a run is in {path} already; give another folder (hydra.run.dir=..., or another sweep=NAME)"
         )
 
 
@@ -153,7 +152,8 @@ def check_same(folder: Path, cfg: DictConfig) -> None:
             )
         return
     began, asked = flatten(config_begun(folder)), flatten(plain(without_hydra(cfg)))
-    for key in sorted((began.keys() | asked.keys()) - {"sweep", "trainer.progress"}):
+    apart = {"sweep", "trainer.progress", "trainer.sinks"}
+    for key in sorted((began.keys() | asked.keys()) - apart):
         had, has = (one.get(key, "nothing") for one in (began, asked))
         if had != has and has != "auto":
             raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from her_exp import CONF_DIR
 from her_exp.config.compose import composer
 from her_exp.config.hydra_api import without_hydra
-from her_exp.config.parts import NESTED, PARTS, WITHIN
+from her_exp.config.parts import LISTED, NESTED, PARTS, WITHIN
 from her_exp.config.signatures import find_class
 from her_exp.store.find import check_run
 from her_exp.store.folder import CONFIG, config_of
@@ -139,6 +140,7 @@ def _check_target(key: str, target: Any, trust: Sequence[str]) -> None:
     if home == _OURS:  # of ours, only what fits the slot: others open files, processes, folders
         slot = key.removesuffix("._target_")
         inner = WITHIN.get(slot) or NESTED.get(slot, ("", ()))[0]
+        inner = inner or LISTED.get(re.sub(r"\[\d+\]$", "", slot), "")
         base = PARTS[slot].base if slot in PARTS else inner
         if not base or not issubclass(cls, find_class(key, base)):
             raise UserError(f"{key}={target}: this class has no business here")

@@ -46,7 +46,7 @@ from her_exp.types import UserError
 #: What a sweep, Hydra or Optuna writes into a sweep's own folder.
 _OF_A_SWEEP = (
     "multirun.yaml", "jobs.jsonl", ".lock", ".places", ".submitit", "optimization_results.yaml",
-    "optuna.db*",
+    "optuna.db*", ".study.lock", ".trials",
 )  # fmt: skip
 
 
@@ -58,6 +58,7 @@ class Plan(NamedTuple):
     jobs: int = 0  #: how many jobs a sweep has; 0 where its sweeper decides
     launcher: str | None = None  #: the class that launches the jobs of a sweep
     environment: Mapping[str, str] = MappingProxyType({})  #: what their processes inherit
+    joins: bool = False  #: several commands may work on the sweep at once
 
 
 def preflight(argv: Sequence[str]) -> Plan:
@@ -167,7 +168,7 @@ def _check_sweep(
     names = [_subdir(cfg, number) for number, cfg in enumerate(configs)]
     for inner in folder.iterdir() if folder.is_dir() else ():
         if any(fnmatch(inner.name, pattern) for pattern in _OF_A_SWEEP):
-            check_plain(folder, [inner], folders=(".places", ".submitit"))
+            check_plain(folder, [inner], folders=(".places", ".submitit", ".trials"))
         if inner.is_symlink() and inner.name in names:
             raise UserError(f"{inner}: is a link; a job has a folder of its own")
         if inner.is_dir():
@@ -180,6 +181,7 @@ def _check_sweep(
         len(jobs) if listed else 0,
         str(master.hydra.launcher._target_),
         environment,
+        master.hydra.sweeper._target_ == sweep_plan.OPTUNA,
     )
 
 

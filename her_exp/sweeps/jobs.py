@@ -28,7 +28,7 @@ from her_exp.store.folder import (
 )
 from her_exp.sweeps.plan import BASIC_SWEEPER, OPTUNA
 from her_exp.system.foreign import reason_of, trace_of
-from her_exp.system.launchers import launcher_of
+from her_exp.system.launchers import BATCHED, LAUNCHERS, Launcher, launcher_of
 from her_exp.system.locks import take_lock
 from her_exp.system.signals import Stopped, hand_on, stop_if_asked_early
 from her_exp.text import one_line, printable
@@ -46,6 +46,9 @@ _WAIT_SECONDS = 60
 _BEGIN = ("her_exp.training.build", "her_exp.buffers.recorder")
 
 _ELSEWHERE = "another process is at it"
+
+#: The names of the folders of the jobs that a search launched in this command; others may work on it.
+launched: set[str] = set()
 
 _stopped: Stopped | None = None  # this process was asked to stop: its next jobs do not begin
 
@@ -86,19 +89,7 @@ def run_job(
         raise _stopped
     try:
         stop_if_asked_early()
-        if not launcher.in_turn:
-            _wait_until_free(folder)
-        check_same(folder, cfg)
-        if status_of(folder) == "done":
-            success = success_of(folder)
-            _note("skipped", folder, f"done before, success {success:.1%}")
-            return success
-        if has_checkpoint(folder):
-            success, what = resume(folder, trust=trust), "resumed"
-        else:
-            if status_of(folder) is not None:
-                start_over(folder)
-            success, what = start(), "done"
+        success, what = _what_is_left(folder, cfg, start, trust, _patience(launcher))
     except Stopped as stop:
         _note("stopped", folder, str(stop))
         if launcher.pool:  # as a result: an end of the process would take the others with it
@@ -115,9 +106,42 @@ def run_job(
     except Exception as error:
         log.error("%s", trace_of(error))
         return _failed(folder, error, reason_of(error))
-    _note(what, folder, f"success {success:.1%}")
-    print(folder, flush=True)
+    skipped = what == "skipped"
+    _note(what, folder, f"{'done before, ' * skipped}success {success:.1%}")
+    if not skipped:
+        print(folder, flush=True)
     return success
+
+
+def _patience(launcher: Launcher) -> float:
+    """Return for how many seconds a job waits for another process that is at it.
+
+    A search by several commands may draw the same trial twice: the second waits for the first one's result.
+    (Not where jobs take turns in one program, each of which would wait with it.)
+    """
+    searches = HydraConfig.get().sweeper._target_ == OPTUNA and launcher != LAUNCHERS[BATCHED]
+    return math.inf if searches else 0.0 if launcher.in_turn else _WAIT_SECONDS
+
+
+def _what_is_left(
+    folder: Path, cfg: DictConfig, start: Callable[[], float], trust: Sequence[str], patience: float
+) -> tuple[float, str]:
+    """Do what is left of a job; returns its success and what became of it."""
+    while True:
+        _wait_until_free(folder, patience)
+        check_same(folder, cfg)
+        if status_of(folder) == "done":
+            return success_of(folder), "skipped"
+        try:
+            if has_checkpoint(folder):
+                return resume(folder, trust=trust), "resumed"
+            if status_of(folder) is not None:
+                start_over(folder)
+            return start(), "done"
+        except Taken:
+            if patience < math.inf:
+                raise
+            time.sleep(0.2)
 
 
 def label_lines(name: str, first: bool, beside: bool) -> None:
@@ -159,9 +183,9 @@ def _note(what: str, folder: Path, line: str) -> None:
         file.write(b"\n" * bool(half) + text.encode())
 
 
-def _wait_until_free(folder: Path) -> None:
+def _wait_until_free(folder: Path, seconds: float) -> None:
     """Wait while another process has the folder; one that goes on with it is left to the lock."""
-    give_up = time.monotonic() + _WAIT_SECONDS
+    give_up = time.monotonic() + seconds
     while status_of(folder) == "running" and time.monotonic() < give_up:
         stop_if_asked_early()
         time.sleep(0.2)
@@ -191,11 +215,11 @@ def _read(line: str) -> Note | None:
     return Note(*map(printable, parts)) if good else None
 
 
-def hold(sweep_dir: Path) -> IO[str]:
-    """Take a sweep's folder for this process; UserError where another one is running the sweep."""
+def hold(sweep_dir: Path, joins: bool = False) -> IO[str]:
+    """Take a sweep's folder for this process, or with all that join in; UserError where others have it."""
     try:
         sweep_dir.mkdir(parents=True, exist_ok=True)
-        held = take_lock(sweep_dir / ".lock")
+        held = take_lock(sweep_dir / ".lock", shared=joins)
     except OSError as error:
         raise UserError(f"{sweep_dir}: cannot be written to ({error.strerror or error})") from error
     if held is None:

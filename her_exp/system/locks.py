@@ -13,8 +13,8 @@ from typing import IO
 _locks: weakref.WeakSet[IO[str]] = weakref.WeakSet()
 
 
-def take_lock(path: Path) -> IO[str] | None:
-    """Lock a file for this process alone; None where another one has it.
+def take_lock(path: Path, shared: bool = False) -> IO[str] | None:
+    """Lock a file for this process alone, or for all that share it; None where another one has it.
 
     Closing what is returned gives the lock back. What the file holds stays, and a link is not followed.
 
@@ -24,7 +24,7 @@ def take_lock(path: Path) -> IO[str] | None:
     file = _open(path, os.O_RDWR | os.O_CREAT)
     _locks.add(file)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         file.close()
         return None

@@ -129,7 +129,13 @@ def _make_trainer(
         buffer=buffer,
         agent=place.join(agent, cfg.device) if place else agent,
         logger=closing(
-            RunLogger(folder, cfg.trainer.total_steps, cfg.trainer.progress, state and state["log"])
+            RunLogger(
+                folder,
+                cfg.trainer.total_steps,
+                cfg.trainer.progress,
+                state and state["log"],
+                plain(cfg),
+            )
         ),
         env_seed=env_seed(seeds["env"]),
         eval_seed=env_seed(seeds["evaluation"]),

@@ -1,4 +1,4 @@
-"""Where a run's numbers go: TensorBoard, `metrics.csv`, `result.json`, and a bar on a terminal."""
+"""Where a run's numbers go: TensorBoard, `metrics.csv`, `result.json`, sinks, and a bar on a terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from her_exp.store.files import open_file, write_bytes, write_json
 from her_exp.store.folder import METRICS, PATHS_LAST, RESULT, check_ours
+from her_exp.training.sinks import Sink, Sinks
 from her_exp.types import UserError
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class RunLogger:
         total_steps: env steps of the whole run, for the bar.
         progress: True or False; None: where stderr is a terminal.
         position: of a run that is continued, what `position` gave when it was saved.
+        config: what sinks are told of the run's settings.
     """
 
     def __init__(
@@ -62,8 +64,11 @@ class RunLogger:
         total_steps: int,
         progress: bool | None = None,
         position: Mapping[str, int] | None = None,
+        config: Mapping[str, Any] | None = None,
     ):
         self.folder = Path(folder)
+        self.sinks = Sinks(())
+        self._about = config or {}, None if position is None else position["env_steps"]
         # A new event file goes on; what the one before wrote past the checkpoint is hidden.
         purge = None if position is None else position["env_steps"] + 1
         self._writer = SummaryWriter(str(self.folder), flush_secs=10, purge_step=purge)
@@ -93,12 +98,18 @@ class RunLogger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def begin(self, sinks: Sequence[Sink]) -> None:
+        """Tell these sinks as well, from here on."""
+        self.sinks = Sinks(sinks)
+        self.sinks.tell("begin", self.folder, *self._about)
+
     def scalars(self, values: Mapping[str, float], env_steps: int) -> None:
         """Write `values` (tag to number) at `env_steps`; a tag is `group/name`."""
         self._latest = env_steps
         for tag, value in values.items():
             self._writer.add_scalar(tag, value, env_steps)
             self._csv.writerow((env_steps, tag, repr(float(value))))
+        self.sinks.tell("scalars", {tag: float(value) for tag, value in values.items()}, env_steps)
 
     def picture(self, tag: str, image: NDArray[np.uint8], env_steps: int) -> None:
         """Put a picture (height, width, 3) into TensorBoard, and keep the last one as a file.
@@ -114,6 +125,7 @@ class RunLogger:
         except OSError as error:
             reason = error.strerror or error
             log.warning("%s cannot be written (%s)", self.folder / PATHS_LAST, reason)
+        self.sinks.tell("picture", tag, image, env_steps)
 
     def hparams(self, hparams: HParams) -> None:
         """Enter the run in TensorBoard's table of hyperparameters, within this run's own event file.
@@ -132,9 +144,12 @@ class RunLogger:
             self._writer.file_writer.add_summary(summary)
 
     def result(self, content: Mapping[str, Any]) -> None:
-        """Write `result.json`."""
-        check_ours(self.folder)
-        write_json(self.folder, RESULT, dict(content))
+        """Write `result.json`; sinks hear it, too, where it cannot be written."""
+        try:
+            check_ours(self.folder)
+            write_json(self.folder, RESULT, dict(content))
+        finally:
+            self.sinks.tell("result", dict(content))
 
     def progress(self, env_steps: int, success: float | None) -> None:
         """Move the bar; `success` is the latest evaluation's."""
@@ -167,7 +182,7 @@ class RunLogger:
         return {"csv_bytes": self._file.tell(), "env_steps": self._latest}
 
     def close(self) -> None:
-        """Close what was opened; twice is harmless."""
+        """Close what was opened, but the sinks, which hear of the end; twice is harmless."""
         self._bar.close()
         if not self._file.closed:
             self.flush()

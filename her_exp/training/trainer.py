@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +21,7 @@ from her_exp.training.clock import Every, Stopwatch, Until
 from her_exp.training.logger import HParams, RunLogger
 from her_exp.training.progress import Record
 from her_exp.training.rollout import Rollout, shown
+from her_exp.training.sinks import Sink
 from her_exp.types import Agent, Buffer, GoalFunctions, Observation, UserError
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Trainer:
         stop_at: Level | None = None,
         picture: bool = True,
         progress: bool | None = None,
+        sinks: Sequence[Sink] = (),
         *,
         env: VectorEnv,
         eval_env: VectorEnv,
@@ -76,11 +78,10 @@ class Trainer:
         self.eval_episodes, self.stop_at, self.picture = eval_episodes, stop_at, picture
         self.short_checkpoints, self.offline_updates = short_checkpoints, offline_updates
         self.env, self.eval_env, self.functions = env, eval_env, goal_functions
-        self.buffer, self.agent, self.logger = buffer, agent, logger
+        self.buffer, self.agent, self.logger, self.sinks = buffer, agent, logger, sinks
         self.env_seed, self.eval_seed, self.hparams = env_seed, eval_seed, hparams
         self.collecting = Until(total_steps)
-        intervals = (learn_every, log_every, eval_every, checkpoint_every)
-        self.schedules = [Every(interval) for interval in intervals]
+        self.schedules = [Every(n) for n in (learn_every, log_every, eval_every, checkpoint_every)]
         self.learn_now, self.log_now, self.evaluate_now, self.checkpoint_now = self.schedules
         self.rollout = Rollout(env, goal_functions)
         self.checkpoints = Checkpoints(logger.folder / "checkpoints", keep_checkpoints)
@@ -109,7 +110,7 @@ class Trainer:
                 check_ours(self.logger.folder)
             raise
         finally:
-            close_all(self.env, self.eval_env, self.functions)
+            close_all(self.env, self.eval_env, self.functions, self.logger.sinks)
 
     # -- the story -------------------------------------------------------------------------------
 
@@ -153,6 +154,7 @@ class Trainer:
     # -- its paragraphs --------------------------------------------------------------------------
 
     def _begin(self, signals: SignalWatch) -> None:
+        self.logger.begin(self.sinks)
         self.clock.start()  # start-up is no training
         self._write_result("running")
         due, self.record.evaluation_due = self.record.evaluation_due, False
@@ -240,9 +242,8 @@ class Trainer:
             if not self.logger.shows_bar:
                 log.info("%d steps: success %.1f%%", steps, 100 * (self.record.success or 0.0))
             self.logger.flush()
-            self.checkpoints.save_policy(
-                self.agent, self.record.is_best(), env_steps=steps, success=self.record.success
-            )
+            about = {"env_steps": steps, "success": self.record.success}
+            self.checkpoints.save_policy(self.agent, self.record.is_best(), **about)
             self._write_result("running")
 
     def _check_learning(self) -> None:
@@ -260,8 +261,7 @@ class Trainer:
         self._write_result("done")
 
     def _solved(self) -> bool:
-        success = self.record.success
-        return self.stop_at is not None and success is not None and success >= self.stop_at
+        return self.stop_at is not None and (self.record.success or -1.0) >= self.stop_at
 
     def _write_result(self, status: str, reason: str | None = None) -> None:
         seconds = self.clock.training, self.clock.wall

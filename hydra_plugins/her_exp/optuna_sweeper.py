@@ -4,15 +4,20 @@ Three things are done for that. A trial that was running when the process died i
 number, so that its job resumes in its folder. A failed one is tried again by the next command, once.
 And the sampler is made anew for each batch, seeded by its seed and the trials so far: a study that
 went on has drawn the values of one that never stopped.
+
+The same command may be given several times at once. Each then takes trials of its own: who runs one holds
+the lock on its file in the sweep's folder, which any death frees, and one at a time looks and draws.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
@@ -23,8 +28,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from her_exp.config.hydra_api import plain
+from her_exp.sweeps.jobs import launched
 from her_exp.sweeps.space import Choice, Dimension, dimensions
 from her_exp.system.launchers import launcher_of
+from her_exp.system.locks import is_locked, take_lock
 from her_exp.system.signals import Stopped
 from her_exp.text import one_line
 from her_exp.types import UserError
@@ -32,6 +39,7 @@ from her_exp.types import UserError
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +74,7 @@ class OptunaSweeper(Sweeper):
         self.storage, self.study_name = storage, study_name
         self.n_trials, self.n_jobs, self.params = n_trials, n_jobs, params or {}
         self.jobs = 0
+        self._held: dict[int, IO[str]] = {}  # the locks of the trials that run here
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -92,65 +101,92 @@ class OptunaSweeper(Sweeper):
         overrides = parser.parse_overrides(asked)
         fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
         space = {key: _distribution(dim) for key, dim in dimensions(overrides).items()}
-        folder = Path(self.config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(self.config.hydra.sweep.dir).absolute()
+        (self.folder / ".trials").mkdir(parents=True, exist_ok=True)
         try:
-            study = optuna.create_study(
-                study_name=self.study_name,
-                storage=self.storage,
-                direction=self.direction,
-                load_if_exists=True,
-            )
+            with self._alone():  # two at once would both make the database
+                study = optuna.create_study(
+                    study_name=self.study_name,
+                    storage=self.storage,
+                    direction=self.direction,
+                    load_if_exists=True,
+                )
         except Exception as error:  # whatever a database says of a file that is none
             reason = one_line(str(error))[:200]
             raise UserError(
                 f"hydra.sweeper.storage={self.storage}: cannot be read ({reason})"
             ) from error
         self._run(study, space, fixed)
-        self._report(study, folder)
+        self._report(study, self.folder)
 
     def _run(self, study: Study, space: dict[str, BaseDistribution], fixed: Sequence[str]) -> None:
+        with self._alone():
+            failed = self._again(study, space)
+        while batch := self._next(study, space, failed):
+            self._launch(study, batch, fixed)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait until no other command looks at the trials or draws one."""
+        while (held := take_lock(self.folder / ".study.lock")) is None:
+            time.sleep(0.05)
+        with held:
+            yield
+
+    def _file(self, number: int) -> Path:
+        return self.folder / ".trials" / str(number)
+
+    def _next(
+        self, study: Study, space: dict[str, BaseDistribution], failed: int
+    ) -> dict[int, dict[str, Any]]:
+        """Take the trials of the next batch: first those whose process died, then new ones."""
         from optuna.trial import TrialState
 
         assert self.n_jobs is not None
-        running = self._left(study, space)
-        done = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-        log.info("study %s: %d of %d trials are done", study.study_name, done, self.n_trials)
-        todo = self.n_trials - done
-        while todo > 0:
-            batch = dict(running[: min(self.n_jobs, todo)])
-            running = running[len(batch) :]
-            study.sampler = self._sampler(len(study.get_trials(deepcopy=False)))
-            while len(batch) < min(self.n_jobs, todo):
+        with self._alone():
+            trials = study.get_trials(deepcopy=False)
+            running = [t for t in trials if t.state == TrialState.RUNNING]
+            left = [t for t in running if not is_locked(self._file(t.number))]
+            done = sum(t.state == TrialState.COMPLETE for t in trials)
+            since = _failed(trials, space) - failed  # these the next command tries again
+            todo = self.n_trials - done - since - (len(running) - len(left))
+            size = min(self.n_jobs, max(0, todo))
+            mine = [t for t in left if t.distributions == space]
+            batch = {t.number: t.params for t in mine[:size]}
+            study.sampler = self._sampler(len(trials))
+            while len(batch) < size:
                 trial = study.ask(space)
                 batch[trial.number] = trial.params
-            todo -= len(batch)
-            self._launch(study, batch, fixed)
+            for number in batch:
+                held = take_lock(self._file(number))
+                assert held is not None  # nobody else looks
+                self._held[number] = held
+        return batch
 
-    def _left(
-        self, study: Study, space: dict[str, BaseDistribution]
-    ) -> list[tuple[int, dict[str, Any]]]:
-        """Return the trials that were running when the last process ended; queue failed ones."""
+    def _again(self, study: Study, space: dict[str, BaseDistribution]) -> int:
+        """Queue the trials that failed, once; returns how many have failed so far."""
         from optuna.trial import TrialState
 
         trials = study.get_trials(deepcopy=False)
-        running = []
         known = [t.params for t in trials if t.state == TrialState.COMPLETE]
         known += [
             t.system_attrs.get("fixed_params") for t in trials if t.state == TrialState.WAITING
         ]
         for trial in trials:
             if trial.state == TrialState.RUNNING and trial.distributions == space:
-                running.append((trial.number, trial.params))
                 known.append(trial.params)
-            elif trial.state == TrialState.RUNNING:  # of another search space, or not yet drawn
-                study.tell(trial.number, state=TrialState.FAIL)
+            elif trial.state == TrialState.RUNNING and not is_locked(self._file(trial.number)):
+                study.tell(
+                    trial.number, state=TrialState.FAIL
+                )  # of another search, or not yet drawn
         for trial in trials:
             again = trial.state == TrialState.FAIL and trial.distributions == space
             if again and trial.params not in known:
                 study.enqueue_trial(trial.params)
                 known.append(trial.params)
-        return running
+        done = sum(t.state == TrialState.COMPLETE for t in trials)
+        log.info("study %s: %d of %d trials are done", study.study_name, done, self.n_trials)
+        return _failed(trials, space)
 
     def _sampler(self, trials: int) -> Any:
         import numpy as np
@@ -172,6 +208,9 @@ class OptunaSweeper(Sweeper):
         assert self.launcher is not None
         returned = self.launcher.launch(list(jobs), initial_job_idx=self.jobs)
         self.jobs += len(jobs)
+        for result in returned:
+            assert result.hydra_cfg is not None
+            launched.add(Path(result.hydra_cfg.hydra.runtime.output_dir).name)
         stopped = None
         for numbers, result in zip(jobs.values(), returned, strict=True):
             reason = result._return_value
@@ -195,6 +234,10 @@ class OptunaSweeper(Sweeper):
                 log.warning("trial %d failed; the same command again tries it once more", number)
             else:
                 study.tell(number, value)
+        with self._alone():  # not while another command has seen it run and asks who runs it
+            for number in numbers:
+                self._held.pop(number).close()
+                self._file(number).unlink()
 
     def _report(self, study: Study, folder: Path) -> None:
         from optuna.trial import TrialState
@@ -207,6 +250,10 @@ class OptunaSweeper(Sweeper):
         OmegaConf.save(OmegaConf.create(found), folder / "optimization_results.yaml")
         words = " ".join(f"{key}={value}" for key, value in best.params.items())
         log.info("best: trial %d, %g, with %s", best.number, best.value, words)
+
+
+def _failed(trials: Sequence[FrozenTrial], space: dict[str, BaseDistribution]) -> int:
+    return sum(t.state.name == "FAIL" and t.distributions == space for t in trials)
 
 
 def _distribution(dim: Dimension) -> BaseDistribution:

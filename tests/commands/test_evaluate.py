@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -81,6 +82,7 @@ def test_a_film_without_imageio_is_a_gif(
         ("run={run} video=maybe", "video=maybe: give true or false"),
         ("run={run} video_episodes=0", "video_episodes=0: give 1 or more"),
         ("run={run} checkpoint=first", "checkpoint=first: give last or best"),
+        ("run={run} onnx=policy.pt", "onnx=policy.pt: names the file to write; end it in .onnx"),
         ("run=there here", "run=there run=here: run is given 2 times; give it once"),
         ("--run here --video=true", "--run here: write run=here\n--video=true: write video=true"),
     ],
@@ -110,6 +112,23 @@ def test_a_missing_or_broken_checkpoint(run: Path) -> None:
     (run / "result.json").write_text(json.dumps(result))
     with pytest.raises(UserError, match=r"^run=.*: stopped before its first evaluation.*resume="):
         evaluate.evaluate_run(run)
+
+
+def test_the_policy_as_a_file_that_needs_onnxruntime_alone(lab: Lab, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    onnxruntime, run = pytest.importorskip("onnxruntime"), lab.run("single")
+    words = [f"run={run}", "episodes=4", "onnx=policy.onnx"]
+    for _ in range(2):  # once more replaces it
+        done = lab.run_cli(*words, cwd=tmp_path, module="evaluate")
+        assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[2:] == ["policy.onnx"]
+    assert [path.name for path in tmp_path.iterdir()] == ["policy.onnx"]
+    rng = np.random.default_rng(0)
+    given = rng.normal(size=(5, 4)).astype("f"), rng.normal(size=(5, 2)).astype("f")
+    session = onnxruntime.InferenceSession(tmp_path / "policy.onnx")
+    (action,) = session.run(None, dict(zip(("observation", "desired_goal"), given, strict=True)))
+    *_, agent, _ = evaluate.restore(run)
+    assert action == pytest.approx(agent.act(*given, explore=False), abs=1e-5)
 
 
 class Told(PointReachVectorEnv):

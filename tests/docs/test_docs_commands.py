@@ -230,6 +230,9 @@ def test_commands(page: Path, tmp_path: Path, forks: Forks) -> None:
 def test_programs(page: Path, tmp_path: Path, forks: Forks) -> None:
     reader = Reader(page, tmp_path, forks)
     reader.prepare()
+    for command in commands(page):  # what they make, the page's programs may read
+        if "onnx=" in command.text:
+            reader.obey(command)
     for text in programs(page):
         code = compile(text, str(page), "exec")
         if "HerReplayBuffer" in text:  # somebody else's program: it is Python, and that is all

@@ -1,10 +1,13 @@
-"""A search by Optuna for real: killed it goes on as if never killed, a failed trial is tried again."""
+"""A search by Optuna for real: killed it goes on as if never killed; failed trials run again; others join."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -94,3 +97,57 @@ def test_a_failed_trial_is_told_and_tried_again(forks: Forks, cwd: Path) -> None
     assert again[0][:1] == ("COMPLETE",)
     assert again[0][2] == {"agent.noise_std": "0.3"}
     assert sum(state == "COMPLETE" for state, _, _ in trials(cwd)) == 8
+
+
+SHARED = [
+    "-m", *TINY, "hydra/sweeper=optuna", "hydra.sweeper.sampler.n_startup_trials=2", "sweep=s",
+    "agent.noise_std=choice(0.1,0.2)",
+]  # fmt: skip
+
+
+@pytest.fixture
+def workers(forks: Forks) -> Iterator[list[Forks]]:
+    """Two that start commands at the same time."""
+    other = Forks()
+    yield [forks, other]
+    other.close()
+
+
+def ended(cwd: Path) -> list[tuple[str, str]]:
+    """What became of each job, by its folder."""
+    lines = (cwd / "outputs/sweeps/s/jobs.jsonl").read_text().splitlines()
+    return sorted((Path(folder).name, what) for what, folder, _ in map(json.loads, lines))
+
+
+def test_two_workers_share_a_study(workers: list[Forks], cwd: Path) -> None:
+    """Each trial is run by one of them; what a killed one left, the other or the next command takes."""
+    search = [*SHARED, "hydra.sweeper.n_trials=6", "agent.actor_lr=tag(log,interval(1e-4,1e-2))"]
+    one, other = (each.start(search, cwd) for each in workers)
+    assert (one.wait(), other.wait()) == (0, 0), words(cwd)
+    assert [state for state, _, _ in trials(cwd)] == ["COMPLETE"] * 6
+    assert [what for _, what in ended(cwd)] == ["done"] * 6
+    assert len({folder for folder, _ in ended(cwd)}) == 6
+    told = re.findall(r"^(\d+) done$", words(cwd), re.M)  # each of its own alone
+    assert sum(map(int, told)) == 6
+
+    more = [word.replace("n_trials=6", "n_trials=10") for word in search]
+    one, other = (each.start(more, cwd) for each in workers)
+    folder = cwd / "outputs/sweeps/s"
+    wait_for(lambda: len(list(folder.glob("*/checkpoints/state_*.pt"))) > 6 * 2 + 1)
+    os.kill(one.pid, signal.SIGKILL)
+    one.wait()
+    assert other.wait() == 0, words(cwd)
+    assert workers[0].run(more, cwd) == 0, words(cwd)
+    assert [state for state, _, _ in trials(cwd)] == ["COMPLETE"] * 10
+    assert len({folder for folder, _ in ended(cwd)}) == len(ended(cwd)) == 10
+    assert not list((folder / ".trials").iterdir())
+
+
+def test_equal_trials_of_two_workers_are_one_job(workers: list[Forks], cwd: Path) -> None:
+    search = [*SHARED, "hydra.sweeper.n_trials=6"]
+    children = [each.start(search, cwd) for each in workers]
+    assert [child.wait() for child in children] == [0, 0], words(cwd)
+    assert [state for state, _, _ in trials(cwd)] == ["COMPLETE"] * 6
+    values = {(str(params), value) for _, value, params in trials(cwd)}
+    assert len(values) == len({folder for folder, _ in ended(cwd)}) == 2
+    assert sorted(what for _, what in ended(cwd)) == ["done"] * 2 + ["skipped"] * 4

@@ -44,6 +44,8 @@ ROUTES: dict[str, tuple[dict[str, Any], str]] = {
     "a nested node": ({"buffer.strategy": THING}, "buffer.strategy._target_"),
     "a nested node in a list": ({"agent.hidden_sizes": [THING]}, "agent.hidden_sizes[0]._target_"),
     "deep": ({"agent.more": {"a": [{"b": TOUCH}]}}, "_target_=os.system"),
+    "a sink of the stranger's": ({"trainer.sinks": [THING]}, "trainer.sinks[0]._target_=evilmod.Thing"),
+    "ours as a sink, that makes folders": ({"trainer.sinks": [FOLDER]}, "trainer.sinks[0]._target_"),
     "a part of its own": ({"extra": TOUCH}, "extra._target_=os.system"),
     "our path that leads elsewhere": ({"agent": OPENS}, "her_exp.store.folder.subprocess.Popen"),
     "our path to a function": ({"agent": BY_MODULE}, "must be a class"),
