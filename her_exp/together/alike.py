@@ -38,7 +38,7 @@ def alone(cfg: Mapping[str, Any]) -> str | None:
     own = [name for name in _DONE_FOR_IT if getattr(kind, name) is not getattr(GoalAgent, name)]
     if own:
         return f"agent: {kind.__name__} has a {own[0]} of its own"
-    if cfg["buffer"].get("demonstrations") is not None:
+    if cfg.get("buffer", {}).get("demonstrations") is not None:
         return "buffer.demonstrations"
     if cfg["agent"].get("precision") == "bfloat16":
         return "agent.precision=bfloat16"
