@@ -32,6 +32,7 @@ from her_exp.store.files import write_json
 from her_exp.training import evaluation
 
 NAME = "hard_tasks"
+DOCS = grids.ROOT / "docs"
 HELD_OUT = "held_out.json"
 
 
@@ -166,7 +167,7 @@ def main() -> list[str]:
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, a thread each")
     parser.add_argument("--episodes", type=int, default=200, help="held-out episodes a run")
     parser.add_argument("--out", type=Path, default=grids.ROOT / "outputs" / NAME)
-    parser.add_argument("--docs", type=Path, default=grids.ROOT / "docs", help="page and results")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="page and results")
     parser.add_argument("--tell", action="store_true", help="train nothing")
     args = parser.parse_args()
     if unknown := set(args.tasks) - set(ROWS):
