@@ -1,6 +1,7 @@
 """The learning results of docs/results.md: trains, then judges the last policy on 200 held-out goals.
 
     python scripts/learning_results.py                       # every task, hours; robots need '.[fast]'
+                                                             # (the hard ones: scripts/hard_tasks.py)
     python scripts/learning_results.py point_reach nav2d     # some
     python scripts/learning_results.py --out /tmp/results    # keep the run folders there
 
@@ -60,15 +61,12 @@ TASKS = {
         note="control, ten times the steps",
     ),
     "bit_flip_30": Task(["experiment=bit_flip_30"], range(3)),
-    "bit_flip_50": Task(["experiment=bit_flip_50"], range(3)),
     "bit_flip_continuous_8": Task(["experiment=bit_flip_continuous"], range(3)),
     # One thread each, so that two runs can share two cores; left alone the presets take both.
     "fetch_reach": Task(["experiment=fetch_reach"], range(5), "0.99"),
-    "fetch_push": Task(["experiment=fetch_push", "threads=1"], range(3)),
     "fetch_push_k0": Task(
         ["experiment=fetch_push", "threads=1", "buffer.k=0"], range(1), note="control"
     ),
-    "fetch_pick_and_place": Task(["experiment=fetch_pick_and_place", "threads=1"], range(3)),
     "point_maze": Task(["experiment=point_maze", "threads=1"], range(3)),
     # docs/agents.md
     **{
