@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from her_exp.types import Array, Observation
+from her_exp.types import KEYS, Array, Observation
 from her_exp.values import one_number, one_truth
 
 #: An episode that is longer is cut here.
@@ -41,6 +41,7 @@ class Episode:
     actions: list[Any] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)  #: `first` among them
+    reused: set[str] = field(default_factory=set)  #: what came in the memory of the step before
 
     @property
     def ended(self) -> bool:
@@ -57,8 +58,10 @@ def play(env: gym.Env[Any, Any], seed: int, actions: Sequence[Any] | None = None
     env.action_space.seed(seed)
     for t in range(STEP_LIMIT if actions is None else len(actions)):
         action = env.action_space.sample() if actions is None else actions[t]
-        before = episode.observations[-1]
+        before, given = episode.observations[-1], (dict(observation), info)
         observation, reward, terminated, truncated, info = env.step(copy.deepcopy(action))
+        episode.reused |= {k for k in KEYS if np.shares_memory(given[0][k], observation[k])}
+        episode.reused |= {"info"} if info is given[1] else set()
         observation = copied(observation)
         episode.actions.append(action)
         episode.observations.append(observation)
