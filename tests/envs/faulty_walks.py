@@ -75,7 +75,10 @@ def same_arrays(walk: Any) -> Any:
 
 def same_info(walk: Any) -> Any:
     walk.told = vars(walk).get("told", {})
-    walk.told["is_success"] = bool(walk.met(walk.at, walk.goal))
+    walk.told |= {
+        "is_success": bool(walk.met(walk.at, walk.goal)),
+        "at": walk.buffer["observation"],
+    }
     return walk.told
 
 

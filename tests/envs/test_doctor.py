@@ -11,6 +11,7 @@ import pytest
 
 import her_exp.envs  # noqa: F401  (registers the ids)
 from her_exp.envs.doctor.checker import Finding, check_goal_env
+from her_exp.envs.env_function import Probe
 from tests.envs.faulty_walks import FAULTS, good, raises, same_arrays, same_info
 from tests.envs.goal_walk import Bare
 
@@ -82,3 +83,6 @@ def test_an_env_that_reuses_its_arrays_is_told_once(recwarn: pytest.WarningsReco
     assert (said.level, "(achieved_goal, info, observation)" in said.says) == ("ok", True)
     assert "no harm here" in said.says
     assert not recwarn.list
+    assert (
+        len({info["at"].tobytes() for info in Probe(make()).info}) > 9
+    )  # copied where a run begins

@@ -24,8 +24,8 @@ __all__ = ["Finding", "check_goal_env"]
 
 #: Warnings of Gymnasium that repeat a finding: how they go on after "WARN: The".
 _GYMNASIUM_SAYS = (
-    "obs(ervations)? returned by",
-    "infos returned by",
+    "obs returned by .*(numpy array dtype|not within)",
+    "(observations|infos) returned by .* share",
     "reward is an? (NaN|inf) value",
 )
 

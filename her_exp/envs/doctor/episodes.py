@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from her_exp.types import KEYS, Array, Observation
+from her_exp.types import Array, Observation
 from her_exp.values import one_number, one_truth
 
 #: An episode that is longer is cut here.
@@ -58,10 +58,11 @@ def play(env: gym.Env[Any, Any], seed: int, actions: Sequence[Any] | None = None
     env.action_space.seed(seed)
     for t in range(STEP_LIMIT if actions is None else len(actions)):
         action = env.action_space.sample() if actions is None else actions[t]
-        before, given = episode.observations[-1], (dict(observation), info)
+        before, given, told = episode.observations[-1], dict(observation), info
+        told_arrays = dict(info)
         observation, reward, terminated, truncated, info = env.step(copy.deepcopy(action))
-        episode.reused |= {k for k in KEYS if np.shares_memory(given[0][k], observation[k])}
-        episode.reused |= {"info"} if info is given[1] else set()
+        episode.reused |= _again(given, observation)
+        episode.reused |= {"info"} if info is told or _again(told_arrays, info) else set()
         observation = copied(observation)
         episode.actions.append(action)
         episode.observations.append(observation)
@@ -79,6 +80,15 @@ def play(env: gym.Env[Any, Any], seed: int, actions: Sequence[Any] | None = None
         if episode.ended:
             break
     return episode
+
+
+def _again(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+    """Name the arrays of `new` that lie in the memory of those of `old`."""
+    both = {key: (old.get(key), value) for key, value in new.items()}
+    arrays = {
+        key: pair for key, pair in both.items() if all(isinstance(a, np.ndarray) for a in pair)
+    }
+    return {key for key, pair in arrays.items() if np.shares_memory(*pair)}
 
 
 def copied(observation: Any) -> Observation:

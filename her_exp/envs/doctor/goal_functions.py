@@ -205,10 +205,9 @@ class GoalChecks(Seen):
 
     def remedy(self) -> str:
         """Say what to declare so that success is known without its being told in info."""
-        if not any(self.settings.get(key) for key in ("reward_range", "success_reward")):
-            return (
-                "declare env.reward_range=[lowest, highest]: the highest reward then means success"
-            )
+        by_reward = (self.settings.get(key) for key in ("reward_range", "success_reward"))
+        if "compute_success" not in self.calls and not any(one is not None for one in by_reward):
+            return "declare env.reward_range=[lowest, highest]: the highest then means success"
         return "give with each reset and step the info that the goal functions read"
 
     def success(self) -> None:
