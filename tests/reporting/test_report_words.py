@@ -95,5 +95,5 @@ def test_the_terminal_shows_the_numbers_of_the_page(
     for line, (group, shown) in zip(lines[1:3], page.items(), strict=True):
         assert re.split(r"  +", line) == [group, *(shown[column] for column in (5, 0, 4, 2))]
     assert page["buffer.k=0"][5] == "3 of 6 runs"
-    assert (page["buffer.k=0"][4], page["buffer.k=4"][4]) == ("-", "1,300")
+    assert (page["buffer.k=0"][2], page["buffer.k=4"][2]) == ("-", "1,300")
     assert lines[3].startswith(TOO_SURE)
