@@ -182,6 +182,10 @@ class GoalFunctions(Protocol):
     def success(self, achieved: Array, desired: Array, info: Mapping[str, Array]) -> Array:
         """Return (b,) bool: is the goal met?"""
 
+    def knows_success(self, info: Mapping[str, Array], n: int) -> Array:
+        """Return (n,) bool: for which of n lanes with this info `success` can tell; else it says no."""
+        return np.ones(n, np.bool_)
+
     def watch(self, success: Array, terminated: Array) -> None:
         """See what the env did (n,); UserError if that contradicts what was declared of it."""
 

@@ -61,7 +61,9 @@ class Probe:
                 observation, _, terminated, truncated, about = env.step(env.action_space.sample())
                 achieved.append(np.array(observation["achieved_goal"]))
                 desired.append(asked)
-                info.append(about)
+                info.append(
+                    {k: np.copy(v) if isinstance(v, np.ndarray) else v for k, v in about.items()}
+                )
                 asked = np.array(observation["desired_goal"])
                 if terminated or truncated:
                     break

@@ -161,6 +161,15 @@ class EnvGoalFunctions(GoalFunctions):
             met = np.where(known, self._met(achieved, desired, info), met)
         return met
 
+    def knows_success(self, info: Mapping[str, Array], n: int) -> Array:
+        """Return (n,) bool: where the env's function, the reward or this info says whether a goal is met."""
+        told = np.zeros(n, np.bool_)
+        if self._success is None and self._info_success:
+            told = lanes_of(info, self._info_success, n)
+        if self._success is None and self._best is None:
+            return told
+        return told | (self._success or self._reward).has_info(info, n)
+
     def _check_told(
         self, told: Array, achieved: Array, desired: Array, info: Mapping[str, Array]
     ) -> None:

@@ -16,7 +16,7 @@ from matplotlib.ticker import PercentFormatter
 
 from her_exp.reporting.figures import Figure, Series
 from her_exp.reporting.runs import Floats
-from her_exp.reporting.words import percent
+from her_exp.reporting.words import TOO_SURE, percent
 
 #: Okabe and Ito's colours, which colour-blind people tell apart, without the yellow that paper swallows.
 PALETTE = (
@@ -61,7 +61,8 @@ def to_plotly(figure: Figure) -> dict[str, Any]:
     if (middle := figure.middle) is not None:
         line = {"dash": "dot", "width": 1, "color": _GREY}
         layout["shapes"] = [
-            {"type": "line", "x0": middle, "x1": middle, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+            {"type": "line", "x0": middle, "x1": middle, "y0": 0, "y1": 1, "yref": "paper", "line": line,
+             "layer": "below"}
         ]  # fmt: skip
     return {"name": figure.name, "data": data, "layout": layout}
 
@@ -75,8 +76,11 @@ def _curve(s: Series, figure: Figure) -> tuple[Trace, Trace, Trace]:
     silent = shared | Trace(hoverinfo="skip", showlegend=False)
     band, thin, line = Trace(), Trace(), Trace()
     if np.isfinite(s.low).any():
+        edge, high, low = s.x, s.high, s.low
+        if figure.steps:
+            edge, high, low = edge.repeat(2)[:-1], high.repeat(2)[1:], low.repeat(2)[1:]
         band = silent | {
-            "x": _numbers([*s.x, *s.x[::-1]]), "y": _numbers([*s.high, *s.low[::-1]]),
+            "x": _numbers([*edge, *edge[::-1]]), "y": _numbers([*high, *low[::-1]]),
             "fill": "toself", "fillcolor": _color(s, 0.16), "line": {"width": 0},
         }  # fmt: skip
     if s.thin:  # one line with gaps; the more lines there are, the fainter
@@ -91,8 +95,10 @@ def _curve(s: Series, figure: Figure) -> tuple[Trace, Trace, Trace]:
                           for axis, form in (("x", ",.6~g"), ("y", ".4g")))  # fmt: skip
         spread = f" (%{{customdata[0]:{y_form}}} to %{{customdata[1]:{y_form}}})" if band else ""
         line = shared | {
-            "x": _numbers(s.x), "y": _numbers(s.y), "line": {"width": 2.5, "color": _color(s)},
-            "mode": "lines+markers" if len(s.x) <= _MARKED else "lines", "marker": {"size": 5},
+            "x": _numbers(s.x), "y": _numbers(s.y),
+            "line": {"width": 2.5, "color": _color(s), "shape": "vh" if figure.steps else "linear"},
+            "mode": "lines+markers" if len(s.x) <= _MARKED and not figure.steps else "lines",
+            "marker": {"size": 5},
             "customdata": list(zip(_numbers(s.low), _numbers(s.high), strict=True)),
             "hovertemplate": f"<b>%{{fullData.name}}</b><br>%{{x:{x_form}}} {_safe(figure.x_label)}"
             f"<br>%{{y:{y_form}}}{spread}<extra></extra>",
@@ -150,7 +156,8 @@ def to_png(figure: Figure) -> bytes:
     layout, labels = drawn["layout"], drawn["layout"]["meta"]["labels"]
     columns = 1 if any(len(lines) > 1 for lines in labels) else 2
     legend = sum(20 * max(map(len, labels)) for _ in labels[::columns])
-    height = (layout["meta"]["height"] + 84 + legend) * _POINTS / 72
+    few = textwrap.wrap(TOO_SURE, 2 * _LABEL) if figure.marked else []
+    height = (layout["meta"]["height"] + 84 + legend + 20 * len(few)) * _POINTS / 72
     canvas = Canvas(figsize=(7, height), dpi=140, layout="constrained")
     axes = canvas.add_subplot()
     for trace in drawn["data"]:
@@ -163,13 +170,15 @@ def to_png(figure: Figure) -> bytes:
             axes.set(**{f"{name}lim": about["range"]})
     for note in layout.get("annotations", ()):
         axes.annotate(_text(note["text"]), (0, note["y"]), (0, note["yshift"] * _POINTS),
-                      ("axes fraction", "data"), "offset points")  # fmt: skip
+                      ("axes fraction", "data"), "offset points",
+                      bbox={"boxstyle": "square,pad=0.1", "color": "white"})  # fmt: skip
     for line in layout.get("shapes", ()):
         axes.axvline(line["x0"], color=_GREY, linestyle=":", linewidth=_POINTS)
     if figure.rows:
         axes.set_yticks([])
     elif axes.get_legend_handles_labels()[0]:
         canvas.legend(frameon=False, loc="outside lower center", ncols=columns)
+    axes.set_xlabel("\n".join([axes.get_xlabel(), *few]))
     axes.set_title(figure.title, fontsize=12, fontweight="bold", loc="left")
     axes.grid(color=_GRID)
     axes.set_axisbelow(True)
@@ -191,7 +200,8 @@ def _draw(axes: Any, trace: Trace) -> None:
     # A space before: a label that began with an underscore would be hidden.
     label = f" {_text(trace['name'])}" if trace.get("showlegend", True) else None
     dot = "o" if "markers" in trace["mode"] else ""
-    axes.plot(x, y, color=color, linewidth=line["width"] * _POINTS, label=label, marker=dot,
+    style = "steps-pre" if line.get("shape") == "vh" else "default"
+    axes.plot(x, y, color=color, linewidth=line["width"] * _POINTS, label=label, marker=dot, drawstyle=style,
               markersize=marker["size"] * _POINTS, markeredgewidth=0)  # fmt: skip
     if bar := trace.get("error_x"):
         ends = [x[0] - bar["arrayminus"][0], x[0] + bar["array"][0]]

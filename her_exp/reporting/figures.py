@@ -63,6 +63,12 @@ class Figure:
     note: str = ""
     rows: bool = False
     middle: float | None = None  #: x of a dotted line
+    steps: bool = False  #: y holds from the x before, excluded, to its own
+
+    @property
+    def marked(self) -> bool:
+        """Whether a name has the sign of few seeds."""
+        return any("†" in one.name for one in self.series)
 
 
 def _named(label: str, n: int) -> str:
@@ -201,7 +207,7 @@ def _thinned(points: Points, most: int, grid: Floats) -> Points:
 
 def profiles(groups: Sequence[Group]) -> Figure:
     """Return the performance profile: the share of a group's runs that reach each success rate."""
-    taus = np.linspace(0.0, 1.0, 101)
+    taus = np.unique([0.0, 1.0, *(score for group in groups for score in group.scores)])
     series = []
     for color, group in enumerate(groups):
         if len(scores := group.scores):
@@ -211,8 +217,9 @@ def profiles(groups: Sequence[Group]) -> Figure:
             series.append(Series(group.label, color, name, taus, y, low, high, n))
     note = "Share of the runs that are done whose success at the last step is tau or more."
     return Figure(
-        "profile", "Performance profile", f"{_LAST}, tau", "share of runs", series, "xy", note
-    )
+        "profile", "Performance profile", f"{_LAST}, tau", "share of runs", series, "xy", note,
+        steps=True,
+    )  # fmt: skip
 
 
 def compared(groups: Sequence[Group]) -> list[Row]:

@@ -47,6 +47,8 @@
       ...figure.layout,
       xaxis: { ...axis, ...figure.layout.xaxis },
       yaxis: { ...axis, ...figure.layout.yaxis },
+      // Labels of rows hide the lines that they stand on.
+      annotations: figure.layout.annotations?.map((one) => ({ ...one, bgcolor: color("--card") })),
       height: height + margin.t + margin.b,
       margin,
       paper_bgcolor: "rgba(0,0,0,0)",

@@ -43,9 +43,7 @@ def render(
         data={"figures": [draw.to_plotly(figure) for figure in figures]},
         colours={group.label: color for group, color in zip(drawn, draw.PALETTE, strict=False)},
         differing=list(dict.fromkeys(key for group in groups for key in group.differs)),
-        marked=any(map(words.mark, final)) or any(
-            "†" in series.name for figure in figures for series in figure.series
-        ),
+        marked=any(map(words.mark, final)),
         style=Markup((_HERE / "page.css").read_text()), scripts=list(map(Markup, scripts)),
         hashes=Markup(" ".join(map(_hash, scripts))),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from her_exp.training.rollout import Episode, Rollout
+from her_exp.training.rollout import Episode, Rollout, met_at_reset
 from her_exp.types import Array, GoalFunctions, Step, UserError
 
 #: Steps after which an episode is taken to have no end.
@@ -48,7 +48,10 @@ class Evaluation:
         return float(np.mean([getattr(episode, name) for episode in self.episodes]))
 
     def summary(self) -> dict[str, Any]:
-        """The numbers of `result.json`: success with its 95 % Wilson interval, return, length, n."""
+        """The numbers of `result.json`: success with its 95 % Wilson interval, return, length, n.
+
+        None where nothing tells it.
+        """
         wins = sum(episode.success_final for episode in self.episodes)
         return {
             "success_final": self.mean("success_final"),
@@ -56,7 +59,7 @@ class Evaluation:
             "return": self.mean("total_reward"),
             "length": self.mean("length"),
             "final_distance": self.mean("final_distance"),
-            "met_at_reset": self.mean("met_at_reset"),
+            "met_at_reset": met_at_reset(self.episodes),
             "episodes": len(self.episodes),
             "interval": list(wilson_interval(wins, len(self.episodes))),
         }

@@ -12,7 +12,7 @@ import torch
 from her_exp.store.folder import empty_result
 from her_exp.training.checks import LearningCheck
 from her_exp.training.evaluation import Evaluation
-from her_exp.training.rollout import Episode
+from her_exp.training.rollout import Episode, met_at_reset
 from her_exp.types import Metrics
 
 _LEVELS = (0.95, 0.99)  # success rates whose first evaluation is kept in result.json
@@ -60,13 +60,14 @@ class Record:
         """
         self.episodes += len(episodes)
         self._recent = [*self._recent, *(float(e.success_final) for e in episodes)][-_RECENT:]
+        met = met_at_reset(episodes)
         return {
             "rollout/return": mean(e.total_reward for e in episodes),
             "rollout/length": mean(float(e.length) for e in episodes),
             "rollout/success": mean(float(e.success_final) for e in episodes),
             "rollout/success_mean_100": mean(self._recent),
             "rollout/final_distance": mean(e.final_distance for e in episodes),
-            "rollout/met_at_reset": mean(float(e.met_at_reset) for e in episodes),
+            **({} if met is None else {"rollout/met_at_reset": met}),
             "rollout/episodes": float(self.episodes),
         }
 
@@ -111,7 +112,7 @@ class Record:
                 )
         plain = {k: v for k, v in self.result.items() if k not in ("episodes", "interval")}
         plain["interval_low"], plain["interval_high"] = self.result["interval"]
-        return {f"eval/{key}": float(value) for key, value in plain.items()}
+        return {f"eval/{key}": float(value) for key, value in plain.items() if value is not None}
 
     def is_best(self) -> bool:
         """Say whether the last evaluation beats all before; ties in success are broken by return."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +24,14 @@ class Episode(NamedTuple):
     length: int
     success_final: bool  #: the goal is met at the last step
     success_any: bool  #: the goal was met at some step
-    met_at_reset: bool  #: the goal was met before the first action
+    met_at_reset: bool | None  #: the goal was met before the first action; None: nothing tells
     final_distance: float  #: Euclidean distance of the last achieved goal to the desired one
+
+
+def met_at_reset(episodes: Sequence[Episode]) -> float | None:
+    """Return the share whose goal was met before the first action, of those that tell; None: none does."""
+    told = [one.met_at_reset for one in episodes if one.met_at_reset is not None]
+    return sum(told) / len(told) if told else None
 
 
 class Rollout:
@@ -66,7 +72,7 @@ class Rollout:
         self._length = np.zeros(n, np.int64)
         self._any = np.zeros(n, bool)
         self.success = self._is_success(info)
-        self._met_at_reset = self.success.copy()
+        self._met_at_reset = self._known(info)
         return self.observation
 
     def step(self, policy: Policy) -> tuple[Step, list[Episode]]:
@@ -101,7 +107,8 @@ class Rollout:
         self._reward = np.where(valid, self._reward + reward, 0.0)
         self._length = length
         self._any = np.where(valid, self._any | self.success, False)
-        self._met_at_reset = np.where(valid, self._met_at_reset, self.success)
+        if not valid.all():
+            self._met_at_reset = np.where(valid, self._met_at_reset, self._known(info))
         self._ended = (terminated | truncated) & valid
         step = Step(before, action, reward, terminated, truncated, after, valid, info, self.success)
         return step, [self._episode(int(i)) for i in np.flatnonzero(self._ended)]
@@ -128,19 +135,24 @@ class Rollout:
     def _episode(self, lane: int) -> Episode:
         achieved = self.observation["achieved_goal"][lane].astype(np.float64)
         gap = achieved - self._asked[lane].astype(np.float64)
+        met = self._met_at_reset[lane]  # of an old checkpoint a truth value
         return Episode(
             lane=lane,
             total_reward=float(self._reward[lane]),
             length=int(self._length[lane]),
             success_final=bool(self.success[lane]),
             success_any=bool(self._any[lane]),
-            met_at_reset=bool(self._met_at_reset[lane]),
+            met_at_reset=None if np.isnan(met) else bool(met),
             final_distance=float(np.linalg.norm(gap)),
         )
 
     def _is_success(self, info: Mapping[str, Array]) -> Array:
         met = self._functions.success(self.observation["achieved_goal"], self._asked, info)
         return np.asarray(met, bool)
+
+    def _known(self, info: Mapping[str, Array]) -> Array:
+        """Return `success` as numbers, NaN where no one can tell: the info of many resets is empty."""
+        return np.where(self._functions.knows_success(info, self._lanes), self.success, np.nan)
 
 
 def _own(observation: Observation) -> Observation:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import her_exp
 from tests.commands.imports_kit import TELL_IMPORTS, heavy_imports
 from tests.conftest import RunCli
 
@@ -18,6 +22,21 @@ ANSWERS = {
     "train --cfg all --resolve": ["dir: outputs/point_reach/ddpg/", "subdir: default_"],
     "train --cfg job env=gym": ["id: ???"],
 }
+
+
+@pytest.mark.parametrize("module", ["train", "evaluate", "check", "report"])
+def test_a_python_without_our_packages_is_told_so_in_a_line(module: str, tmp_path: Path) -> None:
+    house = str(Path(her_exp.__file__).parents[1])
+    python = [sys.executable, "-S"]  # sees no installed package
+    words = {"capture_output": True, "text": True, "env": {"PYTHONPATH": house}, "cwd": tmp_path}
+    said = subprocess.run([*python, "-m", f"her_exp.{module}"], **words)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert re.fullmatch(r"her_exp: error: .* lacks torch, .*hydra.*make setup\)\n", said.stderr)
+    # A program that imports us is not ended, and a package of a user's is its own to miss.
+    assert subprocess.run([*python, "-c", "import her_exp"], **words).returncode == 0
+    (tmp_path / "her_lab.py").write_text("import her_exp\nimport no_such_package")
+    said = subprocess.run([*python, "-m", "her_lab"], **words)
+    assert "No module named 'no_such_package'" in said.stderr
 
 
 @pytest.mark.parametrize("words", ANSWERS)

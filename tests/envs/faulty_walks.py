@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from tests.envs.goal_walk import ENDS, Walk, goal_space
+from tests.envs.goal_walk import ENDS, KEYS, Walk, goal_space
 
 SMALL = spaces.Box(-1.0, 1.0, (2,), np.float64)
 
@@ -65,6 +65,27 @@ def starts_at_goal(walk: Any, seed: int | None = None, options: Any = None) -> A
     return walk._observe(), walk.about()
 
 
+def same_arrays(walk: Any) -> Any:
+    if not hasattr(walk, "buffer"):
+        walk.buffer = dict(zip(KEYS, np.zeros((3, 2)), strict=True))
+    walk.buffer["observation"][:] = walk.buffer["achieved_goal"][:] = walk.at
+    walk.buffer["desired_goal"] = walk.goal.copy()
+    return dict(walk.buffer)
+
+
+def same_info(walk: Any) -> Any:
+    walk.told = vars(walk).get("told", {})
+    walk.told |= {
+        "is_success": bool(walk.met(walk.at, walk.goal)),
+        "at": walk.buffer["observation"],
+    }
+    return walk.told
+
+
+def silent_reset(walk: Any, seed: int | None = None, options: Any = None) -> Any:
+    return starts_at_goal(walk, seed=seed)[0], {}
+
+
 def pays(compute_reward: Any) -> dict[str, Any]:
     return {"compute_reward": compute_reward}
 
@@ -114,6 +135,12 @@ FAULTS: dict[tuple[str, ...], dict[str, Any]] = {
         {"_observe": lambda walk: SaysNothing._observe(walk) | {"observation": 3 * walk.at}},
     ("warning", "goals at reset", r"[4-6]\d % of 100 episodes begin with the goal", "goals at reset"):
         {"reset": starts_at_goal, "radius": 0.1},
+    ("warning", "goals at reset", r"cannot be told: .* \d\d of 100 resets .*; declare env.reward_range=\[",
+     "goals at reset"): {"compute_success": None, "reset": silent_reset, "radius": 0.1},
+    ("warning", "success", r"from info.*: not told on \d+ of \d+ steps, .*declare env.reward_range="):
+        {"compute_success": None, "about": lambda walk: SAYS["about"](walk) if walk.at[0] > 0 else {}},
+    ("warning", "success", "met on 100 % of the random steps.*is the tolerance too wide"):
+        {"radius": 9.0, "end": never, "compute_terminated": never},
     # Its goal has moved on since the step.
     ("warning", "hindsight", "no reward depends on the goal that is handed", "hindsight", "reward of step"):
         pays(lambda walk, a, _, info: walk.met(a, walk.goal) - 1.0),

@@ -11,6 +11,8 @@ import pytest
 from her_exp.config.compose import compose
 from her_exp.envs.make import GoalTask
 from her_exp.run import train
+from her_exp.training.evaluation import Evaluation
+from her_exp.training.progress import Record
 from her_exp.types import EnvFailed, UserError
 from her_exp.values import add_info, numbers, readable
 from tests.envs.strange_envs import Plane
@@ -131,3 +133,11 @@ def test_goals_met_at_reset_where_only_steps_tell(lanes: int) -> None:
     )
     share = np.mean([episode.met_at_reset for episode in episodes])
     assert share == pytest.approx((near < 0.9).mean(), abs=0.05)
+    # Where no reward means success, nobody can tell, and no number is logged.
+    episodes = play("Plane", 60, lanes, **odd).episodes
+    assert not [tag for tag in Record().ended(episodes) if "met_at_reset" in tag]
+    evaluation = Evaluation(episodes)
+    assert evaluation.summary()["met_at_reset"] is None
+    logged = Record().evaluated(evaluation, 0.0)
+    assert "eval/success_final" in logged
+    assert "eval/met_at_reset" not in logged

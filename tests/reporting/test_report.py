@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 from html import unescape
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,17 @@ def test_comparisons_are_those_of_the_final_scores(root: Path) -> None:
     for row in table(root / "report" / "profile.csv"):
         tau = float(row["success at the last step, tau"])
         assert float(row["value"]) == pytest.approx((scores[row["group"]] >= tau).mean())
+    (profile,) = [
+        f for f in data_of(root / "report/index.html")["figures"] if f["name"] == "profile"
+    ]
+    for number, own in enumerate(scores.values()):  # each falls below its own scores, upright
+        band, line = profile["data"][number], profile["data"][number - len(scores)]
+        assert line["line"]["shape"] == "vh"
+        points = pairwise(zip(line["x"], line["y"], strict=True))
+        falls = [x for (x, y), (_, after) in points if after < y]
+        assert falls == pytest.approx(sorted({*own.tolist()} - {1.0}))
+        edges = pairwise(zip(band["x"], band["y"], strict=True))
+        assert all(a == c or b == d for (a, b), (c, d) in edges)
 
 
 def test_the_figure_of_final_success_is_the_table(root: Path) -> None:

@@ -99,6 +99,16 @@ def test_every_figure_is_drawn_without_an_error(page: Path, opened: Open, width:
     for script in ("", "document.querySelectorAll('details').forEach(d => { d.open = true });"):
         wide = chrome.execute_script(script + "return document.documentElement.scrollWidth")
         assert wide <= width  # no wider than the screen; wide tables scroll in a box of their own
+    head, card = chrome.execute_script(
+        "return ['header thead', 'header .box'].map(one => document.querySelector(one).clientWidth)"
+    )
+    assert 0 < card == head
+    # The label of a row hides the lines below it.
+    shown = chrome.execute_script(
+        "return [...document.querySelectorAll('#figure-improvement .annotation .bg')].map(one => "
+        "[getComputedStyle(one).fill, getComputedStyle(one).fillOpacity])"
+    )
+    assert shown == [["rgb(255, 255, 255)", "1"]]
     fetched = chrome.execute_script(
         "return performance.getEntriesByType('resource').map(e => e.name)"
     )

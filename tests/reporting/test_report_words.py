@@ -56,13 +56,19 @@ def test_few_seeds_are_marked_where_their_intervals_stand(few: bool, tmp_path: P
         sweep(root, ks=(2,), seeds=1)
     page = report(str(root)).read_text()
     shown = cells(page)
-    assert [row[2].endswith("†") for row in shown.values()] == [True, True] * few + [False, False]
-    assert not any("†" in cell for row in shown.values() for cell in [*row[:2], *row[3:]])
-    assert page.count(TOO_SURE) == page.count("too narrow") == few
+    assert [row[4].endswith("†") for row in shown.values()] == [True, True] * few + [False, False]
+    assert not any("†" in cell for row in shown.values() for cell in [*row[:4], *row[5:]])
+    assert page.count("too narrow") == page.count(TOO_SURE)
+    assert page.partition("</table>")[2].count(f'<p class="few">{TOO_SURE}') == few
     for figure in data_of(root / "report/index.html")["figures"]:
+        marks = set()
         for trace in figure["data"]:
             for n, mark in re.findall(r"\(n=(\d)\)( †)?", trace["name"]):
                 assert bool(mark) == (int(n) < 5)
+                marks.add(mark)
+        # The sign is explained in the caption of each figure that has it.
+        caption = page.partition(f'id="figure-{figure["name"]}"')[0].rpartition("<figcaption>")[2]
+        assert (TOO_SURE in caption) == (" †" in marks) == few
     # A CSV has no marks.
     assert "†" not in "".join(path.read_text() for path in (root / "report").glob("*.csv"))
 
@@ -87,7 +93,7 @@ def test_the_terminal_shows_the_numbers_of_the_page(
     page = cells((root / "report/index.html").read_text())
     assert list(page) == ["buffer.k=0", "buffer.k=4"]
     for line, (group, shown) in zip(lines[1:3], page.items(), strict=True):
-        assert re.split(r"  +", line) == [group, *shown[:3], shown[4]]
-    assert page["buffer.k=0"][0] == "3 of 6 runs"
-    assert (page["buffer.k=0"][4], page["buffer.k=4"][4]) == ("-", "1,300")
+        assert re.split(r"  +", line) == [group, *(shown[column] for column in (5, 0, 4, 2))]
+    assert page["buffer.k=0"][5] == "3 of 6 runs"
+    assert (page["buffer.k=0"][2], page["buffer.k=4"][2]) == ("-", "1,300")
     assert lines[3].startswith(TOO_SURE)

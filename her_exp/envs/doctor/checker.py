@@ -6,7 +6,8 @@ reached. Nothing that an env raises gets through: it becomes a finding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -20,6 +21,13 @@ from her_exp.system.foreign import foreign_code
 from her_exp.types import KEYS, action_fault
 
 __all__ = ["Finding", "check_goal_env"]
+
+#: Warnings of Gymnasium that repeat a finding: how they go on after "WARN: The".
+_GYMNASIUM_SAYS = (
+    "obs returned by .*(numpy array dtype|not within)",
+    "(observations|infos) returned by .* share",
+    "reward is an? (NaN|inf) value",
+)
 
 
 def check_goal_env(
@@ -42,12 +50,26 @@ def check_goal_env(
         The findings in the order in which they were made. Never raises for what the env does.
     """
     found = Findings()
+    with warnings.catch_warnings():
+        for what in _GYMNASIUM_SAYS:
+            warnings.filterwarnings("ignore", f".*WARN: The {what}")
+        _look(make_env, found, episodes, seed, declared)
+    return found
+
+
+def _look(
+    make_env: Callable[[], gym.Env[Any, Any]],
+    found: Findings,
+    episodes: int,
+    seed: int,
+    declared: Mapping[str, Any],
+) -> None:
     try:
         with foreign_code():
             env = make_env()
     except Exception as error:
         found.error("making it", f"raises {words_of(error)}")
-        return found
+        return
     check = _Check(env, found, episodes, seed)
     try:
         if check.run():
@@ -57,7 +79,6 @@ def check_goal_env(
             )
     finally:
         found.guarded("closing it", env.close)
-    return found
 
 
 class _Check:
@@ -74,6 +95,7 @@ class _Check:
             and self.found.guarded("playing it", self.play)
         ):
             return False
+        self.reused()
         self.found.guarded("repeatable", self.repeatable)
         self.found.guarded("goal", self.moving_goal)
         return self.found.guarded("observations", self.observations)
@@ -107,7 +129,19 @@ class _Check:
                 "is there a time limit (max_episode_steps)?",
             )
         else:
-            self.found.ok("episodes", f"{self.count} with random actions, of {lengths} steps")
+            said = f"{self.count} with random actions, of {lengths} steps"
+            if not any(m.terminated for episode in self.episodes for m in episode.moments):
+                said += "; none terminated: what an end is like, and its reward, was not seen"
+            self.found.ok("episodes", said)
+
+    def reused(self) -> None:
+        """Say what the env gives again in the memory of the step before."""
+        if names := sorted(set().union(*(episode.reused for episode in self.episodes))):
+            self.found.ok(
+                "reused arrays",
+                f"step gives the very arrays again that it gave before ({', '.join(names)}): no harm "
+                "here, where all is copied at once; elsewhere what is kept would change",
+            )
 
     def moving_goal(self) -> None:
         """Say whether the goal changes within an episode, and by which each step is judged then."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,7 @@ class Episode:
     actions: list[Any] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)  #: `first` among them
+    reused: set[str] = field(default_factory=set)  #: what came in the memory of the step before
 
     @property
     def ended(self) -> bool:
@@ -57,8 +58,11 @@ def play(env: gym.Env[Any, Any], seed: int, actions: Sequence[Any] | None = None
     env.action_space.seed(seed)
     for t in range(STEP_LIMIT if actions is None else len(actions)):
         action = env.action_space.sample() if actions is None else actions[t]
-        before = episode.observations[-1]
+        before, given, told = episode.observations[-1], dict(observation), info
+        told_arrays = dict(info)
         observation, reward, terminated, truncated, info = env.step(copy.deepcopy(action))
+        episode.reused |= _again(given, observation)
+        episode.reused |= {"info"} if info is told or _again(told_arrays, info) else set()
         observation = copied(observation)
         episode.actions.append(action)
         episode.observations.append(observation)
@@ -76,6 +80,15 @@ def play(env: gym.Env[Any, Any], seed: int, actions: Sequence[Any] | None = None
         if episode.ended:
             break
     return episode
+
+
+def _again(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+    """Name the arrays of `new` that lie in the memory of those of `old`."""
+    both = {key: (old.get(key), value) for key, value in new.items()}
+    arrays = {
+        key: pair for key, pair in both.items() if all(isinstance(a, np.ndarray) for a in pair)
+    }
+    return {key for key, pair in arrays.items() if np.shares_memory(*pair)}
 
 
 def copied(observation: Any) -> Observation:

@@ -6,6 +6,7 @@ What success is, what ends an episode, and which functions take batches is said 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -25,6 +26,8 @@ from her_exp.values import one_truth, readable
 
 #: Resets that the share of goals met at once is taken from.
 RESETS = 100
+#: Shares of resets, and of random steps, above which a goal that is met says little.
+MOST_AT_RESET, MOST_MET = 0.2, 0.95
 
 
 class GoalChecks(Seen):
@@ -136,10 +139,11 @@ class GoalChecks(Seen):
 
     def undeclared_end(self) -> None:
         """Without compute_terminated: compare what was seen at success with what is declared."""
-        met = np.array([self.met(m.achieved, m.desired, m.info) for m in self.moments])
+        told = self.met_on_steps()
+        met, missed = told == 1, told == 0
         did = np.array([m.terminated for m in self.moments])
-        if (did & ~met).any():
-            self.fall(int((did & ~met).sum()))
+        if (did & missed).any():
+            self.fall(int((did & missed).sum()))
         if self.declared and (met & ~did).any():
             self.found.error(
                 "termination",
@@ -151,15 +155,21 @@ class GoalChecks(Seen):
                 f"{int((met & did).sum())} episodes ended at success, and there is no "
                 "compute_terminated: give it, or set env.success_terminates=true",
             )
-        elif met.any():
+        elif met.any() and did.any():
             self.found.ok(
                 "termination", f"as declared (env.success_terminates={self.declared})".lower()
             )
         else:
+            seen = (
+                f"success ended none of the {len(self.episodes)} episodes, and nothing else did: other ends, "
+                "and the rewards with them, were not seen"
+                if met.any()
+                else "random actions were not seen to meet a goal"
+            )
             self.found.warning(
                 "termination",
-                "no compute_terminated, and random actions met no goal: whether success ends an "
-                f"episode is taken from env.success_terminates={str(bool(self.declared)).lower()}",
+                f"no compute_terminated, and {seen}; whether success ends an episode is taken from "
+                f"env.success_terminates={str(bool(self.declared)).lower()}",
             )
 
     def info(self) -> None:
@@ -181,40 +191,72 @@ class GoalChecks(Seen):
         else:
             self.found.ok("info", "the goal functions read none of it")
 
-    def met(self, achieved: Array, desired: Array, info: Mapping[str, Any]) -> bool:
-        """Say whether a goal is met, as a run does."""
+    def met(self, achieved: Array, desired: Array, info: Mapping[str, Any]) -> float:
+        """Say whether a goal is met, as a run does: 1 or 0, NaN where it cannot know."""
         assert self.run_has is not None
         told = {key: np.array([value]) for key, value in readable("env: info", info).items()}
-        return bool(self.run_has.success(achieved[None], desired[None], told)[0])
+        if not self.run_has.knows_success(told, 1)[0]:
+            return math.nan
+        return float(self.run_has.success(achieved[None], desired[None], told)[0])
+
+    def met_on_steps(self) -> Array:
+        """Return `met` of each step (n,)."""
+        return np.array([self.met(m.achieved, m.desired, m.info) for m in self.moments])
+
+    def remedy(self) -> str:
+        """Say what to declare so that success is known without its being told in info."""
+        by_reward = (self.settings.get(key) for key in ("reward_range", "success_reward"))
+        if "compute_success" not in self.calls and not any(one is not None for one in by_reward):
+            return "declare env.reward_range=[lowest, highest]: the highest then means success"
+        return "give with each reset and step the info that the goal functions read"
 
     def success(self) -> None:
         """Say where success comes from, and how often random actions had it."""
+        assert self.run_has is not None
+        source = self.run_has.sources[0].removeprefix("success: ")
         told = next((k for k in ("is_success", "success") if k in self.moments[0].info), None)
-        met = np.array([self.met(m.achieved, m.desired, m.info) for m in self.moments])
-        seen = f"met on {share(met)} of the random steps"
         if call := self.calls.get("compute_success"):
             # Of a goal that moved info may speak too soon.
             still = [m for m in self.moments if told and (m.desired == m.shown).all()]
             said = [one_truth("info has", str(told), m.info[str(told)]) for m in still]
             if said != [bool(call.one(m.achieved, m.desired, m.info)) for m in still]:
                 self.found.error("success", f"compute_success and info[{told!r}] of step disagree")
-            else:
-                self.found.ok("success", f"from compute_success; {seen}")
+                return
+        met = self.met_on_steps()
+        if silent := int(np.isnan(met).sum()):
+            self.found.warning(
+                "success",
+                f"from {source}: not told on {silent} of {len(met)} steps, which count as not met; "
+                f"{self.remedy()}",
+            )
+        elif met.mean() > MOST_MET:
+            self.found.warning(
+                "success",
+                f"from {source}; met on {share(met)} of the random steps, so that there is little to "
+                "learn: is the tolerance too wide?",
+            )
         else:
-            assert self.run_has is not None
-            source = self.run_has.sources[0].removeprefix("success: ")
-            self.found.ok("success", f"from {source}; {seen}")
+            self.found.ok("success", f"from {source}; met on {share(met)} of the random steps")
 
     def resets(self) -> None:
         """Count the episodes whose goal is met before the first action."""
-        met = []
+        each = []
         for number in range(RESETS):
             observation, info = self.env.reset(seed=self.episodes[0].seed + number)
             achieved, desired = (np.array(observation[key]) for key in KEYS[1:])
             # At reset info need not say; equal goals count in any case.
-            met.append(self.met(achieved, desired, info) or np.array_equal(achieved, desired))
-        many = share(np.array(met))
-        if np.mean(met) > 0.2:
+            each.append(
+                1.0 if np.array_equal(achieved, desired) else self.met(achieved, desired, info)
+            )
+        met = np.array(each)
+        many, silent = share(met == 1), int(np.isnan(met).sum())
+        if silent:
+            self.found.warning(
+                "goals at reset",
+                f"cannot be told: the info of {silent} of {RESETS} resets says nothing of success; "
+                f"{self.remedy()}",
+            )
+        elif np.mean(met) > MOST_AT_RESET:
             self.found.warning(
                 "goals at reset",
                 f"{many} of {RESETS} episodes begin with the goal met: success then says little, "
