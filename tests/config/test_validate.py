@@ -42,6 +42,14 @@ def refusal(*overrides: str) -> str:
             "buffer.strategy=random gives others, take",
         ),
         (
+            "agent=gcbc buffer.k=inf buffer.n_step=3",
+            "buffer.n_step=3: sums rewards, which GCBC never reads; give buffer.n_step=1",
+        ),
+        (
+            "agent.cloning_weight=1",
+            "clones demonstrations, and there are none; give buffer.demonst",
+        ),
+        (
             "buffer.strategy={_target_: her_exp.buffers.goals.Geometric, gamma: 1.0}",
             "buffer.strategy.gamma=1.0: must be in (0, 1)",
         ),
