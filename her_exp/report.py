@@ -45,14 +45,20 @@ def make(runs: str, out: Path | None = None) -> tuple[Path, list[str]]:
         out: the report's folder, made if it does not exist.
 
     Raises:
-        UserError: no run is found, or the report cannot be written.
+        UserError: no run is found, a package is missing, or the report cannot be written.
     """
-    from her_exp.reporting.runs import read
-    from her_exp.reporting.write import damage, write
     from her_exp.store.files import check_plain
     from her_exp.store.find import find, home, targets
 
     folders = find(runs)
+    missing = [name for name in ("plotly", "matplotlib", "jinja2") if find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"a report needs {' and '.join(missing)}, not installed; pip install 'her_exp[report]'"
+        )
+    from her_exp.reporting.runs import read
+    from her_exp.reporting.write import damage, write
+
     target = out or home(targets(runs)[0]) / "report"
     found = [read(path) for path in tqdm(folders, unit="run", disable=None, leave=False)]
     try:
@@ -79,11 +85,6 @@ def command(argv: Sequence[str]) -> int:
     options = parse(argv, DEFAULTS, folder="runs")
     if not options["runs"]:
         raise UserError("runs is not set; give a folder, e.g. runs=outputs")
-    missing = [name for name in ("plotly", "matplotlib", "jinja2") if find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"a report needs {' and '.join(missing)}, not installed; pip install 'her_exp[report]'"
-        )
     page, lines = make(options["runs"], Path(options["out"]) if options["out"] else None)
     for line in lines:
         tell(line)

@@ -190,11 +190,13 @@ def resume(
     """
     from her_exp.store.checkpoint import Checkpoints
 
-    cfg, anew = load_run_config(folder, trust, "resume"), shlex.quote(f"rerun={folder}")
+    cfg = load_run_config(folder, trust, "resume")
     judge(folder)
     began = overrides_of(folder)
     asked = [text for text in overrides if _is_safe(text) or text not in began]
     before = cfg.copy()
+    trusted = [f"trust=[{','.join(trust)}]"] if trust else []
+    anew = shlex.join([f"rerun={folder}", *trusted, *asked])
     for key in apply(cfg, asked):
         same = OmegaConf.select(cfg, key) == OmegaConf.select(before, key)
         if key not in SAFE and not same:

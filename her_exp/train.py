@@ -159,8 +159,9 @@ def carry_out(asked: Request) -> list[str] | None:
         raise UserError(
             f"{'run_dir' if asked.run_dir else 'resume'}={folder}: a file, no run folder"
         )
-    if asked.resume == "auto" and not has_checkpoint(folder):
-        if status_of(folder) is not None:
+    status = status_of(folder)
+    if asked.resume == "auto" and status != "done" and not has_checkpoint(folder):
+        if status is not None:
             start_over(folder)
         if "${" in str(folder):
             raise UserError(f"run_dir={folder}: Hydra resolves ${{...}}; give another name")
@@ -176,7 +177,7 @@ def carry_out(asked: Request) -> list[str] | None:
             ) from error
         began = overrides_of(folder)
         words = [word for word in words if word not in began]
-        if not words and status_of(folder) == "done":
+        if not words and status == "done":
             print(folder)
             return None
     check_run("resume", folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from typing import Literal
 
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -14,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from her_exp.config.hydra_api import Composition, without_hydra
 from her_exp.config.overrides import keys, parsed
 from her_exp.config.parts import PARTS
+from her_exp.config.signatures import several
 from her_exp.config.validate import validate
 from her_exp.text import did_you_mean, nearest, one_line, unknown_key, written
 from her_exp.types import UserError
@@ -105,6 +107,8 @@ def _there_are(group: str, name: str, hydra: Composition) -> str:
     below = {at: _options(f"{group}/{at}", hydra) for at in folders}
     nested = {at: [f"{at}/{option}" for option in options] for at, options in below.items()}
     top = _options(group, hydra)
+    if each := several(group, name, Literal[tuple(top)]):
+        return each.removeprefix("; ")
     shown = nested.get(name.partition("/")[0], [*top, *(f"{at}/..." for at in folders)])
     says = f"there are {', '.join(shown)}" if shown else "there are none"
     hint = did_you_mean(
@@ -133,12 +137,16 @@ def _folders(group: str, hydra: Composition) -> list[str]:
 
 
 def path_for_option(overrides: Sequence[str], hydra: Composition) -> str | None:
-    """Return the line for an option of a group that is a path, such as env=../x, if there is one."""
+    """Return the line for an option of a group that is a path, such as env=../x, or a list of options."""
     values = [o.partition("=")[2] for o in overrides]
-    paths = [o for o, v in zip(overrides, values, strict=True) if "/" in v or v in (".", "..")]
+    odd = re.compile(r".*/.*|\.\.?|\[.*")
+    paths = [o for o, v in zip(overrides, values, strict=True) if odd.fullmatch(v)]
     for override in parsed(paths):
         options = hydra.loader.get_group_options(override.key_or_group)
         value = None if override.is_delete() else override.value()
+        group = override.key_or_group
+        if group in PARTS and (each := several(group, value, Literal[(*options,)])):
+            return one_line(f"{override.input_line}: must be one {group}{each}")
         parts = value.split("/") if isinstance(value, str) and value else []
         if options and {"", ".", ".."} & set(parts):
             return one_line(f"{override.input_line}: give one of {', '.join(options)}")
@@ -161,6 +169,8 @@ def _not_there(key: str, given: str, overrides: Sequence[str], hydra: Compositio
         if value in _options(group, hydra):
             return f"{given}: write {above}={option}"
         return f"{given}: write {above}={name}/NAME; {_there_are(above, option, hydra)}"
+    if value and "." not in key and _options(f"hydra/{group}", hydra):
+        return f"{given}: write {shlex.quote(f'hydra/{given}')}"
     known = _known_keys(overrides, hydra)
     if "/" in key and group.replace("/", ".") in known:
         return f"unknown key {key}: did you mean {group.replace('/', '.')}?"
@@ -201,20 +211,24 @@ def _class_says(key: str, overrides: Sequence[str], hydra: Composition) -> str |
         f"++{text.lstrip('+')}" if "." in text.partition("=")[0] and text[0] != "~" else text
         for text in overrides
     ]
+    lines = _wrong_of(forced, hydra)
+    if lines is None:
+        return None
+    about = [line for line in lines if line.startswith((group, f"unknown key {group}"))]
+    its = [line for line in about if line.startswith(f"unknown key {key}:")]
+    others = [line for line in about if not line.startswith(f"{key}=")]
+    return its[0] if its else None if others else ""
+
+
+def _wrong_of(overrides: Sequence[str], hydra: Composition) -> list[str] | None:
+    """Return what the check of such a configuration says; None where it does not compose."""
     try:
-        validate(without_hydra(hydra.compose(forced, RunMode.MULTIRUN)))
+        validate(without_hydra(hydra.compose(overrides, RunMode.MULTIRUN)))
     except UserError as error:
-        about = [
-            line
-            for line in str(error).splitlines()
-            if line.startswith((group, f"unknown key {group}"))
-        ]
-        its = [line for line in about if line.startswith(f"unknown key {key}:")]
-        others = [line for line in about if not line.startswith(f"{key}=")]
-        return its[0] if its else None if others else ""
+        return str(error).splitlines()
     except (HydraException, OmegaConfBaseException):
         return None
-    return ""
+    return []
 
 
 def _already_there(key: str, given: str, overrides: Sequence[str], hydra: Composition) -> str:
@@ -223,7 +237,19 @@ def _already_there(key: str, given: str, overrides: Sequence[str], hydra: Compos
 
 def _several(key: str, given: str, overrides: Sequence[str], hydra: Composition) -> str:
     name, _, values = key.partition("=")
-    return f"{key}: several values; add -m to run each, or write one list: {name}=[{values}]"
+    (swept,), others = parsed([key]), [text for text in overrides if text != given]
+
+    def takes(word: str) -> bool:
+        lines = _wrong_of([*others, word], hydra)
+        return lines is not None and not any(
+            line.startswith(f"{name.lstrip('+')}=") for line in lines
+        )
+
+    listed, is_group = f"{name}=[{values}]", bool(_options(name, hydra))
+    ways = [f"write one list: {shlex.quote(listed)}"] if takes(listed) and not is_group else []
+    if not ways or takes(f"{name}={next(swept.sweep_string_iterator())}"):
+        ways.insert(0, "add -m to run each")
+    return f"{key}: several values; {', or '.join(ways)}"
 
 
 def _sweep_alone(key: str, given: str, overrides: Sequence[str], hydra: Composition) -> str:
@@ -255,7 +281,8 @@ def _known_keys(overrides: Sequence[str], hydra: Composition) -> list[str]:
     except (HydraException, OmegaConfBaseException):
         cfg = hydra.compose([])
     found = [*keys(cfg), "experiment"]
-    own = [key for key in found if not key.startswith("hydra.")]
+    given = {f"hydra.{o.lstrip('+~').partition('=')[0]}" for o in overrides}
+    own = [key for key in found if not key.startswith("hydra.") or key in given]
     return found if any(o.lstrip("+~").startswith("hydra.") for o in overrides) else own
 
 

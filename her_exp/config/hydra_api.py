@@ -26,6 +26,8 @@ from her_exp.types import UserError
 CONFIG_NAME = "config"
 #: A file name on every common file system has at most 255 bytes; 120 leaves room for suffixes.
 FOLDER_LENGTH = 120
+#: What a job's folder is not named by. A sweep's command adds it for Hydra; nobody has typed it.
+NOT_IN_NAMES = "hydra.job.config.override_dirname.exclude_keys"
 
 
 # --- resolvers ---------------------------------------------------------------------------------

@@ -60,6 +60,10 @@ def between(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if offline and shown.get("demonstrations") is None:
         wrong = "there is nothing to learn from before the first env step; give buffer.demonstrations=..."
         yield value_line("trainer.offline_updates", offline, wrong)
+    cloning = number("agent", "cloning_weight")
+    if cloning and shown.get("demonstrations") is None:
+        wrong = "clones demonstrations, and there are none; give buffer.demonstrations=..."
+        yield value_line("agent.cloning_weight", cloning, wrong)
     if total == 0 and not offline:
         yield value_line("trainer.total_steps", 0, "must be >= 1, or trainer.offline_updates be")
     if total and start is not None and start >= total and learns:
@@ -97,6 +101,8 @@ def goals_not_reached(buffer: dict[str, Any], agent: type) -> str | None:
         return f"{says}buffer.k={k} keeps others, give buffer.k=inf"
     if isinstance(strategy, str) and strategy not in AHEAD:
         return f"{says}buffer.strategy={strategy} gives others, take {' or '.join(AHEAD)}"
+    if (n := buffer.get("n_step", 1)) != 1:
+        return f"buffer.n_step={n}: sums rewards, which {agent.__name__} never reads; give buffer.n_step=1"
     return None
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import math
 import pkgutil
+import re
+import shlex
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
 
 from her_exp.limits import choices_of, hints_of
 from her_exp.system.foreign import foreign_code, reason_of
-from her_exp.text import did_you_mean
+from her_exp.text import did_you_mean, written
 from her_exp.types import UserError
 
 
@@ -96,6 +100,27 @@ def mismatch(value: Any, annotation: Any) -> str | None:
         if value in _INFINITE and _fits(math.inf, annotation):
             hint = "; on a command line infinity is inf"
     return f"must be {describe(annotation)}{hint}"
+
+
+def several(key: str, value: Any, annotation: Any) -> str:
+    """Say how each of several values is run, where `value` is such a list, else ''."""
+    each = value if isinstance(value, list) else _each(value) if isinstance(value, str) else []
+    if len(each) < 2 or not all(_fits(one, annotation) for one in each):
+        return ""
+    words = [one if str(one).isidentifier() else written(one) for one in each]
+    short = ",".join(words) if len(each) <= 10 else f"range({each[0]},{each[-1] + 1})"
+    return f"; to run each: -m {shlex.quote(f'{key}={short}')}"
+
+
+def _each(text: str) -> Sequence[Any]:
+    """Read several values as other programs take them: `0..3`, `0-3`, `0 1 2 3`."""
+    if ends := re.fullmatch(r"(-?\d{1,9})(?:\.\.\.?|-)(\d{1,9})", text):
+        return range(int(ends[1]), int(ends[2]) + 1)
+    each: list[Any] = text.split()
+    for number, word in enumerate(each):
+        with suppress(ValueError):
+            each[number] = json.loads(word)
+    return each
 
 
 def _fits(value: Any, annotation: Any) -> bool:

@@ -20,7 +20,7 @@ from her_exp.config.rules import (
     sinks,
     value_line,
 )
-from her_exp.config.signatures import Arguments, arguments, find_class, mismatch
+from her_exp.config.signatures import Arguments, arguments, find_class, mismatch, several
 from her_exp.limits import AtMost, complaint, complaint_of, limit_of
 from her_exp.text import did_you_mean, one_line, unknown_key
 from her_exp.types import UserError
@@ -99,7 +99,7 @@ def _root(values: dict[str, Any], elsewhere: bool) -> Iterator[tuple[str, str]]:
         if key not in _ROOT:
             yield key, unknown_key(key, [*PARTS, *_ROOT, *_dotted(values)])
         elif wrong := mismatch(value, _ROOT[key]) or complaint(key, value):
-            yield value_line(key, value, wrong)
+            yield value_line(key, value, wrong + several(key, value, _ROOT[key]))
     for key in ("seed", "threads", "device", "products"):
         if key not in values:
             yield key, f"{key} is not set; give {key}=..."
@@ -210,8 +210,8 @@ def _argument(
         all_known = f"{group} takes {', '.join(known) or 'nothing'}"
         hint = near or (all_known if group == "env" else all_known + own)
         yield key, f"unknown key {key}: {hint}"
-    elif wrong := _wrong(name, value, takes.types.get(name, Any), ours):
-        yield value_line(key, value, wrong)
+    elif wrong := _wrong(name, value, kind := takes.types.get(name, Any), ours):
+        yield value_line(key, value, wrong + several(key, value, kind))
     elif key == "buffer.strategy" and ours and not _is_node(value):
         yield from _strategy(key, value)
     elif key in NESTED and value is not None and not _is_node(value):
@@ -256,9 +256,11 @@ def _strategy(key: str, value: Any) -> Iterator[tuple[str, str]]:
     from her_exp.buffers.goals import STRATEGIES
 
     if not isinstance(value, str) or value not in STRATEGIES:
-        hint = did_you_mean(value, STRATEGIES) if isinstance(value, str) else ""
-        wrong = f"must be one of {', '.join(STRATEGIES)}, or a node with a _target_"
-        yield value_line(key, value, f"{wrong}; {hint}" if hint else wrong)
+        hint = several(key, value, Literal[tuple(STRATEGIES)])
+        near = did_you_mean(value, STRATEGIES) if isinstance(value, str) else ""
+        hint = hint or (f"; {near}" if near else "")
+        wrong = f"must be one of {', '.join(STRATEGIES)}, or a node with a _target_{hint}"
+        yield value_line(key, value, wrong)
 
 
 def with_env(cls: type, takes: Arguments, node: dict[str, Any]) -> Arguments:

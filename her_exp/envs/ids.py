@@ -49,6 +49,8 @@ def find_spec(id: str) -> EnvSpec:
         if package and sys.modules.get(package) is None:
             raise UserError(f"env.id={id}: no such env; {right_words(id)}") from error
         near = _near(id)
+        if not near and _file_like(id)[0]:
+            raise UserError(f"env.id={id}: no such env; {right_words(id)}") from error
         hint = f"did you mean {' or '.join(near)}?" if near else "no id is near it."
         raise UserError(
             f"env.id={id}: no such env; {hint} A package that registers on import goes into "
@@ -61,14 +63,16 @@ def right_words(id: str) -> str:
     package = _package(id)
     missing = package is not None and find_module(package) is None
     file, right = _file_of(id)
-    if not (file or missing):
-        if package == "gymnasium_robotics":  # its import does nothing but register ids
+    if not (file or missing) and package in (None, "gymnasium_robotics"):
+        if package:  # its import does nothing but register ids
             import_modules([package])
-        if package in (None, "gymnasium_robotics"):
-            near = _near(id)
-            if not near:
-                return "no id and no file of conf/env is near it"
-            right = near[0]
+        file, right = _file_of(next(iter(_near(id)), ""))
+    if not file and (missing or not right):  # nobody knows its id; a file's may be meant
+        file, right = _file_like(id)
+        if not (file or missing):
+            return "no id and no file of conf/env is near it"
+        package = _package(right)
+        missing = package is not None and find_module(package) is None
     imports = [f"env.imports=[{package}]"] if package else []
     words = shlex.join(["env=gym", f"env.id={right}", *imports])
     line = f"write {file} ({right} and its settings), or {words}" if file else f"write {words}"
@@ -97,6 +101,19 @@ def _package(id: str) -> str | None:
 
 def _file_of(id: str) -> tuple[str, str]:
     """Return the words for the file of conf/env/ with an id of this name, and the id that it has."""
+    return _pinned().get(_name(id), ("", id))
+
+
+def _file_like(id: str) -> tuple[str, str]:
+    """Return the same of an id whose name is misspelt; what is longer, as by `Dense`, is another env's."""
+    pinned, name = _pinned(), _name(id)
+    near = difflib.get_close_matches(name, pinned, n=1, cutoff=0.85)
+    return pinned[near[0]] if near and len(name) <= len(near[0]) + 2 else ("", id)
+
+
+def _pinned() -> dict[str, tuple[str, str]]:
+    """Return by the name of each id in conf/env/: the words that choose it, and the id."""
+    found = {}
     for path in sorted((CONF_DIR / "env").glob("*.yaml")):
         node = OmegaConf.to_container(OmegaConf.load(path))
         assert isinstance(node, dict)
@@ -106,12 +123,9 @@ def _file_of(id: str) -> tuple[str, str]:
             its = node["id"].format(
                 **{place: choices[place][word] for place, word in words.items()}
             )
-            if _name(its) == _name(id):
-                own = [
-                    f"env.{place}={word}" for place, word in words.items() if node[place] != word
-                ]
-                return " ".join([f"env={path.stem}", *own]), its
-    return "", id
+            own = [f"env.{place}={word}" for place, word in words.items() if node[place] != word]
+            found[_name(its)] = " ".join([f"env={path.stem}", *own]), its
+    return found
 
 
 def _name(id: str) -> str:

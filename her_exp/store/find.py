@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from her_exp.config.hydra_api import job_name
 from her_exp.store.folder import CONFIG, RESULT, STORY, check_same, is_run
-from her_exp.text import printable, tell
+from her_exp.text import did_you_mean, printable, tell
 from her_exp.types import UserError
 
 _NAMED = 3  # runs in the line, at most
@@ -133,10 +133,11 @@ def check_run(word: str, folder: Path) -> None:
     if os.path.isfile(folder / CONFIG):  # Path's own raises where a name is too long
         return
     if not os.path.exists(folder):
-        raise UserError(f"{word}={folder}: no such folder")
+        hint = did_you_mean(str(folder), ["latest"])
+        raise UserError(f"{word}={folder}: no such folder{'; ' * bool(hint)}{hint}")
     if not folder.is_dir():
         raise UserError(f"{word}={folder}: a file, no run folder")
-    names = [str(path.relative_to(folder)) for path in islice(_nearest(folder), _NAMED + 1)]
+    names = [shlex.quote(str(path)) for path in islice(_nearest(folder), _NAMED + 1)]
     if not names:
         raise UserError(f"{word}={folder}: no run folder, config.yaml is missing")
     named = printable(", ".join(names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")

@@ -6,6 +6,7 @@ changes, `config_began.yaml` beside it is what it began with.
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +35,6 @@ _WRITTEN = (
     CONFIG, BEGAN, STORY, RESULT, METRICS, LOG, LOCK, PATCH, EVALUATION, CHECKPOINTS, PICTURE,
     PATHS_LAST, f"{FILM}.*", "*.tmp", ".hydra",
 )  # fmt: skip
-_ENDED = ("done", "stopped", "failed")
 
 
 # --- looking -----------------------------------------------------------------------------------
@@ -49,7 +49,7 @@ def is_run(folder: Path) -> bool:
 def status_of(folder: Path) -> str | None:
     """Say how the run in a folder stands: done, stopped, failed, running or killed; None: there is none."""
     status = read_json(folder, RESULT).get("status")
-    if status in _ENDED:
+    if status in ("done", "stopped", "failed"):
         return str(status)
     if is_locked(folder / LOCK):
         return "running"
@@ -181,10 +181,10 @@ def start_over(folder: Path) -> None:
     """Clear what a run left that was killed before its first checkpoint."""
     judge(folder)
     with lock(folder):
-        for name in (METRICS, BEGAN, RESULT, PATHS_LAST):
-            (folder / name).unlink(missing_ok=True)
-        for path in folder.glob(EVENTS):
-            path.unlink()
+        logging.getLogger(__name__).warning("%s: has no checkpoint; the run starts anew", folder)
+        for name in (METRICS, BEGAN, RESULT, PATHS_LAST, EVENTS):
+            for path in folder.glob(name):
+                path.unlink()
 
 
 #: The folders of runs of this process, and which file is their lock.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import her_exp
+from her_exp.config.hydra_api import NOT_IN_NAMES
 
 #: Packages whose version may change a run's numbers; then the others that `run.json` names.
 _NUMBERS = ("torch", "numpy", "gymnasium", "gymnasium-robotics", "mujoco", "envpool")
@@ -43,7 +44,7 @@ def began(overrides: list[str]) -> tuple[dict[str, Any], str]:
 
 def now(overrides: list[str]) -> dict[str, Any]:
     """Return the command of this process, as far as it is nobody's secret, and the time."""
-    words = [masked(word) for word in sys.argv[1:]]
+    words = [masked(word) for word in sys.argv[1:] if not word.startswith(NOT_IN_NAMES)]
     command = shlex.join(["python", "-m", "her_exp.train", *words])
     return {"command": command, "overrides": overrides, "started": moment()}
 

@@ -50,6 +50,9 @@ _OF_A_SWEEP = (
 )  # fmt: skip
 
 
+_HASHED = re.compile(r"_[0-9a-f]{6}$")  # how the names of jobs' folders end
+
+
 class Plan(NamedTuple):
     """What a checked command line means."""
 
@@ -238,6 +241,23 @@ def _check_folders(
                 "experiment; leave one out"
             )
         check_same(folder / name, cfg)
+    _note_others(folder, names)
+
+
+def _note_others(folder: Path, names: Sequence[str]) -> None:
+    """Say so where jobs that are new are there already but for the hash in their names."""
+    new = {name[:-7] for name in names if _HASHED.search(name) and not (folder / name).exists()}
+    there = (
+        [inner for inner in folder.iterdir() if inner.is_dir()] if new and folder.is_dir() else []
+    )
+    if others := [
+        inner for inner in there if _HASHED.search(inner.name) and inner.name[:-7] in new
+    ]:
+        print(
+            f"her_exp: note: {folder} holds {len(others)} of these jobs with other settings, and these are "
+            "trained beside them; resume=FOLDER trainer.total_steps=N makes one longer",
+            file=sys.stderr,
+        )
 
 
 def _writable(cfg: DictConfig, key: str) -> Path:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from her_exp.config.blame import blame_experiment
 from her_exp.config.compose import Composer
-from her_exp.config.hydra_api import plain, texts, without_hydra
+from her_exp.config.hydra_api import NOT_IN_NAMES, plain, texts, without_hydra
 from her_exp.config.signatures import arguments, find_class, mismatch
 from her_exp.config.validate import validate
 from her_exp.limits import complaint
@@ -134,7 +134,7 @@ def short_names(jobs: Sequence[Job]) -> list[str]:
     same = [key for key in keys if key not in {*swept, "sweep"} and not key.startswith("hydra")]
     if not same:
         return []
-    return [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(['sweep', *same])}]"]
+    return [f"{NOT_IN_NAMES}=[{','.join(['sweep', *same])}]"]
 
 
 # --- launcher and sweeper ----------------------------------------------------------------------

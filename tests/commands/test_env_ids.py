@@ -107,6 +107,7 @@ def test_a_version_that_cannot_be_made_names_one_that_can(sh: Shell) -> None:
     [
         ("FetchPush-v4", "gymnasium_robotics", "pip install 'her_exp[robotics]'", "env=fetch_push"),
         ("FetchPush-v2", "gymnasium_robotics", "pip install 'her_exp[robotics]'", "env=fetch_push"),
+        ("FetchPsuh-v4", "gymnasium_robotics", "pip install 'her_exp[robotics]'", "env=fetch_push"),
         ("PandaReach-v3", "panda_gym", "pip install panda-gym", "env=gym env.id=PandaReach-v3"),
         ("parking-v0", "highway_env", "pip install highway-env", "env=gym env.id=parking-v0"),
     ],
@@ -118,3 +119,4 @@ def test_a_package_that_is_not_installed(
     (line,) = sh.refused("env=gym", f"env.id={id}", prelude=prelude)
     begin = f"env.id={id}: no such env; {module} is not installed; {install}, then write {words}"
     assert line.startswith(begin)
+    assert "Psuh" not in line.removeprefix(begin)

@@ -43,19 +43,19 @@ def runs(root: Path, *names: str) -> None:
 def test_a_folder_that_is_not_there(said: Said, tmp_path: Path) -> None:
     runs(tmp_path, "a")
     assert said(tmp_path / "nowhere/ddpg") == "no such folder"
+    assert said(Path("latset")) == "no such folder; did you mean latest?"
     assert said(tmp_path / "a/run.json") == "a file, no run folder"
 
 
 def test_a_folder_above_runs_names_the_newest(said: Said, tmp_path: Path) -> None:
     runs(tmp_path / "ddpg", "2026-01", "2026-02", "2026-03", "2026-04", "2026-04/inside")
     runs(tmp_path / ".hidden", "a")
-    line = "no run folder itself; give one below it: 2026-04, 2026-03, 2026-02, ..."
-    assert said(tmp_path / "ddpg") == line
+    line, root = "no run folder itself; give one below it: ", tmp_path / "ddpg"
+    newest = [f"{root}/2026-{month}" for month in ("04", "03", "02")]
+    assert said(root) == f"{line}{', '.join(newest)}, ..."
     runs(tmp_path / "sac", "2026-05")
-    assert said(tmp_path / "sac") == "no run folder itself; give one below it: 2026-05"
-    assert said(tmp_path).startswith(
-        "no run folder itself; give one below it: sac/2026-05, ddpg/2026-04, "
-    )
+    assert said(tmp_path / "sac") == f"{line}{tmp_path}/sac/2026-05"
+    assert said(tmp_path).startswith(f"{line}{tmp_path}/sac/2026-05, {newest[0]}, ")
 
 
 @pytest.mark.parametrize("name", ["nowhere/t1", "a/buffer.k=0,seed=1_ab12", "here", "a b"])
@@ -83,13 +83,13 @@ def test_a_disk_full_of_folders_is_not_searched_to_its_end(said: Said, tmp_path:
     runs(tmp_path, "a/below")
     assert said(tmp_path) == "no run folder, config.yaml is missing"
     runs(tmp_path / "env", "point_reach/ddpg/t1")
-    assert said(tmp_path / "env").endswith("give one below it: point_reach/ddpg/t1")
+    assert said(tmp_path / "env").endswith(f"give one below it: {tmp_path}/env/point_reach/ddpg/t1")
 
 
 def test_names_that_are_none(said: Said, tmp_path: Path) -> None:
     """A folder's name may hold anything, a link may lead nowhere."""
     runs(tmp_path, "b\x1b[31m\n")
-    line = "no run folder itself; give one below it: b?[31m?"
+    line = f"no run folder itself; give one below it: '{tmp_path}/b?[31m?'"
     assert said(tmp_path) == line
     (tmp_path / "a").mkdir()
     (tmp_path / "a/config.yaml").symlink_to("/nonexistent")

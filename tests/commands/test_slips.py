@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.commands.shell import Shell
 from tests.commands.sweeps_kit import TINY
-from tests.commands.words_kit import Right, remedy
+from tests.commands.words_kit import Right, remedy, shell_words
 
 RESIDUAL = "_target_:her_exp.agents.residual.Residual"
 NODE = "{_target_: her_exp.agents.residual.Residual, blocks: 1}"
@@ -91,7 +93,25 @@ def test_a_folder_without_its_key(name: str, sh: Shell, right: Right) -> None:
 def test_a_folder_with_blanks_is_quoted_where_a_line_names_it(sh: Shell) -> None:
     sh.done(*TINY, "hydra.run.dir='a b'")
     assert sh("resume=a b", "agent.gamma=0.5") == 1
-    assert sh.told().endswith("To run it anew with this change: 'rerun=a b'\n")
+    assert sh.told().endswith("To run it anew with this change: 'rerun=a b' agent.gamma=0.5\n")
+
+
+#: Several values: the end of the line, which may be pasted.
+SEVERAL = {
+    "sweep=a buffer.k=0,4": "buffer.k=0,4: several values; add -m to run each",
+    "agent.hidden_sizes=8,16": "several values; write one list: 'agent.hidden_sizes=[8,16]'",
+    "-m sweep=g 'seed=0 1'": "to run each: -m seed=0,1",
+    "agent.hidden_sizes=[[8],[16]]": "to run each: -m 'agent.hidden_sizes=[8],[16]'",
+    "-m 'agent=sac td3'": "agent=sac td3: no such agent; to run each: -m agent=sac,td3",
+}
+
+
+@pytest.mark.parametrize("words", SEVERAL)
+def test_several_values_where_one_is_taken(words: str, sh: Shell, right: Right) -> None:
+    (line,) = sh.refused(*shell_words(words))
+    assert line.endswith(SEVERAL[words])
+    pasted = re.search(r"(?:each|list): (.*)", line)
+    assert not pasted or right(pasted[1])
 
 
 # --- groups, pluses and values -------------------------------------------------------------------
@@ -103,6 +123,7 @@ def test_a_folder_with_blanks_is_quoted_where_a_line_names_it(sh: Shell) -> None
         ("experiment/plappert=fetch_push", "experiment=plappert/fetch_push"),
         ("experiment.her_paper=bit_flip", "experiment=her_paper/bit_flip"),
         ("-m seed=1,2 hydra.launcher=local", "hydra/launcher=local"),
+        ("-m seed=1,2 launcher=local", "hydra/launcher=local"),
         ("env=gym env.id=her_exp/PointReach-v0 env.max_steps=10", "+env.max_steps=10"),
         ("-m agent=dqn,qrdqn env=bit_flip agent.lr=0.1", "++agent.lr=0.1"),
     ],
@@ -124,6 +145,7 @@ OPTIONS = {
     "env=CartPole-v1": "; write env=gym env.id=CartPole-v1",
     "hydra/sweeper/sampler=x": "hydra/sweeper/sampler=x: goes with hydra/sweeper=optuna",
     "hydra/launch=local": "unknown key hydra/launch: did you mean hydra/launcher?",
+    "job.chdir=true": "unknown key job.chdir: did you mean hydra.job.chdir?",
     "buffer/k=8": "unknown key buffer/k: did you mean buffer.k?",
     "+foo.bar=1": "unknown key foo",
     # The class is asked for a near name.

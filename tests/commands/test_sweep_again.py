@@ -91,6 +91,9 @@ def test_a_job_that_never_got_to_a_checkpoint(sh: Shell, whole: Path) -> None:
     assert not any(checkpoints(job(folder, seed)) for seed in (1, 2))
     assert table(sh.done(*SWEEP)) == {"0": "skipped", "1": "done", "2": "done"}
     assert_as(whole, folder)
+    told = (job(whole, 1) / "run.json").read_text()
+    assert "sweep=grid" in told
+    assert "exclude_keys" not in told  # which nobody has typed
 
 
 def test_a_sweep_that_is_stopped_by_a_signal(sh: Shell, whole: Path) -> None:

@@ -29,6 +29,12 @@ def refusal(*overrides: str) -> str:
         ("agent._target_=her_exp.agents", "must be a class, this is a module"),
         ("agent._target_='a b'", "must be package.module.Class"),
         ("agent=tqc agent.drop_quantiles=25", "must be less than agent.n_quantiles=25"),
+        ("seed=0..3", "seed=0..3: must be an integer; to run each: -m seed=0,1,2,3"),
+        ("seed=0-99", "to run each: -m 'seed=range(0,100)'"),
+        ("buffer.k=[0,4]", "buffer.k=[0, 4]: must be a number; to run each: -m buffer.k=0,4"),
+        ("buffer.strategy=future final", "to run each: -m buffer.strategy=future,final"),
+        ("agent=[sac,td3]", "agent=[sac,td3]: must be one agent; to run each: -m agent=sac,td3"),
+        ("agent=sac,td3", "several values; add -m to run each"),
         ("buffer.strategy=futur", "buffer.strategy=futur: must be one of future"),
         ("buffer.k=.inf", "buffer.k=.inf: must be a number; on a command line infinity is inf"),
         (
@@ -40,6 +46,14 @@ def refusal(*overrides: str) -> str:
         (
             "agent=crl buffer.k=inf buffer.strategy=random",
             "buffer.strategy=random gives others, take",
+        ),
+        (
+            "agent=gcbc buffer.k=inf buffer.n_step=3",
+            "buffer.n_step=3: sums rewards, which GCBC never reads; give buffer.n_step=1",
+        ),
+        (
+            "agent.cloning_weight=1",
+            "clones demonstrations, and there are none; give buffer.demonst",
         ),
         (
             "buffer.strategy={_target_: her_exp.buffers.goals.Geometric, gamma: 1.0}",

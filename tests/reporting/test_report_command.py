@@ -44,12 +44,14 @@ def test_what_is_wrong_is_one_line(
     assert capsys.readouterr().err == f"her_exp: error: {line}\n"
 
 
-def test_missing_packages_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("plotly", "jinja2"):
         monkeypatch.setitem(sys.modules, name, None)
     line = r"needs plotly and jinja2, not installed; pip install 'her_exp\[report\]'"
     with pytest.raises(UserError, match=line):
-        command(["runs=."])
+        command([f"runs={make_run(tmp_path / 'run')}"])
+    with pytest.raises(UserError, match="no such folder"):  # first: to install will not help
+        command([f"runs={tmp_path}/nowhere"])
 
 
 def test_folders_that_stand_alone_are_the_runs(

@@ -204,6 +204,24 @@ def test_nothing_to_go_on_from(kept: int, line: str, source: Path, tmp_path: Pat
     resume(folder)
 
 
+def test_auto_without_a_checkpoint(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is done stays; what else a run had is cleared, and that is said."""
+    folder = tmp_path / "run"
+    shutil.copytree(source, folder)
+    shutil.rmtree(folder / "checkpoints")
+    asked = request(["resume=auto", f"run_dir={folder}", *overrides_of(folder)])
+    assert asked is not None
+    before = contents(folder)
+    assert carry_out(asked) is None
+    assert contents(folder) == before
+    (folder / "result.json").write_text('{"status": "running"}')
+    assert carry_out(asked) is not None
+    assert f"{folder}: has no checkpoint; the run starts anew" in caplog.text
+    assert not (folder / "metrics.csv").exists()
+
+
 def test_one_writer_at_a_time(killed: Path) -> None:
     before = contents(killed)
     another = pytest.raises(UserError, match="another process is writing to this run folder")

@@ -75,6 +75,15 @@ def test_folders_are_named_by_what_differs(words: str, same: str, here: Path) ->
     )
 
 
+def test_jobs_of_other_settings_are_told_of(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A sweep that grows has none."""
+    (here / "outputs/sweeps/mine/buffer.k=0_abcdef").mkdir(parents=True)
+    preflight(["-m", "sweep=mine", "buffer.k=4,8"])
+    assert capsys.readouterr().err == ""
+    preflight(["-m", "sweep=mine", "buffer.k=0,4"])
+    assert "mine holds 1 of these jobs with other settings" in capsys.readouterr().err
+
+
 def test_preflight_of_one_run(here: Path) -> None:
     assert preflight(["buffer.k=8"])[:2] == (["buffer.k=8"], None)
     assert list(here.iterdir()) == []
