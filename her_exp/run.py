@@ -43,6 +43,7 @@ SAFE = (
     "trainer.total_steps", "trainer.stop_at", "trainer.eval_every", "trainer.eval_episodes",
     "trainer.log_every", "trainer.picture", "trainer.progress", "trainer.keep_checkpoints",
     "trainer.short_checkpoints", "trainer.sinks", "env.num_eval_envs", "env.timeout",
+    "buffer.demonstrations",  # a digest sees to it that it is the same data
 )  # fmt: skip
 #: Words of the command line that are no settings; conf/hydra/help/ says what each does.
 WORDS = ("resume", "rerun", "run_dir", "trust")

@@ -68,7 +68,9 @@ class BoxAgent(GoalAgent):
 
     def greedy(self, observation: Tensor, goal: Tensor) -> Tensor:
         """Return what `act` does without exploration, (n, action_dim), of tensors (n, o) and (n, g)."""
-        mode = self.mode(self.output(self.nets.actor, self.inputs(observation, goal)))
+        mode = self.mode(
+            self.output(getattr(self.nets, self.policy), self.inputs(observation, goal))
+        )
         return (mode * self._half_t + self._middle_t).clamp(*self._ends_t)
 
     def is_blind(self, explore: bool) -> bool:

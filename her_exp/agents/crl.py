@@ -107,12 +107,16 @@ class CRL(Cloning, DeterministicAgent):
     ) -> tuple[Tensor, Metrics]:
         """How far the policy's actions lie from what they are asked, and a penalty on large ones.
 
-        What a step is asked is its own goal or, of the first `other_goals` of the rows, the goal of another:
+        What a step is asked is its own goal or, of a share `other_goals` of the rows, the goal of another:
         goals that lie farther than those that its episode came to. A demonstrated action is for its own.
         """
         observation, goal = self.parts_of(batch.state)
         others = int(self.other_goals * goal.shape[-2])
-        goal = torch.cat([goal.roll(1, -2)[:others], goal[others:]])
+        if batch.demonstrated is None:
+            goal = torch.cat([goal.roll(1, -2)[:others], goal[others:]])
+        else:  # the last rows are demonstrations: some of either kind are asked others
+            count = torch.arange(goal.shape[-2] + 1, device=goal.device) * others // goal.shape[-2]
+            goal = torch.where(count.diff().bool().unsqueeze(-1), goal.roll(1, -2), goal)
         asked = joined(observation, goal)
         action = torch.tanh(nets.actor(asked))
         values = self.judge(nets, asked, action)

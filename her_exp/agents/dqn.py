@@ -90,7 +90,7 @@ class DQN(GoalAgent):
 
     def greedy(self, observation: Tensor, goal: Tensor) -> Tensor:
         """Return what each action is worth, (n, actions), of tensors (n, o) and (n, g): the best is taken."""
-        raw = self.output(self.nets.q, self.inputs(observation, goal))
+        raw = self.output(getattr(self.nets, self.policy), self.inputs(observation, goal))
         return self.values(raw).mean(-1)
 
     def taken(self, values: Tensor, action: Tensor) -> Tensor:

@@ -50,8 +50,15 @@ class WithDemonstrations(Buffer):
     def sample(self, batch_size: int, n_batches: int = 1) -> list[Batch]:
         """Draw and relabel from both; the last rows of each batch are the set's."""
         count = max(1, round(self._share * batch_size)) if self._has_steps else batch_size
+        if self._has_steps and self._share < 1:
+            count = min(
+                count, max(1, batch_size - 1)
+            )  # rounding leaves the run's own steps one row
         self._drawn = count / batch_size
-        theirs = self._demonstrations.sample(count, n_batches)
+        try:
+            theirs = self._demonstrations.sample(count, n_batches)
+        except UserError as error:
+            raise UserError(f"{error} (of buffer.demonstrations: her-check data=...)") from error
         mark = self._mark(batch_size, count, theirs[0].reward)
         if count == batch_size:
             return [batch._replace(demonstrated=mark) for batch in theirs]

@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,7 +70,7 @@ class MinariSet:
             raise self.fault(f"its data is {form}, and no {self.file}; only hdf5 is read")
 
     def _find(self, name: str) -> Path:
-        given = Path(name).expanduser()
+        given = Path(os.path.expanduser(name))
         here = given if os.path.isdir(given) else root() / name
         for folder in (here, here / "data"):
             if os.path.isfile(folder / ABOUT):
@@ -201,14 +202,16 @@ class MinariSet:
                 f"are none of {action}"
             )
 
-    def _open(self) -> Any:
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
         try:
             import h5py
         except ImportError as error:
             raise self.fault("h5py is not installed; give pip install 'her_exp[data]'") from error
         try:
-            return h5py.File(self.file, "r")
-        except OSError as error:
+            with h5py.File(self.file, "r") as file:
+                yield file
+        except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:  # it is damaged
             raise self.fault(f"{self.file} cannot be read ({error})") from error
 
     def _array(self, file: Any, number: int, name: str) -> Any:
@@ -228,7 +231,7 @@ def root() -> Path:
 
 
 def _bare(env_id: str) -> str:
-    return env_id.partition("-v")[0]
+    return re.sub(r"^.*:|-v\d+$", "", env_id)
 
 
 def _expected(spaces: GoalSpaces, steps: int) -> dict[str, tuple[Any, int]]:
@@ -250,5 +253,7 @@ def _inside(group: Any, path: str) -> Any:
             return None
         group = group[part]
     if not isinstance(group, h5py.Dataset) or group.is_virtual or group.external:
+        return None
+    if group.shape is None:  # it holds nothing, not even no numbers
         return None
     return group if group.dtype.kind in "biuf" else None

@@ -35,7 +35,7 @@ class Recording:
 
     def __init__(self, target: str):
         is_id = _ID.fullmatch(target) is not None
-        self.folder = root() / target if is_id else Path(target).expanduser()
+        self.folder = root() / target if is_id else Path(os.path.expanduser(target))
         self.id = target if is_id else re.sub(r"[^-\w]|-v\d+$", "", self.folder.name) + "-v0"
         if os.path.lexists(self.folder):
             raise UserError(f"dataset={target}: {self.folder} exists; give another name")
@@ -56,6 +56,7 @@ class Recording:
     def see(self, step: Step, counted: Collection[int]) -> None:
         """Take in a step; of the episodes that end with it those of the lanes `counted` are kept."""
         ends = step.terminated | step.truncated
+        said = np.ones(len(ends), bool)  # by Gymnasium's masks, where there are some
         info = {key: np.asarray(step.info[key]) for key in self._info_keys if key in step.info}
         for lane in map(int, np.flatnonzero(step.valid)):
             after = step.next_observation
@@ -65,7 +66,11 @@ class Recording:
                 "action": np.array(step.action[lane]),
                 "reward": float(step.reward[lane]),
                 "ends": (bool(step.terminated[lane]), bool(step.truncated[lane])),
-                "info": {key: value[lane] for key, value in info.items() if is_numeric(value)},
+                "info": {
+                    key: value[lane]
+                    for key, value in info.items()
+                    if is_numeric(value) and np.asarray(step.info.get(f"_{key}", said))[lane]
+                },
             })  # fmt: skip
             if ends[lane]:
                 episode = self._open.pop(lane)
@@ -124,7 +129,9 @@ def _as_minari(steps: Sequence[dict[str, Any]], spaces: GoalSpaces) -> Any:
 
     ends = np.array([step["ends"] for step in steps])
     states = [steps[0]["before"], *(step["after"] for step in steps)]
-    told = {key: np.array([step["info"][key] for step in steps]) for key in steps[0]["info"]}
+    # What some steps do not say, such as a success told at the end alone, no array can hold.
+    keys = set.intersection(*(set(step["info"]) for step in steps))
+    told = {key: np.array([step["info"][key] for step in steps]) for key in sorted(keys)}
     return EpisodeBuffer(
         observations={key: np.stack([state[key] for state in states]) for key in KEYS},
         actions=np.array([step["action"] for step in steps], spaces.action.dtype),
@@ -148,7 +155,7 @@ class Noisy:
 
     def __init__(self, agent: Any, action: gym_spaces.Space[Any], noise: float, seed: int):
         self._agent, self._action, self._noise = agent, action, noise
-        self._rng = np.random.default_rng(seed)
+        self._rng = np.random.default_rng([seed, 1])  # lane 0 of the env has `seed` itself
 
     def act(self, observation: Array, goal: Array, *, explore: bool) -> Array:
         """Choose actions as the agent does, and disturb them."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from hydra.utils import instantiate
+from hydra.utils import instantiate, to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
 from her_exp.config.hydra_api import plain
@@ -112,6 +113,8 @@ def _make_trainer(
 
     buffer = make_buffer("buffer", task.num_envs)
     if (name := cfg.buffer.get("demonstrations")) is not None:
+        whole = to_absolute_path(name)  # Hydra may have changed the folder
+        name = whole if os.path.isdir(whole) else name
 
         def like(rows: int) -> Buffer:
             size = {"capacity": rows} if "capacity" in cfg.buffer else {}

@@ -177,11 +177,11 @@ class Trainer:
     def _learn_offline(self, signals: SignalWatch) -> None:
         """All updates before the first env step: of demonstrations, the buffer has nothing else yet."""
         last, record = self.offline_updates, self.record
-        tenth = Every(max(1, last // 10))
-        tenth.skip_to(record.offline)
+        tenth = max(1, last // 10)
         while record.offline < last:
-            record.offline += self._update(last - record.offline)
-            if tenth(record.offline) or record.offline == last:
+            rest = min(tenth - record.offline % tenth, last - record.offline)
+            record.offline += self._update(rest)
+            if record.offline % tenth == 0 or record.offline == last:
                 values = record.losses("offline")
                 log.info("offline: %d of %d updates", record.offline, last)
                 if record.offline == last:

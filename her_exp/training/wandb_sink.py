@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import uuid
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from her_exp.limits import check_arguments
 from her_exp.store.files import open_file, read_json, write_json
+from her_exp.store.folder import METRICS
 from her_exp.training.sinks import Sink
 from her_exp.types import UserError
 
@@ -67,10 +69,12 @@ class WandbSink(Sink):
         if first:
             id = uuid.uuid4().hex[:12]
             write_json(folder, _RUN, {"id": id})
-            self._mark(0, "w")
+            with open_file(folder, _TOLD, "w") as file:
+                file.write(" " * 20)
         with open_file(folder, _TOLD) as file:
             text = file.read(20)
-        self._repeated = range((resumed or 0) + 1, int(text) + 1 if text.isdecimal() else 0)
+        told = int(text) if text.isdecimal() else -1
+        self._repeated = range(resumed + 1 if resumed else 0, told + 1)
         # Its own object: with hydra/launcher=batched several runs are open at once.
         self._run = wandb.init(
             **self._asked, id=id, name=folder.name, dir=folder, config=dict(config),
@@ -79,6 +83,11 @@ class WandbSink(Sink):
         )  # fmt: skip
         self._run.define_metric(_AXIS)
         self._run.define_metric("*", step_metric=_AXIS)
+        if resumed:  # the row of the checkpoint's step was perhaps waiting when the run was killed
+            with open_file(folder, METRICS, newline="") as file:
+                for row in csv.DictReader(file):
+                    if told < int(row["env_steps"]) <= resumed:
+                        self._add({row["tag"]: float(row["value"])}, int(row["env_steps"]))
 
     def scalars(self, values: Mapping[str, float], env_steps: int) -> None:
         """Add to the row of an env step."""
@@ -99,8 +108,8 @@ class WandbSink(Sink):
         self._at = env_steps
         self._row |= values
 
-    def _mark(self, env_steps: int, mode: str = "r+") -> None:
-        with open_file(self._folder, _TOLD, mode) as file:
+    def _mark(self, env_steps: int) -> None:
+        with open_file(self._folder, _TOLD, "r+") as file:
             file.write(f"{env_steps:020d}")  # in place: a kill leaves the old or the new number
 
     def _hand_over(self) -> None:

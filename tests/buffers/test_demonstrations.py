@@ -78,7 +78,7 @@ def test_each_half_is_its_buffers_relabelled_right(settings: Any, tmp_path: Path
 def test_the_share_is_a_count_of_rows(tmp_path: Path) -> None:
     theirs, _ = stored(tmp_path, seed=3)
     own = Both(40, seed=5)
-    for share, count in ((0.01, 1), (0.5, 4), (1.0, 8)):
+    for share, count in ((0.01, 1), (0.5, 4), (0.99, 7), (1.0, 8)):
         buffer = WithDemonstrations(own.buffer, theirs, share)
         buffer.begin(own.world.reset())
         buffer.add(own.world.step())

@@ -13,8 +13,9 @@ import torch
 
 from her_exp import check, evaluate
 from her_exp.data.minari_set import MinariSet
-from her_exp.data.recording import Noisy
+from her_exp.data.recording import Noisy, Recording
 from her_exp.envs.make import GoalTask
+from her_exp.training.rollout import Rollout
 from her_exp.types import UserError
 from tests.commands.cli_kit import Lab
 from tests.runs.runs_kit import checkpoints, result_of
@@ -76,6 +77,22 @@ def test_a_policys_episodes_are_learned_from(
     with pytest.raises(SystemExit, match="2"):
         check.main([f"data={name}"])
     assert "minari download mine/reach-v0" in capsys.readouterr().err
+
+
+def test_of_info_that_is_kept_which_every_step_says(tmp_path: Path) -> None:
+    """A success that the last step alone tells is not written as False of the others."""
+    task = GoalTask("her_exp/PointReach-v0", max_steps=2, reward_range=(-1.0, 0.0))
+    rollout = Rollout(task.make(1), task.goal_functions())
+    rollout.reset(0)
+    recording = Recording(str(tmp_path / "set"))
+    recording.keep(["wind"])
+    for says in (False, True):
+        step, _ = rollout.apply(np.zeros((1, 2), np.float32))
+        said = {"success": np.array([says]), "_success": np.array([says]), "wind": np.ones(1)}
+        recording.see(step._replace(info=said), [0])
+    recording.write(task.spaces, task.spec, {})
+    (episode,) = MinariSet(str(tmp_path / "set")).episodes(task.spaces, ["wind"])
+    assert (list(episode.info), episode.info["wind"].tolist()) == (["wind"], [1.0, 1.0])
 
 
 class Still:

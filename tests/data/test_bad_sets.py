@@ -73,6 +73,10 @@ TAMPERED = {
         put(ONE + "actions", h5py.ExternalLink("/etc/other.hdf5", "actions")),
         "episode 1 has no numbers actions",
     ),
+    "nothing": (
+        put(ONE + "terminations", h5py.Empty("f4")),
+        "episode 1 has no numbers terminations",
+    ),
     "a gap": (put("episode_0"), "holds no episodes episode_0, episode_1, ..."),
     "nan": (
         put(ONE + "observations/observation", np.nan, at=(2, 0)),
@@ -98,6 +102,20 @@ def test_what_does_not_fit_is_named(case: str, tmp_path: Path) -> None:
     line = refused(f"buffer.demonstrations={folder.rename(tmp_path / 'spoilt')}")
     assert line.startswith(f"buffer.demonstrations={tmp_path}/spoilt: ")
     assert says in line
+
+
+def test_a_damaged_file_is_said_to_be_one(tmp_path: Path) -> None:
+    folder = reach_set(tmp_path / "set", episodes=2, steps=5)
+    with h5py.File(folder / "data/main_data.hdf5") as file:
+        at = h5py.h5o.get_info(file["episode_1"].id).addr
+    with (folder / "data/main_data.hdf5").open("r+b") as raw:
+        raw.seek(at)
+        raw.write(b"\xff" * 64)
+    line = refused(f"buffer.demonstrations={folder}")
+    assert "data/main_data.hdf5 cannot be read (" in line
+    assert "~nobody-of-that-name/x: no such folder" in refused(
+        "buffer.demonstrations='~nobody-of-that-name/x'"
+    )
 
 
 def test_a_set_of_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

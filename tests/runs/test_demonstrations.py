@@ -30,9 +30,8 @@ from tests.runs.runs_kit import (
     result_of,
 )
 
-#: Batches so large that eight are drawn in a call: the offline half has three calls.
-LARGE = ["trainer.batch_size=8192", "buffer.capacity=9000", "trainer.updates_per_step=0.05"]
-LARGE += ["trainer.total_steps=200", "trainer.offline_updates=24"]
+#: The offline half has twelve calls of the buffer, of two batches each.
+OFFLINE = ["trainer.total_steps=200", "trainer.offline_updates=24"]
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +72,14 @@ def test_resumed_at_a_checkpoint(demonstrations: Path, tmp_path: Path) -> None:
 def test_stopped_by_a_signal_in_the_offline_half_and_after(
     env: str, demonstrations: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    given = words("ddpg", env, f"buffer.demonstrations={demonstrations}", *LARGE)
+    given = words("ddpg", env, f"buffer.demonstrations={demonstrations}", *OFFLINE)
     source = begun(tmp_path / "whole", given)
     stops = Stops(monkeypatch, WithDemonstrations, "sample")
-    stops.at = {2, 5} if env == "point_reach" else {2}
+    stops.at = {2, 14} if env == "point_reach" else {2}
     with pytest.raises(Stopped):
         begun(tmp_path / "run", given)
     (path,) = checkpoints(tmp_path / "run")
-    assert torch.load(path, weights_only=True)["record"]["offline"] == 16
+    assert torch.load(path, weights_only=True)["record"]["offline"] == 4
     if env == "point_reach":
         with pytest.raises(Stopped):
             resume(tmp_path / "run")
