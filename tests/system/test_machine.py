@@ -142,7 +142,9 @@ def test_a_run_of_another_machine(plain: None, tiny: list[str], tmp_path: Path) 
     cfg.agent.precision = "bfloat16"
     OmegaConf.save(cfg, folder / "config.yaml")
     assert evaluate_run(folder, episodes=4)["episodes"] == 4
-    with pytest.raises(UserError, match=rf"agent.precision=auto; .*rerun={folder}$"):
+    with pytest.raises(
+        UserError, match=rf"agent.precision=auto; .*rerun={folder} trainer.total_steps=600$"
+    ):
         resume(folder, ["trainer.total_steps=600"])
 
 
