@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -85,10 +86,16 @@ def measure(name: str, seed: int, out: Path, kept: Path, episodes: int) -> str |
 
 
 def keep(folder: Path, there: Path) -> None:
-    """Copy what is small of a run folder; of its metrics all but the lines of single episodes and of time."""
+    """Copy what is small of a run folder; of its metrics all but the lines of single episodes and of time.
+
+    Of the command that is kept its settings: in which folder it ran is nobody's concern.
+    """
     there.mkdir(parents=True, exist_ok=True)
-    for name in ("config.yaml", "run.json", "result.json"):
+    for name in ("config.yaml", "result.json"):
         shutil.copy(folder / name, there / name)
+    story = json.loads((folder / "run.json").read_text())
+    words = ["python", "-m", "her_exp.train", *story.get("overrides", ())]
+    write_json(there, "run.json", story | {"command": shlex.join(words)})
     lines = (folder / "metrics.csv").read_text().splitlines(keepends=True)
     few = [line for line in lines if not line.split(",")[1].startswith(("rollout/", "time/"))]
     (there / "metrics.csv").write_text("".join(few))
