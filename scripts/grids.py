@@ -35,6 +35,7 @@ from her_exp.types import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = "reproductions.md"
+HELD_OUT = "held_out.json"  #: how the last policy of a run did on goals that training never saw
 LEVEL = "0.95"  #: the success rate whose first evaluation counts
 #: Okabe and Ito's colours, told apart by everyone.
 BLUE, ORANGE, GREEN, PURPLE, SKY, RED = (
@@ -52,6 +53,16 @@ class Run(NamedTuple):
     success: list[float]  #: and their success
     budget: int  #: env steps that it was given; lanes may end a few later
     story: dict[str, Any]  #: its run.json
+
+    @classmethod
+    def read(cls, folder: Path) -> Run:
+        """Read a folder that holds config.yaml, metrics.csv and these JSON files."""
+        result, held_out, story = (
+            json.loads((folder / name).read_text())
+            for name in ("result.json", HELD_OUT, "run.json")
+        )
+        budget = OmegaConf.load(folder / "config.yaml").trainer.total_steps
+        return cls(result, held_out, *curve(folder), budget, story)
 
     @property
     def solved_at(self) -> float:
@@ -158,15 +169,12 @@ class Grid:
         """Read a run; its last policy is judged once."""
         result = json.loads((folder / "result.json").read_text())
         asked = {"episodes": self.args.episodes, "env_steps": result["env_steps"]}
-        path = folder / "held_out.json"
+        path = folder / HELD_OUT
         told = json.loads(path.read_text()) if path.exists() else {}
         if any(told.get(key) != value for key, value in asked.items()):
             told = asked | evaluate_run(folder, self.args.episodes, trust=self.trust)
             write_json(path.parent, path.name, told)
-        budget = OmegaConf.load(folder / "config.yaml").trainer.total_steps
-        return Run(
-            result, told, *curve(folder), budget, json.loads((folder / "run.json").read_text())
-        )
+        return Run.read(folder)
 
     def about(self, runs: Iterable[Run]) -> str:
         """Return what was run, where, and what it took: a paragraph of the page."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
 import shutil
 import subprocess
@@ -25,16 +26,14 @@ from typing import Any
 
 import grids
 import numpy as np
-from common import machine, train
-from plot_curves import curve, plt
+from common import last_line, machine, train
+from grids import HELD_OUT, Run, each_text, plt, success_text
 
 from her_exp.evaluate import evaluate_run
 from her_exp.store.files import write_json
-from her_exp.training import evaluation
 
 NAME = "hard_tasks"
 DOCS = grids.ROOT / "docs"
-HELD_OUT = "held_out.json"
 
 
 @dataclass
@@ -101,65 +100,45 @@ def keep(folder: Path, there: Path) -> None:
     (there / "metrics.csv").write_text("".join(few))
 
 
-def told(name: str, kept: Path) -> dict[str, Any] | None:
-    """Return the figures of a row; None where no run of it is kept."""
-    folders = [kept / name / f"seed={s}" for s in ROWS[name].seeds]
-    folders = [folder for folder in folders if (folder / HELD_OUT).exists()]
-    if not folders:
-        return None
-    results = [json.loads((folder / "result.json").read_text()) for folder in folders]
-    held_out = [json.loads((folder / HELD_OUT).read_text()) for folder in folders]
-    rate, interval = evaluation.pooled(held_out)
-    reached = [result["reached"].get(grids.LEVEL, {}).get("env_steps") for result in results]
-    return {
-        "seeds": len(folders),
-        "success": [h["success_final"] for h in held_out],
-        "pooled": rate,
-        "interval": interval,
-        "reached": reached,
-        "env_steps": max(result["env_steps"] for result in results),
-        "minutes": [result["train_seconds"] / 60 for result in results],
-        "cpu": sorted({h["machine"]["cpu"] for h in held_out}),
-        "curves": [curve(folder) for folder in folders],
-    }
+def told(name: str, kept: Path) -> list[Run]:
+    """Return the runs of a row that are kept."""
+    folders = [kept / name / f"seed={seed}" for seed in ROWS[name].seeds]
+    return [Run.read(folder) for folder in folders if (folder / HELD_OUT).exists()]
 
 
-def table(figures: dict[str, dict[str, Any]]) -> list[list[Any]]:
+def table(figures: dict[str, list[Run]]) -> list[list[Any]]:
     """Return the table, its head first."""
     rows: list[list[Any]] = [
         ["task", "seeds", "success (95 %)", "each seed, %", "95 % at env steps", "env steps",
          "minutes of training", "asked", "published"]
     ]  # fmt: skip
-    for name, row in figures.items():
-        low, high = row["interval"]
+    for name, runs in figures.items():
         asked = ROWS[name]
-        seeds = str(row["seeds"])
-        if row["seeds"] < len(asked.seeds):
-            seeds += f" of {len(asked.seeds)} so far"
+        so_far = f" of {len(asked.seeds)} so far" if len(runs) < len(asked.seeds) else ""
         rows.append([
-            f"`experiment={name}`", seeds, f"{row['pooled']:.1%} ({low:.1%} to {high:.1%})",
-            ", ".join(f"{100 * s:.3g}" for s in row["success"]),
-            ", ".join("-" if n is None else f"{n:,}" for n in row["reached"]),
-            f"{row['env_steps']:,}", ", ".join(f"{m:.0f}" for m in row["minutes"]),
+            f"`experiment={name}`", f"{len(runs)}{so_far}", success_text(runs), each_text(runs),
+            ", ".join(f"{r.solved_at:,.0f}" if math.isfinite(r.solved_at) else "-" for r in runs),
+            f"{max(run.result['env_steps'] for run in runs):,}",
+            ", ".join(f"{run.result['train_seconds'] / 60:.0f}" for run in runs),
             asked.asked, asked.published,
         ])  # fmt: skip
     return rows
 
 
-def draw(figures: dict[str, dict[str, Any]]) -> Any:
+def draw(figures: dict[str, list[Run]]) -> Any:
     """Return the picture: of each task the seeds' success over env steps, and their mean."""
     wide = min(3, len(figures))
     high = -(-len(figures) // wide)
     figure = plt.figure(figsize=(3.2 * wide, 2.5 * high), layout="constrained")
-    for axes, (name, row) in zip(
-        figure.subplots(high, wide, squeeze=False).flat, figures.items(), strict=False
-    ):
+    every = figure.subplots(high, wide, squeeze=False).flat
+    for axes, (name, runs) in zip(every, figures.items(), strict=False):
         grids.tidy(axes)
-        for steps, success in row["curves"]:
-            axes.plot([0, *steps], [0.0, *success], color=grids.BLUE, alpha=0.35, linewidth=1)
-        grid = np.linspace(0, min(steps[-1] for steps, _ in row["curves"]), 200)
-        each = [np.interp(grid, [0, *s], [0.0, *v]) for s, v in row["curves"]]
-        axes.plot(grid, np.mean(each, axis=0), color=grids.BLUE, linewidth=2)
+        curves = [([0, *run.steps], [0.0, *run.success]) for run in runs]
+        for steps, success in curves:
+            axes.plot(steps, success, color=grids.BLUE, alpha=0.35, linewidth=1)
+        grid = np.linspace(0, min(steps[-1] for steps, _ in curves), 200)
+        mean = np.mean([np.interp(grid, *curve) for curve in curves], axis=0)
+        axes.plot(grid, mean, color=grids.BLUE, linewidth=2)
         axes.set(title=name, ylim=(-0.03, 1.03), xlabel="env steps")
         axes.ticklabel_format(axis="x", style="sci", scilimits=(3, 3), useMathText=True)
     for axes in figure.axes[len(figures) :]:
@@ -189,23 +168,22 @@ def main() -> list[str]:
             faults += filter(None, side_by_side.map(
                 lambda run: measure(*run, args.out, kept, args.episodes), todo
             ))  # fmt: skip
-    figures = {name: row for name in ROWS if (row := told(name, kept))}
+    figures = {name: runs for name in ROWS if (runs := told(name, kept))}
     if figures:
         write(args.docs, args.out, figures)
-        print(
-            json.dumps(
-                {n: {k: v for k, v in r.items() if k != "curves"} for n, r in figures.items()}
-            )
-        )
+        last_line(**{
+            name: [{"result": run.result, "held_out": run.held_out} for run in runs]
+            for name, runs in figures.items()
+        })  # fmt: skip
     lacking = {name: missing(name, kept) for name in names}
     return faults + [f"{name}: seeds {seeds}" for name, seeds in lacking.items() if seeds]
 
 
-def write(docs: Path, out: Path, figures: dict[str, dict[str, Any]]) -> None:
+def write(docs: Path, out: Path, figures: dict[str, list[Run]]) -> None:
     """Write table and picture into the page, and the report of what is kept below `out`."""
     rows = table(figures)
     head, *lines = [f"| {' | '.join(map(str, row))} |" for row in rows]
-    cpus = sorted({cpu for row in figures.values() for cpu in row["cpu"]})
+    cpus = sorted({run.held_out["machine"]["cpu"] for runs in figures.values() for run in runs})
     text = "\n".join([
         f"CPU: {'; '.join(cpus)}; a thread a run.", "",
         head, "|---" * len(rows[0]) + "|", *lines, "",
