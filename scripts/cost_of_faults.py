@@ -14,7 +14,8 @@ from typing import Any
 
 import grids
 import numpy as np
-from grids import Grid, Run, Sweep, each_text, plt, steps_text, success_text
+from finished import Run, each_text, steps_text, success_text
+from grids import Grid, Sweep, plt
 
 NAME = "her_faults"
 OURS = "her_exp.buffers.hindsight.HindsightReplayBuffer"

@@ -27,7 +27,8 @@ from typing import Any
 import grids
 import numpy as np
 from common import last_line, machine, train
-from grids import HELD_OUT, Run, each_text, plt, success_text
+from finished import HELD_OUT, Run, each_text, success_text
+from grids import plt
 
 from her_exp.evaluate import evaluate_run
 from her_exp.store.files import write_json

@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 import grids
-from grids import Grid, Run, Sweep, each_text, plt, steps_text, success_text
+from finished import LEVEL, Run, each_text, steps_text, success_text
+from grids import Grid, Sweep, plt
 
 from her_exp.training import evaluation
 
@@ -73,7 +74,7 @@ def tell(cells: Cells) -> tuple[list[list[Any]], str]:
     rows, solved = [], dict.fromkeys(KINDS, 0)
     for (n, k), runs in cells.items():
         rate, _ = evaluation.pooled([run.held_out for run in runs])
-        solved[k] = max(solved[k], n if rate >= float(grids.LEVEL) else 0)
+        solved[k] = max(solved[k], n if rate >= float(LEVEL) else 0)
         rows.append([n, KINDS[k][0], f"{runs[0].budget:,}",
                      success_text(runs), each_text(runs), steps_text(runs)])  # fmt: skip
     head = ["bits", "agent", "env steps", "success (95 %)", "each seed, %",

@@ -14,7 +14,8 @@ from typing import Any
 
 import grids
 import numpy as np
-from grids import Grid, Run, Sweep, bootstrap, each_text, plt, steps_text, success_text
+from finished import Run, bootstrap, each_text, steps_text, success_text
+from grids import Grid, Sweep, plt
 
 from her_exp.training import evaluation
 

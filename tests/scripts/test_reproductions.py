@@ -134,4 +134,4 @@ def test_what_each_script_asks_for(load: Any) -> None:
 def test_an_interval_of_medians_knows_what_was_never_reached(
     values: list[float], told: Any, load: Any
 ) -> None:
-    assert load("grids").bootstrap(values) == told
+    assert load("finished").bootstrap(values) == told
