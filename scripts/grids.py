@@ -228,6 +228,12 @@ def tidy(axes: Any) -> Any:
     return axes
 
 
+def lines(rows: Sequence[Sequence[Any]]) -> str:
+    """Return a table in Markdown, its head first."""
+    head, *rest = [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return "\n".join([head, "|---" * len(rows[0]) + "|", *rest])
+
+
 def run(main: Callable[[], list[str]]) -> None:
     """Call a script's `main`, which returns what is missing; what the user can mend is one line."""
     try:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import grids
-import numpy as np
+import plot_curves
 from common import last_line, machine, train
 from finished import HELD_OUT, Run, each_text, success_text
 from grids import plt
@@ -134,12 +134,7 @@ def draw(figures: dict[str, list[Run]]) -> Any:
     every = figure.subplots(high, wide, squeeze=False).flat
     for axes, (name, runs) in zip(every, figures.items(), strict=False):
         grids.tidy(axes)
-        curves = [([0, *run.steps], [0.0, *run.success]) for run in runs]
-        for steps, success in curves:
-            axes.plot(steps, success, color=grids.BLUE, alpha=0.35, linewidth=1)
-        grid = np.linspace(0, min(steps[-1] for steps, _ in curves), 200)
-        mean = np.mean([np.interp(grid, *curve) for curve in curves], axis=0)
-        axes.plot(grid, mean, color=grids.BLUE, linewidth=2)
+        plot_curves.draw(axes, [(run.steps, run.success) for run in runs], grids.BLUE)
         axes.set(title=name, ylim=(-0.03, 1.03), xlabel="env steps")
         axes.ticklabel_format(axis="x", style="sci", scilimits=(3, 3), useMathText=True)
     for axes in figure.axes[len(figures) :]:
@@ -183,11 +178,10 @@ def main() -> list[str]:
 def write(docs: Path, out: Path, figures: dict[str, list[Run]]) -> None:
     """Write table and picture into the page, and the report of what is kept below `out`."""
     rows = table(figures)
-    head, *lines = [f"| {' | '.join(map(str, row))} |" for row in rows]
     cpus = sorted({run.held_out["machine"]["cpu"] for runs in figures.values() for run in runs})
     text = "\n".join([
         f"CPU: {'; '.join(cpus)}; a thread a run.", "",
-        head, "|---" * len(rows[0]) + "|", *lines, "",
+        grids.lines(rows), "",
         f"![Success over env steps of each task: every seed, and their mean]({NAME}.png)",
     ])  # fmt: skip
     grids.write_page(docs, NAME, text, rows, draw(figures), page=f"{NAME}.md")

@@ -12,7 +12,9 @@ import argparse
 import csv
 import glob
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -28,6 +30,19 @@ def curve(folder: Path) -> tuple[list[int], list[float]]:
     with (folder / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["tag"] == TAG]
     return [int(row["env_steps"]) for row in rows], [float(row["value"]) for row in rows]
+
+
+def draw(
+    axes: Any, curves: Sequence[tuple[list[int], list[float]]], color: str, label: str | None = None
+) -> None:
+    """Draw each seed's success over env steps faintly, and their mean."""
+    every = [([0, *steps], [0.0, *success]) for steps, success in curves]
+    for steps, success in every:
+        axes.plot(steps, success, color=color, alpha=0.3, linewidth=1)
+    # Evaluations of the seeds fall a few steps apart: the mean is taken on a common grid.
+    grid = np.linspace(0, min(steps[-1] for steps, _ in every), 200)
+    mean = np.mean([np.interp(grid, *curve) for curve in every], axis=0)
+    axes.plot(grid, mean, color=color, linewidth=2, label=label)
 
 
 def main() -> None:
@@ -46,12 +61,7 @@ def main() -> None:
         if not folders:
             parser.error(f"{pattern}: no run folder")
         curves = [curve(folder) for folder in folders]
-        for steps, values in curves:
-            axes.plot(steps, values, color=f"C{number}", alpha=0.25, linewidth=1)
-        # Evaluations of the seeds fall a few steps apart: the mean is taken on a common grid.
-        grid = np.linspace(0, min(steps[-1] for steps, _ in curves), 200)
-        mean = np.mean([np.interp(grid, [0, *s], [0.0, *v]) for s, v in curves], axis=0)
-        axes.plot(grid, mean, color=f"C{number}", linewidth=2, label=f"{label} (n={len(curves)})")
+        draw(axes, curves, f"C{number}", f"{label} (n={len(curves)})")
         figures[label] = {"seeds": len(curves), "final": [values[-1] for _, values in curves]}
     axes.set(
         xlabel="env steps", ylabel="success at the last step", ylim=(-0.03, 1.03), title=args.title
