@@ -107,15 +107,18 @@ def test_a_wrong_word_is_told_before_anything_runs(
 
 def test_what_each_script_asks_for(load: Any) -> None:
     fig1, fig6, faults = map(load, ("reproduce_fig1", "reproduce_fig6", "cost_of_faults"))
+    taught = load("demonstrations")
     sweeps = [
         fig1.sweeps(fig1.BITS),
         fig6.sweeps(list(fig6.TASKS)),
         faults.sweeps(list(faults.TASKS)),
+        taught.sweeps(list(taught.ARMS)),
     ]
     bits = [cell for sweep in sweeps[0] for cell in sweep.cells()]
     assert sorted(bits) == sorted((n, k) for n in fig1.BITS for k in (0, 4))
     assert sum(len(sweep.cells()) for sweep in sweeps[1]) == 2 * (4 * 5 + 1)
     assert [len(sweep.cells()) for sweep in sweeps[2]] == [5, 5, 4]
+    assert [len(sweep.cells()) for sweep in sweeps[3]] == [1, 1, 1, 1, 1]
     with composer() as hydra:
         for sweep in (sweep for each in sweeps for sweep in each):
             *_, last = sweep.cells().values()
