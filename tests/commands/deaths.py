@@ -18,9 +18,6 @@ def at(n):
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
-def name_of(number):
-    return Path(os.readlink(f"/proc/self/fd/{number}")).name
-
 def around(owner, name, before=None, after=None):
     function = getattr(owner, name)
     def wrapper(*args, **kwargs):
@@ -60,18 +57,12 @@ torch.save = half(torch.save, lambda file: file.name.endswith("0152.pt.tmp"), 1)
 torch.save = half(torch.save, lambda file: "state_" in file.name, 3)""",
     "in the middle of a policy": """
 torch.save = half(torch.save, lambda file: "last.pt" in file.name, 3)""",
-    "before the state's fsync": """
-around(os, "fsync", before=lambda number: "state_" in name_of(number) and at(2))""",
     "before the state's rename": """
 around(Path, "replace", before=lambda path, to: "state_" in path.name and at(2))""",
     "after the state's rename": """
 around(Path, "replace", after=lambda path, to: "state_" in path.name and at(3))""",
     "before the oldest state goes": """
 around(Path, "unlink", before=lambda path, **k: "state_" in path.name and at(1))""",
-    "before the policy's rename": """
-around(Path, "replace", before=lambda path, to: path.name == "best.pt.tmp" and at(1))""",
-    "before the fsync of metrics.csv": """
-around(os, "fsync", before=lambda number: name_of(number) == "metrics.csv" and at(2))""",
     "in the middle of a row of metrics.csv": """
 class Torn:
     def __init__(self, file):
