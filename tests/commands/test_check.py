@@ -36,9 +36,7 @@ def test_an_env_that_is_none_fails(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["env=nav"], "env=nav"),
         (["env=gym"], "env.id"),
-        (["env=gym", "env.id=CartPol-v1"], "CartPole-v1"),
         (["env=nav2d", "env.goal_low=9"], "goal_low=9: must be >= 0 and < goal_high=4.5"),
         (["env=gym", "env.id=X-v0", "env.imports=[no_such_module]"], "no_such_module"),
     ],

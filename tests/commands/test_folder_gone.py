@@ -36,22 +36,6 @@ def test_a_run_whose_place_another_takes(sh: Shell) -> None:
     assert {path for path in before if path.read_bytes() != before[path]} == set()
 
 
-MOVED = """
-import os, torch
-own = torch.save
-def save(*given):
-    own(*given)
-    if os.path.exists("run"):
-        os.rename("run", "moved")
-torch.save = save
-"""
-
-
-def test_a_run_that_is_moved_between_writing_a_checkpoint_and_its_renaming(sh: Shell) -> None:
-    assert sh(*RUN, prelude=MOVED) == 1
-    assert GONE in sh.told().splitlines()[-1]
-
-
 def test_metrics_that_are_taken_away(sh: Shell) -> None:
     """All rows would be lost, and the run be done."""
     child = sh.start(*RUN)

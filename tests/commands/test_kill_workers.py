@@ -137,5 +137,7 @@ if __name__ == "__main__":
 def test_a_worker_that_is_no_fork_imports_what_its_task_imports(tmp_path: Path) -> None:
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
-    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.stdout == "made\n", done.stderr

@@ -55,7 +55,8 @@ def test_a_sweep_run_again(sh: Shell, whole: Path) -> None:
     before = {path: path.read_bytes() for path in job(folder, 0).glob("*.*") if path.is_file()}
     sh.told(), sh.told("out")
 
-    # Seed 1 fails again, now later; the others are what they should be.
+    # Seed 1, which has no checkpoint, begins anew and fails later; the others are what they should be.
+    assert not checkpoints(job(folder, 1))
     assert sh(*SWEEP, prelude=spoil(fails=120)) == 1
     text = sh.told()
     assert table(text) == {"0": "skipped", "1": "failed", "2": "resumed"}
@@ -74,6 +75,9 @@ def test_a_sweep_run_again(sh: Shell, whole: Path) -> None:
     assert "1 resumed, 2 skipped" in text.splitlines()
     assert sh.told("out").splitlines()[-1] == str(folder)
     assert_as(whole, folder)
+    command = (job(folder, 1) / "run.json").read_text()
+    assert "sweep=grid" in command
+    assert "exclude_keys" not in command  # which nobody has typed
     # `run.log` alone gains a line or none.
     assert {p.name for p in before if p.read_bytes() != before[p]} <= {"run.log"}
 
@@ -82,18 +86,6 @@ def test_a_sweep_run_again(sh: Shell, whole: Path) -> None:
     assert table(more) == dict.fromkeys("012", "skipped") | {"3": "done"}
     assert len([path for path in folder.iterdir() if path.is_dir()]) == 4
     assert os.listdir(sh.cwd) == ["outputs"]
-
-
-def test_a_job_that_never_got_to_a_checkpoint(sh: Shell, whole: Path) -> None:
-    """Killed and failed before: they begin anew."""
-    folder = sh.cwd / GRID
-    assert sh(*SWEEP, prelude=spoil(fails=50, dies=90)) == -signal.SIGKILL
-    assert not any(checkpoints(job(folder, seed)) for seed in (1, 2))
-    assert table(sh.done(*SWEEP)) == {"0": "skipped", "1": "done", "2": "done"}
-    assert_as(whole, folder)
-    told = (job(whole, 1) / "run.json").read_text()
-    assert "sweep=grid" in told
-    assert "exclude_keys" not in told  # which nobody has typed
 
 
 def test_a_sweep_that_is_stopped_by_a_signal(sh: Shell, whole: Path) -> None:
