@@ -76,23 +76,6 @@ class Torn:
             die()
         self.writer.writerow(row)
 csv.writer, csv._writer = Torn, csv.writer""",
-    "in the middle of a record of the event file": """
-from tensorboard.summary.writer import record_writer
-write = record_writer.RecordWriter.write
-class Half:
-    def __init__(self, file):
-        self.file = file
-    def write(self, data):
-        self.file.write(data[: len(data) // 2])
-        self.file.flush()
-        die()
-def torn(self, data):
-    global calls
-    calls += 1
-    if calls == 150:
-        self._writer = Half(self._writer)
-    write(self, data)
-record_writer.RecordWriter.write = torn""",
     "between the last state and the word done": """
 import json
 done = lambda path: json.loads(path.read_text())["status"] == "done"

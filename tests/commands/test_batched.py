@@ -14,7 +14,7 @@ import pytest
 from tests.commands.deaths import TOOLS
 from tests.commands.forked_commands import Forks
 from tests.commands.shell import Shell
-from tests.commands.sweeps_kit import TINY, job, status, table
+from tests.commands.sweeps_kit import TINY, assert_same, job, status, table
 from tests.runs.runs_kit import checkpoints, numbers, result_of
 
 ALONE = ["-m", *TINY, "seed=0,1,2", "sweep=s"]
@@ -41,11 +41,6 @@ def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(sh: Shell) -> Path:
     return sh.cwd / "outputs/sweeps/s"
-
-
-def assert_same(folder: Path, whole: Path) -> None:
-    for seed in range(3):
-        assert numbers(job(folder, seed)) == numbers(job(whole, seed))
 
 
 def test_each_job_has_a_folder_as_if_alone(sh: Shell, whole: Path, folder: Path) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 
 import minari
 import numpy as np
 import pytest
-import torch
 
 from her_exp import check, evaluate
+from her_exp.config.compose import compose
 from her_exp.data.minari_set import MinariSet
 from her_exp.data.recording import Noisy, Recording
 from her_exp.envs.make import GoalTask
+from her_exp.run import train
 from her_exp.training.rollout import Rollout
 from her_exp.types import UserError
 from tests.conftest import RunCli
-from tests.runs.runs_kit import checkpoints, result_of
 
 
 def test_a_policys_episodes_are_learned_from(
@@ -28,7 +29,9 @@ def test_a_policys_episodes_are_learned_from(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "root"))
     name = "mine/reach-v0"
     words = [str(made), "episodes=7", f"dataset={name}", "noise=0.5"]
@@ -57,13 +60,8 @@ def test_a_policys_episodes_are_learned_from(
         assert other.truncated.tolist() == [False] * 9 + [not other.terminated[-1]]
         assert np.abs(other.action).max() <= 1.0
 
-    given = [*short, f"buffer.demonstrations={name}", "trainer.offline_updates=30"]
-    done = run_cli(*given, "hydra.run.dir=run", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "demonstrations: 7 episodes, 70 steps (10 to 10 in each)" in done.stderr
-    state = torch.load(checkpoints(tmp_path / "run")[-1], weights_only=True)
-    assert state["record"]["offline"] == 30
-    assert result_of(tmp_path / "run")["status"] == "done"
+    train(compose([*short, f"buffer.demonstrations={name}"]), tmp_path / "run")
+    assert "demonstrations: 7 episodes, 70 steps (10 to 10 in each)" in caplog.text
 
     with pytest.raises(SystemExit, match="0"):
         check.main([f"data={name}", "env.max_steps=10"])

@@ -53,7 +53,9 @@ def test_the_command_that_checks_an_env_makes_it_the_same(
     monkeypatch.syspath_prepend(str(sh.cwd))
     with pytest.raises(SystemExit, match="1"):  # an error was found; 2: it cannot be made
         her_exp.check.main(words)
-    assert "ERROR  spaces" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "ERROR  spaces" in out
+    assert "0 ok, 0 to know, 1 wrong" in out
 
 
 @robotics

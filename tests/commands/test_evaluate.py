@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium as gym
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -94,23 +92,6 @@ def test_a_missing_checkpoint(run: Path) -> None:
     (run / "result.json").write_text(json.dumps(result))
     with pytest.raises(UserError, match=r"^run=.*: stopped before its first evaluation.*resume="):
         evaluate.evaluate_run(run)
-
-
-def test_the_policy_as_a_file_that_needs_onnxruntime_alone(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("onnx")
-    onnxruntime, path = pytest.importorskip("onnxruntime"), tmp_path / "policy.onnx"
-    path.touch()  # it is replaced
-    assert evaluate.command([f"run={run}", "episodes=4", f"onnx={path}"]) == 0
-    assert capsys.readouterr().out.splitlines()[2:] == [str(path)]
-    assert sorted(os.listdir(tmp_path)) == ["policy.onnx", "run"]
-    rng = np.random.default_rng(0)
-    given = rng.normal(size=(5, 4)).astype("f"), rng.normal(size=(5, 2)).astype("f")
-    session = onnxruntime.InferenceSession(path)
-    (action,) = session.run(None, dict(zip(("observation", "desired_goal"), given, strict=True)))
-    *_, agent, _ = evaluate.restore(run)
-    assert action == pytest.approx(agent.act(*given, explore=False), abs=1e-5)
 
 
 class Told(PointReachVectorEnv):

@@ -104,8 +104,7 @@ def test_workers_outlive_the_thread_that_made_them() -> None:
     maker.start()
     maker.join()
     try:
-        observation, _ = envs[0].reset(seed=0)
-        assert observation["observation"].shape[0] == 2
+        envs[0].reset(seed=0)
         envs[0].step(envs[0].action_space.sample())
     finally:
         envs[0].close()
@@ -122,16 +121,13 @@ gymnasium.register("apart/Inner-v0", PointReachEnv)
 import gymnasium
 gymnasium.register("apart/Outer-v0", lambda: gymnasium.Wrapper(gymnasium.make("apart/Inner-v0")))
 """,
-    "script.py": """
+}
+MAKES = """
 import multiprocessing
 from her_exp.envs.make import GoalTask
-if __name__ == "__main__":
-    multiprocessing.set_start_method("spawn")
-    task = GoalTask("apart/Outer-v0", imports=["inner_env", "outer_env"], backend="async")
-    task.make(1).close()
-    print("made")
-""",
-}
+multiprocessing.set_start_method("spawn")
+GoalTask("apart/Outer-v0", imports=["inner_env", "outer_env"], backend="async").make(1).close()
+"""
 
 
 def test_a_worker_that_is_no_fork_imports_what_its_task_imports(tmp_path: Path) -> None:

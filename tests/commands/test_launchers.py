@@ -15,8 +15,7 @@ import pytest
 from tests.commands.fake_slurm import NAMES
 from tests.commands.forked_commands import Forks
 from tests.commands.shell import Shell
-from tests.commands.sweeps_kit import BROKEN, TINY, job, status, table, wait_for
-from tests.runs.runs_kit import numbers
+from tests.commands.sweeps_kit import BROKEN, TINY, assert_same, job, status, table, wait_for
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra `sweep`")
 #: Long enough to be met in the middle.
@@ -41,20 +40,12 @@ def folder(sh: Shell) -> Path:
     return sh.cwd / "outputs/sweeps/s"
 
 
-def assert_same(folder: Path, whole: Path) -> None:
-    for seed in range(3):
-        assert numbers(job(folder, seed)) == numbers(job(whole, seed))
-
-
 def until_saved(folder: Path, *seeds: int) -> None:
     wait_for(lambda: all(list(folder.glob(f"*seed={n}*/checkpoints/state_*.pt")) for n in seeds))
 
 
 def kinds(folder: Path) -> list[str]:
     return sorted(json.loads(x)[0] for x in (folder / "jobs.jsonl").read_text().splitlines())
-
-
-# --- joblib ------------------------------------------------------------------------------------
 
 
 def test_four_jobs_on_two_workers(sh: Shell, folder: Path) -> None:
@@ -148,9 +139,6 @@ def test_a_signal_in_a_pool_stops_each_job_whole(
     assert left <= {"stopped", "done"}
 
 
-# --- submitit: on this machine, and on a Slurm that really runs what it is given ---------------------
-
-
 @pytest.mark.slow
 def test_submitit_on_this_machine(sh: Shell, whole: Path, folder: Path) -> None:
     told = sh.done(*SEEDS, "hydra/launcher=submitit")
@@ -181,7 +169,7 @@ def test_a_job_that_slurm_preempts_goes_on(
     text = sh.told()
     assert table(text) == {"0": "resumed", "1": "done", "2": "done"}
     assert "2 done, 1 resumed" in text.splitlines()
-    asked = (state / "job_1").read_text()
+    asked = (state / "job").read_text()
     for option in (
         "array=0-2%2", "cpus-per-task=1", "time=30", "qos=low", "signal=USR2@120", "mem=4GB",
     ):  # fmt: skip
@@ -189,8 +177,6 @@ def test_a_job_that_slurm_preempts_goes_on(
     assert "gpus" not in asked
     assert_same(folder, whole)
 
-
-# --- Ray ---------------------------------------------------------------------------------------
 
 #: A cluster of two nodes with a core each; a line on stdin kills the second with all that runs on it.
 NODES = """

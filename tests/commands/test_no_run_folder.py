@@ -81,9 +81,7 @@ def test_names_that_are_none(said: Said, tmp_path: Path) -> None:
     """A folder's name may hold anything, a link may lead nowhere."""
     runs(tmp_path, "b\x1b[31m\n")
     line = f"no run folder itself; give one below it: '{tmp_path}/b?[31m?'"
-    assert said(tmp_path) == line
     (tmp_path / "a").mkdir()
     (tmp_path / "a/config.yaml").symlink_to("/nonexistent")
     (tmp_path / "a/run.json").touch()
     assert said(tmp_path) == line
-    assert said(tmp_path / "a") == "no run folder, config.yaml is missing"

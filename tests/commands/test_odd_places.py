@@ -65,13 +65,6 @@ def test_the_current_folder_was_deleted(sh: Shell) -> None:
     assert line == "the current folder was deleted; cd to one that is there"
 
 
-def test_outputs_is_a_link_to_another_disk(sh: Shell) -> None:
-    (sh.cwd / "disk").mkdir()
-    (sh.cwd / "outputs").symlink_to("disk")
-    sh.done(*RUN)
-    assert list((sh.cwd / "disk").rglob("result.json"))
-
-
 def test_an_evaluation_of_a_folder_that_cannot_be_written_to(
     good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

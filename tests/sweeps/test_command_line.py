@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import tracemalloc
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hydra.types import RunMode
-from torch import nn
 
 from her_exp.config.compose import composer
 from her_exp.sweeps.command_line import preflight
@@ -158,26 +155,3 @@ def test_a_folder_with_a_run_in_it_is_refused(here: Path) -> None:
 )
 def test_questions_pass_as_they_are(argv: list[str]) -> None:
     assert preflight(argv)[:2] == (argv, None)
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize(
-    "words",
-    [
-        "buffer.capacity=1000000",
-        "-m buffer.k=0,4 agent=ddpg,sac",
-        "agent=sac agent.target_critics=3",
-    ],
-)
-def test_neither_networks_nor_a_buffer_are_made_to_check(
-    words: str, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[object] = []
-    monkeypatch.setattr(nn.Module, "__init__", lambda self, *_, **__: made.append(self))
-    tracemalloc.start()
-    with suppress(UserError):
-        preflight(words.split())
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert made == []
-    assert most < 50e6

@@ -64,21 +64,6 @@ def test_cores_heed_the_affinity_and_the_container(
 
 
 @pytest.mark.parametrize(
-    ("launcher", "expected"),
-    [
-        ({"_target_": share.JOBLIB, "n_jobs": 3}, 3),
-        ({"_target_": share.JOBLIB, "n_jobs": -2}, 7),
-        ({"_target_": share.SUBMITIT, "cpus_per_task": 3}, 2),
-        ({"_target_": share.SUBMITIT, "cpus_per_task": 99}, 1),
-        ({"_target_": share.SLURM, "cpus_per_task": 1}, None),
-        ({"_target_": share.BASIC}, 1),
-    ],
-)
-def test_jobs_at_once(launcher: dict[str, Any], expected: int | None, eight: None) -> None:
-    assert share.launcher_of(launcher).at_once(launcher) == expected
-
-
-@pytest.mark.parametrize(
     ("words", "threads"),
     [
         ("seed=range(8)", "1"),
@@ -96,6 +81,9 @@ def test_threads_of_a_job_fit_its_share(words: str, threads: str, eight: None, h
 WRONG = {
     "threads=3 hydra.launcher.n_jobs=4 buffer.k=range(4) hydra/launcher=local": (
         "threads=3: 4 jobs at once leave 2 of 8 cores to each; give threads=2 or hydra.launcher.n_jobs=2"
+    ),
+    "threads=2 hydra.launcher.n_jobs=-2 buffer.k=range(4) hydra/launcher=local": (
+        "threads=2: 7 jobs at once leave 1 of 8 cores"
     ),
     "threads=1,9 hydra/launcher=local": "threads=9: 1 jobs at once leave 8 of 8 cores",
     "hydra/launcher=local hydra.launcher.n_jobs=0": "hydra.launcher.n_jobs=0: must be",
