@@ -82,10 +82,10 @@ WRONG = {
     "threads=3 hydra.launcher.n_jobs=4 buffer.k=range(4) hydra/launcher=local": (
         "threads=3: 4 jobs at once leave 2 of 8 cores to each; give threads=2 or hydra.launcher.n_jobs=2"
     ),
-    "threads=2 hydra.launcher.n_jobs=-2 buffer.k=range(4) hydra/launcher=local": (
+    "threads=1,2 hydra.launcher.n_jobs=-2 buffer.k=range(4) hydra/launcher=local": (
         "threads=2: 7 jobs at once leave 1 of 8 cores"
     ),
-    "threads=1,9 hydra/launcher=local": "threads=9: 1 jobs at once leave 8 of 8 cores",
+    "threads=9 hydra/launcher=local": "threads=9: 1 jobs at once leave 8 of 8 cores",
     "hydra/launcher=local hydra.launcher.n_jobs=0": "hydra.launcher.n_jobs=0: must be",
     "hydra/launcher=submitit hydra.launcher.cpus_per_task=2 threads=3": (
         "threads=3: a job has hydra.launcher.cpus_per_task=2 cores"
