@@ -1,4 +1,4 @@
-"""Real commands that test files look at, each run once, and what is read from their folders."""
+"""A real command that several test files look at, run once, and what is read from its folder."""
 
 from __future__ import annotations
 
@@ -16,53 +16,23 @@ from tests.conftest import RunCli
 Done = subprocess.CompletedProcess[str]
 
 
-class Lab:
-    """Commands by name, each run when it is first asked for."""
-
-    def __init__(self, root: Path, run_cli: RunCli, tiny: list[str]):
-        self.root, self.run_cli, self.ran = root, run_cli, dict[str, Done]()
-        self.tiny = [*tiny, "env.max_steps=10", "trainer.log_every=100"]
-        point = ["env=gym", "env.id=her_exp/PointReach-v0", "+env.max_steps=10"]
-        own = [w for w in self.tiny if not w.startswith(("trainer.eval_every", "trainer.log"))]
-        self.commands = {
-            "single": self.tiny,
-            "sweep": ["-m", *self.tiny, "buffer.k=0,4", "seed=0,1", "sweep=grid"],
-            "variants": [
-                "-m", *own, "sweep=variants", "trainer.picture=false",
-                "trainer.eval_every=150,null,16", "trainer.log_every=100,40",
-            ],
-            "failing": [
-                "-m", *self.tiny[:-2], *point, "sweep=failing",
-                "env.reward_range=[-0.5,0],[-1,0]", "env.goal_distance=0.5,null",
-            ],
-            "stopped": [*self.tiny, "env.distance_threshold=5", "trainer.stop_at=0.99"],
-        }  # fmt: skip
-
-    def folder(self, name: str) -> Path:
-        """Where a command runs: the run and the sweep that TensorBoard is to show, in one."""
-        return self.root / ("shown" if name in ("single", "sweep") else name)
-
-    def __call__(self, name: str) -> Done:
-        if name not in self.ran:
-            self.folder(name).mkdir(exist_ok=True)
-            self.ran[name] = self.run_cli(*self.commands[name], cwd=self.folder(name))
-        return self.ran[name]
-
-    def run(self, name: str) -> Path:
-        """The folder of a single run that went well."""
-        done = self(name)
-        assert done.returncode == 0, done.stderr
-        return Path(done.stdout.splitlines()[-1])
-
-    def jobs(self, name: str) -> list[Path]:
-        self(name)
-        folder = self.folder(name) / "outputs" / "sweeps"
-        return sorted(path for path in folder.glob("*/*") if path.is_dir())
+@pytest.fixture(scope="session")
+def short(tiny: list[str]) -> list[str]:
+    """The overrides of the run."""
+    return [*tiny, "env.max_steps=10", "trainer.log_every=100"]
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory, run_cli: RunCli, tiny: list[str]) -> Lab:
-    return Lab(tmp_path_factory.mktemp("lab"), run_cli, tiny)
+def command(tmp_path_factory: pytest.TempPathFactory, run_cli: RunCli, short: list[str]) -> Done:
+    """The command, as it ended."""
+    return run_cli(*short, cwd=tmp_path_factory.mktemp("command"))
+
+
+@pytest.fixture(scope="session")
+def made(command: Done) -> Path:
+    """The folder of the run."""
+    assert command.returncode == 0, command.stderr
+    return Path(command.stdout.splitlines()[-1])
 
 
 def by_tag(folder: Path) -> dict[str, list[tuple[int, float]]]:

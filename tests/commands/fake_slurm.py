@@ -1,7 +1,7 @@
-"""A Slurm of one machine for tests: what sbatch is given really runs, task by task, and is requeued.
+"""A Slurm of one machine for a test: the array that sbatch is given really runs, and is requeued.
 
 Scripts with the names of Slurm's commands, on PATH, call it with that name. State lies in
-$FAKE_SLURM: `job_<n>` (a script), `states_<n>.json`, `pids/<job>`, `requeue/<job>`, `log`.
+$FAKE_SLURM: `job` (a script), `states`, `pids/<task>`, `requeue/<task>`, `log`.
 """
 
 from __future__ import annotations
@@ -17,94 +17,78 @@ from pathlib import Path
 NAMES = ("sbatch", "srun", "scontrol", "sacct", "scancel")
 
 
-def state() -> Path:
-    return Path(os.environ["FAKE_SLURM"])
+def state(name: str) -> Path:
+    return Path(os.environ["FAKE_SLURM"], name)
 
 
 def sbatch(script: str) -> None:
-    """Take a job; a process of its own runs its tasks, as many at once as the array allows."""
-    number = 1 + len(list(state().glob("job_*")))
-    kept = state() / f"job_{number}"
-    kept.write_text(Path(script).read_text())
-    log = (state() / "log").open("a")
-    command = [sys.executable, str(Path(__file__).resolve()), "run", str(number)]
+    """Take the job; a process of its own runs its tasks."""
+    state("job").write_text(Path(script).read_text())
+    log = state("log").open("a")
+    command = [sys.executable, str(Path(__file__).resolve()), "run"]
     subprocess.Popen(command, start_new_session=True, stdout=log, stderr=log)
-    print(f"Submitted batch job {number}")
+    print("Submitted batch job 1")
 
 
-def run(number: str) -> None:
-    script = state() / f"job_{number}"
-    array = re.search(r"--array=0-(\d+)%(\d+)", script.read_text())
-    names = [f"{number}_{i}" for i in range(int(array[1]) + 1)] if array else [number]
-    waiting, running = list(names), {}
-    states = dict.fromkeys(names, "PENDING")
+def run() -> None:
+    """As many tasks at once as the array allows."""
+    array = re.search(r"--array=0-(\d+)%(\d+)", state("job").read_text())
+    assert array is not None
+    waiting, running = [str(task) for task in range(int(array[1]) + 1)], {}
+    states = dict.fromkeys(waiting, "PENDING")
     while waiting or running:
-        while waiting and len(running) < (int(array[2]) if array else 1):
-            name = waiting.pop(0)
-            running[name] = begin(script, name)
-            states[name] = "RUNNING"
-        write(number, states)
-        name = next(iter(running))
-        code = running.pop(name).wait()
-        again = state() / "requeue" / name
+        while waiting and len(running) < int(array[2]):
+            task = waiting.pop(0)
+            env = {"SLURM_JOB_ID": "1", "SLURM_ARRAY_JOB_ID": "1", "SLURM_ARRAY_TASK_ID": task}
+            env |= {"SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
+            running[task] = subprocess.Popen(["bash", str(state("job"))], env=os.environ | env)
+            states[task] = "RUNNING"
+        tell(states)
+        task = next(iter(running))
+        code = running.pop(task).wait()
+        states[task] = "FAILED" if code else "COMPLETED"
+        again = state(f"requeue/1_{task}")
         if again.exists():
             again.unlink()
-            waiting.insert(0, name)
-        states[name] = "PENDING" if name in waiting else "COMPLETED" if code == 0 else "FAILED"
-    write(number, states)
+            waiting.insert(0, task)
+            states[task] = "PENDING"
+    tell(states)
 
 
-def write(number: str, states: dict[str, str]) -> None:
-    new = state() / f"states_{number}.new"
-    new.write_text(json.dumps(states))
-    new.rename(state() / f"states_{number}.json")
-
-
-def begin(script: Path, name: str) -> subprocess.Popen[bytes]:
-    job, _, task = name.partition("_")
-    env = {"SLURM_JOB_ID": job, "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
-    if task:
-        env |= {"SLURM_ARRAY_JOB_ID": job, "SLURM_ARRAY_TASK_ID": task}
-    return subprocess.Popen(["bash", str(script)], env=os.environ | env)
+def tell(states: dict[str, str]) -> None:
+    state("new").write_text(json.dumps(states))
+    state("new").rename(state("states"))
 
 
 def srun(*words: str) -> None:
-    """Run the command with its output where Slurm would put it; the job is this process then."""
-    options, command = list(words), []
-    streams = {"--output": 1, "--error": 2}
-    job, task = os.environ["SLURM_JOB_ID"], os.environ.get("SLURM_ARRAY_TASK_ID", "0")
-    meant = {"%A": job, "%j": job, "%a": task, "%t": "0"}
-    while options:
-        word = options.pop(0)
-        if word in streams:
+    """Run the command with its output where Slurm would put it; the task is this process then."""
+    task, options = os.environ["SLURM_ARRAY_TASK_ID"], list(words)
+    streams, meant = {"--output": 1, "--error": 2}, {"%A": "1", "%j": "1", "%a": task, "%t": "0"}
+    while options[0].startswith("--"):
+        option = options.pop(0)
+        if option in streams:
             path = re.sub("%[Ajat]", lambda match: meant[match[0]], options.pop(0))
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), streams[word])
-        elif not word.startswith("--"):
-            command = [word, *options]
-            break
-    name = os.environ["SLURM_JOB_ID"]
-    if "SLURM_ARRAY_TASK_ID" in os.environ:
-        name += "_" + os.environ["SLURM_ARRAY_TASK_ID"]
-    (state() / "pids" / name).write_text(str(os.getpid()))
-    os.execvp(command[0], command)
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), streams[option])
+    state(f"pids/1_{task}").write_text(str(os.getpid()))
+    os.execvp(options[0], options)
 
 
 def scontrol(verb: str, name: str) -> None:
     assert verb == "requeue"
-    (state() / "requeue" / name).touch()
+    state(f"requeue/{name}").touch()
 
 
 def scancel(name: str, flag: str, sign: str) -> None:
     assert flag == "--signal"
     number = getattr(signal, sign if sign.startswith("SIG") else f"SIG{sign}")
-    os.kill(int((state() / "pids" / name).read_text()), number)
+    os.kill(int(state(f"pids/{name}").read_text()), number)
 
 
 def sacct(*_: str) -> None:
     print("JobID|State|NodeList")
-    for path in state().glob("states_*.json"):
-        for name, what in json.loads(path.read_text()).items():
-            print(f"{name}|{what}|here")
+    known = json.loads(state("states").read_text()) if state("states").exists() else {}
+    for task, what in known.items():
+        print(f"1_{task}|{what}|here")
 
 
 if __name__ == "__main__":

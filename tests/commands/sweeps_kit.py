@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.runs.runs_kit import numbers
+
 TINY = [
     "trainer.total_steps=300", "trainer.learning_starts=60", "trainer.batch_size=16",
     "trainer.updates_per_step=0.2", "trainer.eval_every=130", "trainer.eval_episodes=2",
@@ -42,6 +44,13 @@ def job(folder: Path, seed: int) -> Path:
 
 def status(folder: Path) -> str:
     return str(json.loads((folder / "result.json").read_text())["status"])
+
+
+def assert_same(folder: Path, whole: Path) -> None:
+    """The sweep of three seeds is the one that nothing disturbed."""
+    for seed in range(3):
+        assert numbers(job(folder, seed)) == numbers(job(whole, seed))
+        assert status(job(folder, seed)) == "done"
 
 
 def table(text: str) -> dict[str, str]:

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 
 import minari
 import numpy as np
 import pytest
-import torch
 
 from her_exp import check, evaluate
+from her_exp.config.compose import compose
 from her_exp.data.minari_set import MinariSet
 from her_exp.data.recording import Noisy, Recording
 from her_exp.envs.make import GoalTask
+from her_exp.run import train
 from her_exp.training.rollout import Rollout
 from her_exp.types import UserError
-from tests.commands.cli_kit import Lab
-from tests.runs.runs_kit import checkpoints, result_of
+from tests.conftest import RunCli
 
 
 def test_a_policys_episodes_are_learned_from(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    made: Path,
+    short: list[str],
+    run_cli: RunCli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "root"))
-    run, name = lab.run("single"), "mine/reach-v0"
-    words = [str(run), "episodes=7", f"dataset={name}", "noise=0.5"]
-    done = lab.run_cli(*words, cwd=tmp_path, module="evaluate")
+    name = "mine/reach-v0"
+    words = [str(made), "episodes=7", f"dataset={name}", "noise=0.5"]
+    done = run_cli(*words, cwd=tmp_path, module="evaluate")
     assert done.returncode == 0, done.stderr
     assert os.listdir(tmp_path / "root/mine") == ["reach-v0"]  # nothing half is left
 
@@ -36,7 +44,7 @@ def test_a_policys_episodes_are_learned_from(
     assert theirs.env_spec.id == "her_exp/PointReach-v0"
     assert theirs.env_spec.kwargs["max_steps"] == 10
     about = json.loads((tmp_path / "root" / name / "data/metadata.json").read_text())["her_exp"]
-    assert (about["run"], about["noise"], about["env_steps"]) == (run.name, 0.5, 304)
+    assert (about["run"], about["noise"], about["env_steps"]) == (made.name, 0.5, 304)
     task = GoalTask("her_exp/PointReach-v0", max_steps=10)
     for one, other in zip(theirs, MinariSet(name).episodes(task.spaces), strict=True):
         for key, values in other.observation.items():
@@ -52,13 +60,8 @@ def test_a_policys_episodes_are_learned_from(
         assert other.truncated.tolist() == [False] * 9 + [not other.terminated[-1]]
         assert np.abs(other.action).max() <= 1.0
 
-    given = [*lab.tiny, f"buffer.demonstrations={name}", "trainer.offline_updates=30"]
-    done = lab.run_cli(*given, "hydra.run.dir=run", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "demonstrations: 7 episodes, 70 steps (10 to 10 in each)" in done.stderr
-    state = torch.load(checkpoints(tmp_path / "run")[-1], weights_only=True)
-    assert state["record"]["offline"] == 30
-    assert result_of(tmp_path / "run")["status"] == "done"
+    train(compose([*short, f"buffer.demonstrations={name}"]), tmp_path / "run")
+    assert "demonstrations: 7 episodes, 70 steps (10 to 10 in each)" in caplog.text
 
     with pytest.raises(SystemExit, match="0"):
         check.main([f"data={name}", "env.max_steps=10"])
@@ -70,7 +73,7 @@ def test_a_policys_episodes_are_learned_from(
     with pytest.raises(UserError, match=r"dataset=mine/reach-v0: .* exists; give another name"):
         evaluate.command(words)
     with pytest.raises(UserError, match=r"noise=0.5: give 0 to 1, of a set that dataset=NAME"):
-        evaluate.command([str(run), "noise=0.5"])
+        evaluate.command([str(made), "noise=0.5"])
     # A run is evaluated also where its set is no more.
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "elsewhere"))
     assert evaluate.command([str(tmp_path / "run"), "episodes=2"]) == 0

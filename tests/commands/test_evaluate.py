@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium as gym
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -20,20 +19,19 @@ from her_exp.envs.tasks.point_reach import PointReachEnv, PointReachVectorEnv
 from her_exp.run import train
 from her_exp.training.evaluation import wilson_interval
 from her_exp.types import UserError
-from tests.commands.cli_kit import Lab
+from tests.conftest import RunCli
 from tests.runs.runs_kit import result_of
 
 
 @pytest.fixture
-def run(lab: Lab, tmp_path: Path) -> Path:
+def run(made: Path, tmp_path: Path) -> Path:
     """A copy of a run, to be spoilt."""
-    shutil.copytree(lab.run("single"), tmp_path / "run")
+    shutil.copytree(made, tmp_path / "run")
     return tmp_path / "run"
 
 
-def test_an_evaluation_and_the_same_with_a_film(lab: Lab, run: Path, tmp_path: Path) -> None:
-    words = [str(run), "episodes=20"]
-    done = lab.run_cli(*words, cwd=tmp_path, module="evaluate")
+def test_an_evaluation(run: Path, run_cli: RunCli, tmp_path: Path) -> None:
+    done = run_cli(str(run), "episodes=20", cwd=tmp_path, module="evaluate")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("success ")
     summary = json.loads(done.stdout.splitlines()[-1])
@@ -45,28 +43,21 @@ def test_an_evaluation_and_the_same_with_a_film(lab: Lab, run: Path, tmp_path: P
     # Other goals than those of the training's own evaluation.
     assert summary["final_distance"] != result_of(run)["eval"]["final_distance"]
 
-    film_words = ["video=true", "video_episodes=2"]
-    done = lab.run_cli(*words, *film_words, cwd=tmp_path, module="evaluate")
-    assert done.returncode == 0, done.stderr
-    *_, line, film, picture = done.stdout.splitlines()
-    assert json.loads(line) == summary
-    assert film in (str(run / "film.mp4"), str(run / "film.gif"))
-    assert Path(film).stat().st_size > 2000
-    assert film.endswith("gif") or Path(film).read_bytes()[4:8] == b"ftyp"
-    assert picture == str(run / "paths.png")
-    with Image.open(picture) as image:
-        assert image.width >= 800
-
 
 def test_a_film_without_imageio_is_a_gif(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "imageio.v2", None)  # type: ignore[arg-type]
     words = [f"run={run}", "episodes=4", "video=true", "video_episodes=2", "checkpoint=best"]
-    assert evaluate.command(words) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[1])["checkpoint"] == "best"
-    with Image.open(run / "film.gif") as film:
-        assert film.n_frames > 10  # type: ignore[attr-defined]
+    for _ in range(2):
+        assert evaluate.command(words) == 0
+        *_, line, film, picture = capsys.readouterr().out.splitlines()
+        assert json.loads(line)["checkpoint"] == "best"
+        assert film.endswith("gif") or Path(film).read_bytes()[4:8] == b"ftyp"
+        assert picture == str(run / "paths.png")
+        monkeypatch.setitem(sys.modules, "imageio.v2", None)  # type: ignore[arg-type]
+    with Image.open(run / "film.gif") as frames, Image.open(picture) as paths:
+        assert frames.n_frames > 10  # type: ignore[attr-defined]
+        assert paths.width >= 800
 
 
 @pytest.mark.parametrize(
@@ -76,11 +67,9 @@ def test_a_film_without_imageio_is_a_gif(
         ("run=nowhere", "run=nowhere: no such folder"),
         ("run={run} eposides=3", "eposides"),
         ("run={run} episodes=ten", "episodes=ten: give a whole number"),
-        ("run={run} episodes=1.5", "episodes=1.5: give a whole number"),
         ("run={run} episodes=0", "episodes=0: give 1 or more"),
         ("run={run} seed=-1", "seed=-1: give 0 or more"),
         ("run={run} video=maybe", "video=maybe: give true or false"),
-        ("run={run} video_episodes=0", "video_episodes=0: give 1 or more"),
         ("run={run} checkpoint=first", "checkpoint=first: give last or best"),
         ("run={run} onnx=policy.pt", "onnx=policy.pt: names the file to write; end it in .onnx"),
         ("run=there here", "run=there run=here: run is given 2 times; give it once"),
@@ -94,41 +83,15 @@ def test_wrong_words_to_evaluate(words: str, line: str, run: Path) -> None:
     assert str(caught.value).count("\n") == line.count("\n")
 
 
-def test_a_wrong_word_is_one_line_on_the_terminal(lab: Lab) -> None:
-    done = lab.run_cli("run=nowhere", cwd=lab.root, module="evaluate")
-    assert done.stderr == "her_exp: error: run=nowhere: no such folder\n"
-    assert (done.returncode, done.stdout) == (2, "")
-
-
-def test_a_missing_or_broken_checkpoint(run: Path) -> None:
-    last, best = (run / "checkpoints" / f"{name}.pt" for name in ("last", "best"))
+def test_a_missing_checkpoint(run: Path) -> None:
+    last = run / "checkpoints/last.pt"
     last.unlink()
     with pytest.raises(UserError, match=rf"no checkpoint at {re.escape(str(last))}"):
         evaluate.evaluate_run(run)
-    best.write_bytes(best.read_bytes()[:500])
-    with pytest.raises(UserError, match="cannot be read as a checkpoint"):
-        evaluate.evaluate_run(run, checkpoint="best")
     result = result_of(run) | {"status": "stopped", "eval": None}
     (run / "result.json").write_text(json.dumps(result))
     with pytest.raises(UserError, match=r"^run=.*: stopped before its first evaluation.*resume="):
         evaluate.evaluate_run(run)
-
-
-def test_the_policy_as_a_file_that_needs_onnxruntime_alone(lab: Lab, tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
-    onnxruntime, run = pytest.importorskip("onnxruntime"), lab.run("single")
-    words = [f"run={run}", "episodes=4", "onnx=policy.onnx"]
-    for _ in range(2):  # once more replaces it
-        done = lab.run_cli(*words, cwd=tmp_path, module="evaluate")
-        assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[2:] == ["policy.onnx"]
-    assert [path.name for path in tmp_path.iterdir()] == ["policy.onnx"]
-    rng = np.random.default_rng(0)
-    given = rng.normal(size=(5, 4)).astype("f"), rng.normal(size=(5, 2)).astype("f")
-    session = onnxruntime.InferenceSession(tmp_path / "policy.onnx")
-    (action,) = session.run(None, dict(zip(("observation", "desired_goal"), given, strict=True)))
-    *_, agent, _ = evaluate.restore(run)
-    assert action == pytest.approx(agent.act(*given, explore=False), abs=1e-5)
 
 
 class Told(PointReachVectorEnv):
@@ -136,25 +99,19 @@ class Told(PointReachVectorEnv):
 
     asked: ClassVar[list[list[set[bytes]]]] = []
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.seen: list[set[bytes]] = []
-
-    def note(self, observation: Any) -> None:
-        self.seen[-1].update(row.tobytes() for row in observation["desired_goal"])
+    def note(self, answer: Any) -> Any:
+        self.seen[-1].update(row.tobytes() for row in answer[0]["desired_goal"])
+        return answer
 
     def reset(self, **words: Any) -> Any:
-        if not self.seen:
+        if not hasattr(self, "seen"):
+            self.seen: list[set[bytes]] = []
             self.asked.append(self.seen)
         self.seen.append(set())
-        answer = super().reset(**words)
-        self.note(answer[0])
-        return answer
+        return self.note(super().reset(**words))
 
     def step(self, actions: Any) -> Any:
-        answer = super().step(actions)
-        self.note(answer[0])
-        return answer
+        return self.note(super().step(actions))
 
 
 gym.register("told/Reach-v0", PointReachEnv, vector_entry_point=Told)

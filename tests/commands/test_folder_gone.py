@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
-import signal
-import time
-
-import pytest
-
 from tests.commands.shell import Shell
 from tests.commands.sweeps_kit import TINY, wait_for
 from tests.runs.runs_kit import checkpoints, result_of
 
 RUN = ["resume=auto", "run_dir=run", *TINY[1:], "trainer.total_steps=100000"]
 GONE = "the run folder is gone: moved, deleted or replaced"
-STOP = f"""
-import os, signal, threading
-threading.Timer(3, lambda: os.kill(os.getpid(), {int(signal.SIGUSR1)})).start()
-"""
 
 
-@pytest.mark.parametrize("how", ["deleted", "moved"])
-def test_a_run_folder_that_goes_during_the_run(how: str, sh: Shell) -> None:
-    """The run ends with a line; what was moved goes on elsewhere, and nothing is left in the old place."""
+def test_a_run_that_is_moved_goes_on_elsewhere(sh: Shell) -> None:
     child = sh.start(*RUN)
     wait_for(lambda: checkpoints(sh.cwd / "run"))
     (sh.cwd / "run").rename(sh.cwd / "moved")
-    if how == "deleted":
-        shutil.rmtree(sh.cwd / "moved", ignore_errors=True)
-    began = time.monotonic()
     assert child.wait() == 1
-    assert time.monotonic() - began < 60
-    assert "Traceback" not in sh.told()
+    assert GONE in sh.told().splitlines()[-1]
     assert not (sh.cwd / "run").exists()
-    if how == "moved":
-        assert result_of(sh.cwd / "moved")["status"] == "running"
-        steps = "trainer.total_steps=" + checkpoints(sh.cwd / "moved")[-1].stem.rpartition("_")[2]
-        assert sh("resume=moved", steps.replace("=0", "=1", 1), prelude=STOP) in (0, 138)
+    assert result_of(sh.cwd / "moved")["status"] == "running"
+    steps = int(checkpoints(sh.cwd / "moved")[-1].stem.rpartition("_")[2])
+    sh.done("resume=moved", f"trainer.total_steps={steps + 100}")
 
 
 def test_a_run_whose_place_another_takes(sh: Shell) -> None:
@@ -51,22 +34,6 @@ def test_a_run_whose_place_another_takes(sh: Shell) -> None:
     assert child.wait() == 1
     assert GONE in sh.told()
     assert {path for path in before if path.read_bytes() != before[path]} == set()
-
-
-MOVED = """
-import os, torch
-own = torch.save
-def save(*given):
-    own(*given)
-    if os.path.exists("run"):
-        os.rename("run", "moved")
-torch.save = save
-"""
-
-
-def test_a_run_that_is_moved_between_writing_a_checkpoint_and_its_renaming(sh: Shell) -> None:
-    assert sh(*RUN, prelude=MOVED) == 1
-    assert GONE in sh.told().splitlines()[-1]
 
 
 def test_metrics_that_are_taken_away(sh: Shell) -> None:

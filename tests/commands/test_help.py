@@ -17,10 +17,8 @@ ANSWERS = {
     "check --help": ["her-check"],
     "report --help": ["runs="],
     "train --help": ["experiment=bit_flip", "env: ant_maze, bit_flip, fetch", "  k: 4"],
-    "train -h": ["her_exp: a laboratory"],
     "train --cfg job --resolve buffer.k=8": ["  k: 8", "name: point_reach"],
     "train --cfg all --resolve": ["dir: outputs/point_reach/ddpg/", "subdir: default_"],
-    "train --cfg job env=gym": ["id: ???"],
 }
 
 

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import yaml
 
 from tests.commands.shell import Shell
 from tests.commands.sweeps_kit import TINY
 
 
-def seeds(cwd: Path) -> list[int]:
-    """The seeds of the runs of the sweep."""
-    paths = (cwd / "outputs/sweeps/s").glob("*/config.yaml")
-    return sorted(yaml.safe_load(path.read_text())["seed"] for path in paths)
-
-
 def test_a_job_may_refer_to_its_number(sh: Shell) -> None:
     sweep = ["-m", *TINY, "sweep=s", "seed=${hydra:job.num}"]
     assert "2 done" in sh.done(*sweep, "buffer.k=0,4")
-    assert seeds(sh.cwd) == [0, 1]
+    configs = (sh.cwd / "outputs/sweeps/s").glob("*/config.yaml")
+    assert {yaml.safe_load(path.read_text())["seed"] for path in configs} == {0, 1}
     # The folders hold the number's hash: nothing is run again.
     assert "2 skipped" in sh.done(*sweep, "buffer.k=0,4")
-    # The other way round each is another experiment.
-    assert "2 done" in sh.done(*sweep, "buffer.k=4,0")
-    assert seeds(sh.cwd) == [0, 0, 1, 1]
 
 
 def test_one_run_may_refer_to_its_choices(sh: Shell) -> None:

@@ -22,7 +22,7 @@ def clear_line(text: str) -> str:
     return line
 
 
-#: From the n-th state on that is written, files may not grow beyond what is less than a state.
+#: From the second state on that is written, files may not grow beyond what is less than a state.
 SHRINK = """
 import resource
 save = torch.save
@@ -31,19 +31,15 @@ def padded(state, file, *given, **named):
         global calls
         calls += 1
         state = state | {"padding": torch.zeros(200_000)}
-        if calls == NTH:
+        if calls == 2:
             resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, -1))
     save(state, file, *given, **named)
 torch.save = padded
 """
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_a_file_that_may_not_grow(again: bool, sh: Shell, never_killed: Path) -> None:
-    if again:
-        assert sh(*AUTO, prelude=TOOLS + DEATHS["after the state's rename"]) < 0
-    prelude = TOOLS + SHRINK.replace("NTH", "1" if again else "2")
-    assert sh(*(["resume=run"] if again else AUTO), prelude=prelude) == 1, sh.told()
+def test_a_file_that_may_not_grow(sh: Shell, never_killed: Path) -> None:
+    assert sh(*AUTO, prelude=TOOLS + SHRINK) == 1, sh.told()
     assert "the checkpoint cannot be written" in clear_line(sh.told())
     assert result_of(sh.cwd / "run")["status"] == "failed"
     assert "the checkpoint cannot be written" in result_of(sh.cwd / "run")["reason"]
@@ -75,7 +71,7 @@ around(HindsightReplayBuffer, "add", before=fill)
 """
 
 
-@pytest.mark.parametrize("room", [0, 12, 24, 40])
+@pytest.mark.parametrize("room", [0, 24])
 def test_a_disk_full_of_other_things(
     room: int, sh: Shell, never_killed: Path, small_disk: Path
 ) -> None:

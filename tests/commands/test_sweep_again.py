@@ -12,8 +12,8 @@ import pytest
 from tests.commands.deaths import TOOLS
 from tests.commands.forked_commands import Forks
 from tests.commands.shell import Shell
-from tests.commands.sweeps_kit import TINY, job, status, table, wait_for
-from tests.runs.runs_kit import checkpoints, numbers
+from tests.commands.sweeps_kit import TINY, assert_same, job, status, table, wait_for
+from tests.runs.runs_kit import checkpoints
 
 SWEEP = ["-m", *TINY, "seed=0,1,2", "sweep=grid"]
 GRID = "outputs/sweeps/grid"
@@ -42,12 +42,6 @@ def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "cwd" / GRID
 
 
-def assert_as(whole: Path, folder: Path) -> None:
-    for seed in range(3):
-        assert numbers(job(folder, seed)) == numbers(job(whole, seed))
-        assert status(job(folder, seed)) == "done"
-
-
 def test_a_sweep_run_again(sh: Shell, whole: Path) -> None:
     folder = sh.cwd / GRID
     assert sh(*SWEEP, prelude=spoil(fails=50, dies=250)) == -signal.SIGKILL
@@ -55,7 +49,8 @@ def test_a_sweep_run_again(sh: Shell, whole: Path) -> None:
     before = {path: path.read_bytes() for path in job(folder, 0).glob("*.*") if path.is_file()}
     sh.told(), sh.told("out")
 
-    # Seed 1 fails again, now later; the others are what they should be.
+    # Seed 1, which has no checkpoint, begins anew and fails later; the others are what they should be.
+    assert not checkpoints(job(folder, 1))
     assert sh(*SWEEP, prelude=spoil(fails=120)) == 1
     text = sh.told()
     assert table(text) == {"0": "skipped", "1": "failed", "2": "resumed"}
@@ -73,7 +68,10 @@ def test_a_sweep_run_again(sh: Shell, whole: Path) -> None:
     assert table(text) == {"0": "skipped", "1": "resumed", "2": "skipped"}
     assert "1 resumed, 2 skipped" in text.splitlines()
     assert sh.told("out").splitlines()[-1] == str(folder)
-    assert_as(whole, folder)
+    assert_same(folder, whole)
+    command = (job(folder, 1) / "run.json").read_text()
+    assert "sweep=grid" in command
+    assert "exclude_keys" not in command  # which nobody has typed
     # `run.log` alone gains a line or none.
     assert {p.name for p in before if p.read_bytes() != before[p]} <= {"run.log"}
 
@@ -84,31 +82,6 @@ def test_a_sweep_run_again(sh: Shell, whole: Path) -> None:
     assert os.listdir(sh.cwd) == ["outputs"]
 
 
-def test_a_job_that_never_got_to_a_checkpoint(sh: Shell, whole: Path) -> None:
-    """Killed and failed before: they begin anew."""
-    folder = sh.cwd / GRID
-    assert sh(*SWEEP, prelude=spoil(fails=50, dies=90)) == -signal.SIGKILL
-    assert not any(checkpoints(job(folder, seed)) for seed in (1, 2))
-    assert table(sh.done(*SWEEP)) == {"0": "skipped", "1": "done", "2": "done"}
-    assert_as(whole, folder)
-    told = (job(whole, 1) / "run.json").read_text()
-    assert "sweep=grid" in told
-    assert "exclude_keys" not in told  # which nobody has typed
-
-
-def test_a_sweep_that_is_stopped_by_a_signal(sh: Shell, whole: Path) -> None:
-    folder = sh.cwd / GRID
-    child = sh.start(*SWEEP)
-    wait_for(lambda: list(folder.glob("*seed=1*/checkpoints/state_*.pt")))
-    os.kill(child.pid, signal.SIGTERM)
-    assert child.wait() == 128 + signal.SIGTERM
-    assert table(sh.told()) == {"0": "done", "1": "stopped"}
-    assert status(job(folder, 1)) == "stopped"
-    assert not list(folder.glob("*seed=2*/result.json"))
-    assert table(sh.done(*SWEEP)) == {"0": "skipped", "1": "resumed", "2": "done"}
-    assert_as(whole, folder)
-
-
 OURS = """
 import gymnasium
 from her_exp.envs.tasks.point_reach import PointReachEnv, PointReachVectorEnv
@@ -116,10 +89,18 @@ gymnasium.register('ourpack/Reach-v0', PointReachEnv, vector_entry_point=PointRe
 """
 
 
-def test_a_job_with_a_users_own_package_goes_on(sh: Shell) -> None:
-    """It was named on the very command that is run again: that is trust enough."""
+def test_a_sweep_that_is_stopped_by_a_signal(sh: Shell, whole: Path) -> None:
+    """A user's own package was named on the very command that is run again: that is trust enough."""
     (sh.cwd / "ourpack.py").write_text(OURS)
-    path = f"import sys; sys.path.insert(0, {str(sh.cwd)!r})\n"
+    path = f"import sys; sys.path.insert(0, {str(sh.cwd)!r})"
     sweep = [*SWEEP, "env.imports=[ourpack]", "env.id=ourpack/Reach-v0"]
-    assert sh(*sweep, prelude=path + spoil(fails=250, dies=250)) == -signal.SIGKILL
-    assert table(sh.done(*sweep, prelude=path)) == {"0": "skipped", "1": "resumed", "2": "resumed"}
+    folder = sh.cwd / GRID
+    child = sh.start(*sweep, prelude=path)
+    wait_for(lambda: list(folder.glob("*seed=1*/checkpoints/state_*.pt")))
+    os.kill(child.pid, signal.SIGTERM)
+    assert child.wait() == 128 + signal.SIGTERM
+    assert table(sh.told()) == {"0": "done", "1": "stopped"}
+    assert status(job(folder, 1)) == "stopped"
+    assert not list(folder.glob("*seed=2*/result.json"))
+    assert table(sh.done(*sweep, prelude=path)) == {"0": "skipped", "1": "resumed", "2": "done"}
+    assert_same(folder, whole)

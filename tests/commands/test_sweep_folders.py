@@ -33,7 +33,7 @@ def folder(sh: Shell) -> Path:
 def test_done_is_not_done_by_a_name(sh: Shell) -> None:
     sh.done(*NUMBERED, "seed=0,1")
     kept = {path: path.read_bytes() for path in (sh.cwd / "out").rglob("*") if path.is_file()}
-    for other in ("seed=2,3", "seed=0,3", "seed=0,1 buffer.k=8", "seed=0,1 env.dt=0.2"):
+    for other in ("seed=0,3", "seed=0,1 env.dt=0.2"):
         (line,) = sh.refused(*NUMBERED, *other.split())
         assert "holds another experiment, of " in line
         assert "give another sweep=NAME" in line
@@ -43,82 +43,39 @@ def test_done_is_not_done_by_a_name(sh: Shell) -> None:
     assert result_of(sh.cwd / "out/sw/2")["status"] == "done"
 
 
-UNMADE = """
-from her_exp.agents.ddpg import DDPG
-
-class Unmade(DDPG):
-    def __init__(self, flux: int, **kwargs):
-        super().__init__(**kwargs)
-        if flux == 2:
-            raise RuntimeError("no such\\nflux")
-"""
-
-
-def test_a_job_whose_agent_cannot_be_made_is_known_before_the_first(sh: Shell) -> None:
-    (sh.cwd / "mine.py").write_text(UNMADE)
-    argv = ["-m", *TINY, "agent._target_=mine.Unmade", "+agent.flux=1,2", "sweep=s"]
-    path = f"import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {str(sh.cwd)!r})"
-    assert sh.refused(*argv, prelude=path) == [
-        "job 1 (+agent.flux=2): agent: cannot be made: RuntimeError: no such flux"
-    ]
-
-
-OF_A_JOB = ("0", "0/.hydra", "0/run.log", "0/config.yaml", "0/metrics.csv")
-OF_THE_SWEEP = (
-    "multirun.yaml", "jobs.jsonl", "optimization_results.yaml", "optuna.db", "optuna.db-journal",
+#: In a job's folder, and in the sweep's.
+NAMES = (
+    "0", "0/.hydra", "0/run.log", "multirun.yaml", "jobs.jsonl", "optimization_results.yaml",
+    "optuna.db-journal",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        *((name, "link") for name in OF_A_JOB),
-        *((n, k) for n in OF_THE_SWEEP for k in ("link", "dangling", "hard link", "pipe")),
-    ],
+    ("name", "kind"), [*((name, "link") for name in NAMES), ("optuna.db", "pipe")]
 )
 def test_nothing_is_written_through_a_link(
     name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hydra and Optuna would do so before the job can refuse, or wait for ever."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "victim").write_text("mine")
     path = tmp_path / "out/sw" / name
     path.parent.mkdir(parents=True)
-    if kind == "hard link":
-        os.link(tmp_path / "victim", path)
-    elif kind == "pipe":
-        os.mkfifo(path)
-    else:
-        path.symlink_to(tmp_path / ("victim" if kind == "link" else "planted"))
+    path.symlink_to(tmp_path / "planted") if kind == "link" else os.mkfifo(path)
     with pytest.raises(UserError, match=f"{path.name}:? (is|has) "):
         preflight([*NUMBERED, "seed=0,1"])
-    assert (tmp_path / "victim").read_text() == "mine"
     assert not (tmp_path / "planted").exists()
 
 
-def test_done_needs_its_config_and_a_rate(sh: Shell, folder: Path) -> None:
+def test_done_needs_its_config(sh: Shell, folder: Path) -> None:
     sh.done(*SWEEP)
-    first = job(folder, 0)
-    config, result = ((first / name).read_text() for name in ("config.yaml", "result.json"))
-    (first / "config.yaml").unlink()
+    (job(folder, 0) / "config.yaml").unlink()
     (line,) = sh.refused(*SWEEP)
     assert "holds a result and no config; delete it to run the job anew" in line
-    (first / "config.yaml").write_text(config)
-    (first / "result.json").write_text('{"status": "done", "eval": {"success_final": 1e999}}')
-    assert sh(*SWEEP) == 1
-    said = sh.told()
-    assert "holds no evaluation" in said
-    assert "inf%" not in said
-    (first / "result.json").write_text(result)
-    sh.done(*SWEEP)
 
 
 GOOD = Note("done", "a", "success 50.0%")
 LINES: dict[str, bytes] = {
-    "half a line": b'["done", "a", "succ',
-    "NUL bytes": b"\0" * 4096,
     "an object": b'{"what": "done"}',
-    "too few": b'["done"]',
     "numbers": b"[1, 2, 3]",
     "no UTF-8": b'["done", "\xff\xfe',
     "very deep": b"[" * 100_000,
@@ -177,30 +134,15 @@ def test_a_story_that_cannot_be_read_is_what_is_said(sh: Shell) -> None:
     sh.done("resume=run", TINY[1], "trainer.total_steps=320")  # what is as it was is no change
 
 
-URL = "hydra.sweeper.storage=postgresql://me:abc@db/x"
-
-
-@pytest.mark.parametrize(
-    ("word", "shown"),
-    [
-        ("agent.api_key=abc", "agent.api_key=***"),
-        ("+env.wandb_token=abc", "+env.wandb_token=***"),
-        ("++env.Password=abc", "++env.Password=***"),
-        ("logger@x.secret=abc", "logger@x.secret=***"),
-        (URL, URL.replace("abc", "***")),
-        ("hydra.sweeper.storage=sqlite:///a.db", "hydra.sweeper.storage=sqlite:///a.db"),
-        ("agent.tokens=3", "agent.tokens=3"),
-        ("buffer.k=8", "buffer.k=8"),
-        ("--config-name=x", "--config-name=x"),
-    ],
-)
-def test_secrets_are_masked_in_the_command(word: str, shown: str) -> None:
-    assert masked(word) == shown
-
-
-def test_overrides_are_not_masked(sh: Shell) -> None:
-    """They must go on working."""
-    sh.done("hydra.run.dir=run", "+score.api_key=abc", *TINY)
+def test_secrets_are_masked_in_the_command_alone(sh: Shell) -> None:
+    """The overrides must go on working."""
+    keys = ("api_key", "wandb_token", "Password", "secret")
+    secrets = [f"+score.{key}=abc" for key in keys]
+    sh.done("hydra.run.dir=run", "+score.tokens=3", *secrets, *TINY)
     story = json.loads((sh.cwd / "run/run.json").read_text())
-    assert "+score.api_key=***" in story["command"]
-    assert "+score.api_key=abc" in story["overrides"]
+    assert "abc" not in story["command"]
+    assert "+score.tokens=3" in story["command"]
+    assert set(secrets) <= set(story["overrides"])
+    storage = "hydra.sweeper.storage=postgresql://me:{}@db/x"
+    assert masked(storage.format("abc")) == storage.format("***")
+    assert masked("hydra.sweeper.storage=sqlite:///a.db") == "hydra.sweeper.storage=sqlite:///a.db"

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import tracemalloc
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hydra.types import RunMode
-from torch import nn
 
 from her_exp.config.compose import composer
 from her_exp.sweeps.command_line import preflight
@@ -38,7 +35,6 @@ def test_a_sweep_is_expanded_into_every_job() -> None:
         ["agent.hidden_sizes=[8,8]"],
         ["agent.hidden_sizes=[16]"],
     ]
-    assert expanded(["seed=3"]) == [["seed=3"]]
 
 
 def test_preflight_names_a_sweep_once(here: Path) -> None:
@@ -92,6 +88,10 @@ def test_preflight_of_one_run(here: Path) -> None:
 WRONG = {
     "-m threads=glob(*)": "threads=glob(*): gives no value",
     "-m seed=1,2 hydra/launcher=locl": "submitit_slurm; did you mean local?",
+    "hydra/launcher=local": "hydra/launcher=local: only a sweep has one; add -m",
+    "agent._target_=her_exp.agents.td3.TD3 agent.target_noise_std=0.1": (
+        "its class takes it; add it with a plus: +agent.target_noise_std=0.1"
+    ),
     "-m seed=1,2 hydra/sweeper=optuna hydra.sweeper.direction=up": "direction=up: must be max",
     "-m seed=1 hydra/sweeper=optuna": "nothing to search",
     "-m seed=1,1": "seed=1: listed twice",
@@ -103,24 +103,18 @@ WRONG = {
     "-m agent.tau=interval(0,1)": "cannot be enumerated; list the values",
     "buffer.k": "buffer.k: not an override; write key=value",
     "buffer.k=1,2": "buffer.k=1,2: several values; add -m",
-    "-m hydra.sweeper._target_=nope": "hydra.sweeper._target_=nope: no plugin of Hydra",
     "-m hydra.launcher._target_=os.system": "os.system: no plugin of Hydra; choose",
-    "-m hydra.sweep.subdir=${nope}": "hydra.sweep.subdir: Interpolation key 'nope'",
     "-m seed=1,2 hydra.sweep.subdir=.": "job 0 (seed=1) and job 1 (seed=2) would share the folder",
-    "-m buffer.k=0,4 seed=0,1 hydra.sweep.subdir=k${buffer.k}": "would share the folder",
     "-m seed=0,1 hydra.sweep.subdir=a/../b": "would share the folder",
     "hydra.run.dir=": "hydra.run.dir= names no folder",
     "hydra.run.dir=/dev/null/run": "hydra.run.dir: cannot write to /dev/null/run (Not a directory",
-    "hydra.verbose={a:1}": "hydra.verbose={'a': 1}: must be true or false or text or a list",
     "hydra.run=3": "hydra.run=3: must be a mapping",
     # Flags.
     "--config-name=../config": "--config-name=../config: give a name",
-    "--config-name nope": "--config-name=nope",
     "--config-path x": "--config-dir",
     "--config-dir no_such_folder": "no such folder",
     "--resolve": "--cfg job --resolve",
     "--cfg job -m": "give only one of",
-    "--cfg hydra --resolve": "use --cfg all",
     "--cfg job --resolve env=gym": "env.id is not set",
     "--experimental-rerun x": "unpickles",
     "--bogus": "--help shows the flags",
@@ -161,28 +155,3 @@ def test_a_folder_with_a_run_in_it_is_refused(here: Path) -> None:
 )
 def test_questions_pass_as_they_are(argv: list[str]) -> None:
     assert preflight(argv)[:2] == (argv, None)
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize(
-    "words",
-    [
-        "buffer.capacity=1000000",
-        "-m buffer.k=0,4 agent=ddpg,sac",
-        "buffer.k=-1",
-        "agent=sac agent.target_critics=3",
-        "-m env=nav2d,bit_flip",
-    ],
-)
-def test_neither_networks_nor_a_buffer_are_made_to_check(
-    words: str, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[object] = []
-    monkeypatch.setattr(nn.Module, "__init__", lambda self, *_, **__: made.append(self))
-    tracemalloc.start()
-    with suppress(UserError):
-        preflight(words.split())
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert made == []
-    assert most < 50e6

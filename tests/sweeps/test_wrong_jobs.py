@@ -11,7 +11,6 @@ from her_exp.types import UserError
 
 WRONG = {
     "buffer.k=0,4,-1": ["job 2 (buffer.k=-1): buffer.k=-1: must be >= 0"],
-    "buffer.k=0,many": ["job 1 (buffer.k=many): buffer.k=many: must be a number"],
     "seed=0,1 env=nav2d,bit_flip": [
         "job 1 (seed=0 env=bit_flip) and 1 more: agent: DDPG needs Box actions, "
     ],
@@ -19,26 +18,21 @@ WRONG = {
         "agent.gamma=2: must be in [0, 1)",
         "job 2 (buffer.k=-1 seed=1) and 1 more: buffer.k=-1: must be >= 0",
     ],
-    "buffer.capacity=50,100 trainer.batch_size=64,128": [
-        "job 0 (buffer.capacity=50 trainer.batch_size=64): trainer.batch_size=64: ",
-        "job 1 (buffer.capacity=50 trainer.batch_size=128): trainer.batch_size=128: ",
-        "job 3 (buffer.capacity=100 trainer.batch_size=128): trainer.batch_size=128: ",
-    ],
     "agent=dqn,ddpg env=bit_flip ++agent.lr=0.1": [
         "job 1 (agent=ddpg): unknown key agent.lr: did you mean agent.actor_lr or "
     ],
     "seed=${hydra:job.num} buffer.k=1,2 agent.gamma=0,2": [
         "job 1 (buffer.k=1 agent.gamma=2) and 1 more: agent.gamma=2: must be in [0, 1)"
     ],
-    "seed=range(-30,0)": [  # of many a handful
-        *(f"job {n} (seed={n - 30}): seed={n - 30}: must be in [0, " for n in range(5)),
-        "... and 25 lines more",
+    "seed=range(-8,0)": [  # of many a handful
+        *(f"job {n} (seed={n - 8}): seed={n - 8}: must be in [0, " for n in range(5)),
+        "... and 3 lines more",
     ],
     "experiment=mine": ["job 1 (seed=-2): seed=-2: must be in"],
 }
 
 
-@pytest.mark.heavy  # composes thirty jobs
+@pytest.mark.heavy  # composes many jobs
 @pytest.mark.parametrize("words", WRONG)
 def test_a_wrong_job_is_named(words: str, here: Path) -> None:
     (here / "experiment").mkdir()

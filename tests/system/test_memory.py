@@ -16,7 +16,6 @@ ALL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     ("ours", "limits", "expected"),
     [
         (None, {}, ALL),
-        ("0::/", {}, ALL),
         ("0::/", {"memory.max": "max"}, ALL),
         ("0::/", {"memory.max": "4096"}, 4096),
         # As in a cluster's job: the limit is of a group between the top and ours.
@@ -24,7 +23,6 @@ ALL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         ("0::/a/b", {"memory.max": "900", "a/memory.max": "700", "a/b/memory.max": "max"}, 700),
         ("0::/a", {"b/memory.max": "100"}, ALL),  # somebody else's
         ("3:cpu:/a\n4:memory:/a/b", {"memory/a/memory.limit_in_bytes": "300"}, 300),
-        ("3:cpu:/a", {"memory/a/memory.limit_in_bytes": "300"}, ALL),
         # Inside a container the path may be that of the world outside: the top is what we see.
         ("4:cpuset,memory:/docker/x", {"memory/memory.limit_in_bytes": "200"}, 200),
         ("0::/../../other", {"memory.max": "500"}, 500),
@@ -40,7 +38,3 @@ def test_the_least_limit_counts(
     if ours is not None:
         said.write_text(f"{ours}\n")
     assert machine_bytes(groups, said) == expected
-
-
-def test_of_this_machine() -> None:
-    assert 10**8 < machine_bytes() <= ALL
