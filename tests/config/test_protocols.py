@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from omegaconf import DictConfig
 
+from her_exp.agents.ddpg import DDPG
 from her_exp.config.compose import compose
-from her_exp.config.hydra_api import plain
-from her_exp.config.parts import PARTS
-from her_exp.config.signatures import find_class
 from her_exp.config.validate import validate
 from her_exp.run import train
-from her_exp.types import Agent, GoalSpaces, UserError
+from her_exp.types import Agent, Buffer, GoalSpaces, UserError
 
 TINY = [
     "trainer.total_steps=80", "trainer.learning_starts=20", "trainer.batch_size=8", "env.max_steps=5",
@@ -60,6 +57,10 @@ class Methods(Bare):
     nbytes = staticmethod(lambda spaces, hidden_sizes: 0)
 
 
+class OwnLoss(DDPG):
+    critic_loss = Still.update
+
+
 def with_agent(cls: type) -> DictConfig:
     target = f"+agent._target_={cls.__module__}.{cls.__name__}"
     return compose([*TINY, target, "+agent._convert_=all"])
@@ -79,37 +80,14 @@ def test_what_is_missing_is_one_line(tmp_path: Path) -> None:
     line = rf"^agent: Methods has no return_range, precision{derive}"
     with pytest.raises(UserError, match=line):
         train(with_agent(Methods), tmp_path / "run")
+    assert Buffer.achieved_share == 0.0  # nor need a buffer of one's own say its share
 
 
 def test_an_update_of_ones_own_is_refused_n_steps() -> None:
     """It would take them for one; a loss of one's own need not know of them."""
-    from her_exp.agents.ddpg import DDPG
-    from her_exp.config.rules import sums_no_steps
-
-    cfg = with_agent(Still)
-    cfg.buffer.n_step = 3
+    own_update, own_loss = with_agent(Still), with_agent(OwnLoss)
+    validate(own_update)
+    own_update.buffer.n_step = own_loss.buffer.n_step = 3
+    validate(own_loss)
     with pytest.raises(UserError, match=r"^buffer\.n_step=3: Still has an update of its own"):
-        validate(cfg)
-    values = plain(cfg)
-    own_update = type("Own", (DDPG,), {"update": Still.update})
-    own_loss = type("Own", (DDPG,), {"critic_loss": Still.update})
-    assert [bool(sums_no_steps(values, kind)) for kind in (own_update, own_loss)] == [True, False]
-    values["buffer"]["n_step"] = 1
-    assert sums_no_steps(values, Still) is None
-    values["buffer"] = {"_target_": f"{__name__}.Still", "n_step": 3}  # a buffer of one's own
-    assert sums_no_steps(values, Still) is None
-
-
-@pytest.mark.parametrize(
-    ("given", "wrong"),
-    [("0", "in [1, 100]"), ("1.5", "an integer"), ("null", "an integer"), ("101", "in [1, 100]")],
-)
-def test_odd_numbers_of_steps_are_refused(given: str, wrong: str) -> None:
-    with pytest.raises(UserError, match=rf"^buffer\.n_step={given}: must be {re.escape(wrong)}$"):
-        validate(compose([f"buffer.n_step={given}"]))
-
-
-@pytest.mark.parametrize("slot", PARTS)
-def test_our_own_classes_have_all_that_is_asked(slot: str) -> None:
-    cls = find_class(slot, PARTS[slot].base)
-    assert [name for name in PARTS[slot].asked if not hasattr(cls, name)] == []
+        validate(own_update)

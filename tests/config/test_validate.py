@@ -8,6 +8,7 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 
+from her_exp.buffers.goals import STRATEGIES
 from her_exp.config.blame import blame_experiment
 from her_exp.config.compose import compose, composer
 from her_exp.config.validate import validate
@@ -27,22 +28,14 @@ def refusal(*overrides: str) -> str:
         ("agent=sac agent.entropy=atuo", "must be a number or one of auto; did you mean auto?"),
         ("trainer.total_steps=1e5", "must be an integer; write 100000"),
         ("agent._target_=her_exp.agents", "must be a class, this is a module"),
-        ("agent._target_='a b'", "must be package.module.Class"),
         ("agent=tqc agent.drop_quantiles=25", "must be less than agent.n_quantiles=25"),
         ("seed=0..3", "seed=0..3: must be an integer; to run each: -m seed=0,1,2,3"),
-        ("seed=0-99", "to run each: -m 'seed=range(0,100)'"),
-        ("buffer.k=[0,4]", "buffer.k=[0, 4]: must be a number; to run each: -m buffer.k=0,4"),
-        ("buffer.strategy=future final", "to run each: -m buffer.strategy=future,final"),
-        ("agent=[sac,td3]", "agent=[sac,td3]: must be one agent; to run each: -m agent=sac,td3"),
-        ("agent=sac,td3", "several values; add -m to run each"),
         ("buffer.strategy=futur", "buffer.strategy=futur: must be one of future"),
-        ("buffer.k=.inf", "buffer.k=.inf: must be a number; on a command line infinity is inf"),
         (
             "agent=crl",
             "CRL learns from goals that were reached after a step, and from these alone; "
             "buffer.k=4 keeps others, give buffer.k=inf",
         ),
-        ("agent=gcbc", "GCBC learns from goals that were reached after a step"),
         (
             "agent=crl buffer.k=inf buffer.strategy=random",
             "buffer.strategy=random gives others, take",
@@ -60,52 +53,24 @@ def refusal(*overrides: str) -> str:
             "buffer.strategy.gamma=1.0: must be in (0, 1)",
         ),
         ("buffer.capacity=99 trainer.batch_size=100", "at most buffer.capacity=99"),
-        ("env=gym", "env.id is not set; give env.id=..."),
-        ("env.id=3", "env.id=3: must be text"),
         ("agent.hidden_sizes=64", "agent.hidden_sizes=64: must be a list [...] of integers"),
         ("+agent.seed=3", "agent.seed=3: the run sets it; leave it out"),
-        ("++fooo=1", "unknown key fooo"),
         ("buffer.capacity=15 trainer.batch_size=8", "at least 2 * env.num_envs = 16"),
-        ("env=nav2d env.goal_high=9", "goal_high=9: must be <= size"),
-        ("agent._target_=DDPG", "agent._target_=DDPG: no module DDPG"),
-        ("agent._target_=her_exp.agents.ddgp.DDPG", "her_exp.agents has no ddgp; did you mean"),
         ("agent._target_=her_exp.agents.ddpg.DDGP", "did you mean DDPG?"),
         ("agent._target_=collections.OrderedDict", "is no agent: it lacks act"),
-        ("env=gym env.id=CartPole-v1", "no goal env"),
-        ("~agent._target_", "agent._target_ is not set; choose agent="),
-        ("env=bit_flip agent=dqn env.n_bits=2000000", "n_bits=2000000: must be in [1, 1000000]"),
-        ("~", "~: no key; write ~key"),
         ("~seed", "seed is not set; give seed=..."),
-        ("seed=" + "9" * 400, "9... (400 characters): must be below 2**63, in [0, 4294967296)"),
         ("seed=" + "9" * 5000, "9... (5005 characters): a number must be below 2**63"),
-        ("buffer.k=-inf", "buffer.k=-inf: must be >= 0, or inf (in a file .inf)"),
         ("agent.actor_lr=inf", "agent.actor_lr=inf: must be a finite number, > 0"),
-        ("trainer.learn_every=-1e300", "learn_every=-1e+300: must be an integer"),
         ("buffer.capacity=1000000000000", "capacity=1000000000000: takes 64,000 GB at least"),
         ("agent.hidden_sizes=[2000000,2000000]", "sizes=[2000000,2000000]: takes 64,000 GB at l"),
-        ("buffer.strategy=[future]", "buffer.strategy=['future']: must be one of future, final"),
         ("agent._convert_=nope", "agent._convert_=nope: must be one of none, partial, object, all"),
         ("+agent._partial_=true", "agent._partial_: has no meaning here; leave it out"),
-        ("+agent._args_=[1]", "agent._args_: has no meaning here; leave it out"),
-        ("env={zzz: 1}", "unknown key env.zzz"),
-        ("env=../env/nav2d", "env=../env/nav2d: give one of "),
-        ("agent.gam*ma=1", "agent.gam*ma=1: the key cannot be read; write key=value"),
-        ("agent.ga\nmma=1", "agent.ga mma=1: the key cannot be read"),
         ("+agent.cool_steps=3", "unknown key agent.cool_steps: agent takes action_l2, "),
-        ("env=gym env.id=Qwyzzyx-v4", "no id is near it"),
         ("env=gym env.id=PointReach-v7", "did you mean her_exp/PointReach-v0? A package"),
-        ("batch_size=8", "did you mean trainer.batch_size?"),
-        ("~buffer.kk", "did you mean buffer.k?"),
         ("envv=nav2d", "did you mean env?"),
         ("+env=nav2d", "write it without the plus: env=nav2d"),
-        ("env@x=nav2d", "unknown key env@x: did you mean env?"),
-        ("qwertz=1", "--cfg job"),
         ("buffer=null", "buffer=null: give one of hindsight"),
-        ("~env", "env is not set; give env=..., one of ant_maze, bit_flip, fetch"),
-        ("=", "=: no key; write key=value"),
-        ("agent='a", "the value cannot be read"),
         ("env.name=${nope}", "env.name: Interpolation key 'nope' not found"),
-        ("hydra.job.num=x", "hydra.job.num=x: Value 'x'"),
     ],
 )
 def test_wrong_values_are_refused_in_one_line(overrides: str, line: str) -> None:
@@ -126,6 +91,7 @@ def test_wrong_values_are_refused_in_one_line(overrides: str, line: str) -> None
         "env=gym env.id=her_exp/PointReach-v0 env.backend=sync +env.max_steps=20 +env.max_episode_steps=9",
         "~agent.gamma",
         "sweep=2026-01-01_mine",
+        *(f"buffer.strategy={name}" for name in STRATEGIES),
     ],
 )
 def test_right_values_pass(overrides: str) -> None:
@@ -174,16 +140,10 @@ class Mine(Deep):
     def __init__(self, flux: int, mode: str = "a", **kwargs):
         super().__init__(depth=3, **kwargs)
 
-class Closed(DDPG):
-    def __init__(self, flux: int, *, spaces, reward_range, seed, device):
-        super().__init__(spaces=spaces, reward_range=reward_range, seed=seed, device=device)
-
 class Other(DDPG):
     @staticmethod
     def check_spaces(spaces):
         return "Mine needs a mountain"
-
-raise_me = 1
 """
 
 
@@ -196,9 +156,7 @@ def test_a_class_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "unknown key agent.mod: did you mean agent.mode?" in refusal(
         mine, "+agent.flux=1", "+agent.mod=b"
     )
-    assert "unknown key agent.gamma" in refusal("agent._target_=my_package.Closed", "+agent.flux=1")
     assert refusal("agent._target_=my_package.Other") == "agent: Mine needs a mountain"
-    assert "must be a class, this is a int" in refusal("agent._target_=my_package.raise_me")
     validate(compose([mine, "+agent.flux=1", "agent.gamma=0.5"]))
 
 

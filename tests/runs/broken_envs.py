@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import time
 from pathlib import Path
@@ -13,19 +12,20 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-KEYS = ("observation", "achieved_goal", "desired_goal")
+from tests.envs.goal_walk import Walk, goal_space
+
 GIVEN = {
-    "reward:nan": np.nan, "reward:none": None, "reward:many": np.zeros(2),
-    "shape": np.zeros((1, 1), np.float32), "dtype": np.array(["a"]),
-    "nan": np.full(1, np.nan, np.float32), "inf": np.full(1, np.inf, np.float32),
-}  # fmt: skip
+    "nan": np.full(1, np.nan, np.float32),
+    "shape": np.zeros((1, 1), np.float32),
+    "dtype": np.array(["a"]),
+}
 
 
 class OfItsOwn(Exception):
     """Cannot be pickled."""
 
 
-class Line(gym.Env):
+class Line(Walk):
     """Stand on a point of a line. At step `at` of its life, in all lanes, it does what `fault` says.
 
     The file `healed` in the present folder makes it whole; `faulty` is made when the fault begins.
@@ -33,12 +33,12 @@ class Line(gym.Env):
     """
 
     alive: ClassVar[list[gym.Env]] = []
+    observation_space = goal_space(spaces.Box(-1.0, 1.0, (1,), np.float32))
+    action_space = spaces.Box(-0.2, 0.2, (1,), np.float32)
+    radius, edge, dtype = 0.05, 1.0, np.float32
 
     def __init__(self, fault="none", at=31, pause=0.0, ends=10**9):
-        one = spaces.Box(-1.0, 1.0, (1,), np.float32)
-        self.observation_space = spaces.Dict(dict.fromkeys(KEYS, one))
-        self.action_space = spaces.Box(-0.2, 0.2, (1,), np.float32)
-        self.fault, self.at, self.pause, self.ends, self.count = fault, at, pause, ends, 0
+        self.fault, self.wrong_at, self.pause, self.ends, self.count = fault, at, pause, ends, 0
         if fault == "no_lanes" and multiprocessing.parent_process() is not None:
             raise ValueError("no more of me")
         self.alive.append(self)
@@ -47,28 +47,20 @@ class Line(gym.Env):
         if self in self.alive:
             self.alive.remove(self)
 
-    def compute_reward(self, achieved, desired, info):
-        return np.where(np.abs(achieved - desired)[..., 0] < 0.05, 0.0, -1.0)
-
-    def compute_terminated(self, achieved, desired, info):
-        return np.zeros(np.shape(achieved)[:-1], bool)
-
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        self.x, self.goal = self.np_random.uniform(-1, 1, (2, 1)).astype(np.float32)
-        self.left = self.ends
-        if self.fault == "hang_reset" and self.count >= self.at and not Path("healed").exists():
+        self.at, self.goal, self.left = self.at[:1], self.goal[:1], self.ends
+        hangs = self.fault == "hang_reset" and self.count >= self.wrong_at
+        if hangs and not Path("healed").exists():
             hang()
-        return self.observe(), {}
+        return self._observe(), {}
 
     def step(self, action):
         self.count += 1
         self.left -= 1
         time.sleep(self.pause)
-        self.x = np.clip(self.x + action, -1, 1).astype(np.float32)
-        observation = self.observe()
-        reward = float(self.compute_reward(self.x, self.goal, {}))
-        if self.count == self.at and not Path("healed").exists():
+        observation, reward, *_ = super().step(action)
+        if self.count == self.wrong_at and not Path("healed").exists():
             observation, reward = self.go_wrong(observation, reward)
         return observation, reward, False, self.left == 0, {}
 
@@ -78,20 +70,15 @@ class Line(gym.Env):
             raise ValueError("lost the %s thread")  # a sign that printf would choke on
         if kind == "odd_raise":
             raise OfItsOwn(lambda: None)
-        if kind == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
         if kind == "hang":
             hang()
         if kind == "reward":
-            reward = GIVEN[self.fault]
+            reward = np.nan
         elif kind in GIVEN:
             observation[key] = GIVEN[kind]
         if kind == "lacks":
             del observation[key]
         return observation, reward
-
-    def observe(self):
-        return dict(zip(KEYS, (self.x.copy(), self.x.copy(), self.goal.copy()), strict=True))
 
 
 def hang():

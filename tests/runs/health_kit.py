@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +13,9 @@ import pytest
 import torch
 
 from her_exp.store.checkpoint import load
+from tests.commands.kill_kit import cpu_seconds
+from tests.commands.shell import Shell
+from tests.commands.sweeps_kit import wait_for
 from tests.runs.runs_kit import checkpoints, result_of
 
 ROOT = Path(__file__).parents[2]
@@ -44,62 +44,56 @@ def assert_kept(folder: Path, newest: int = 40) -> None:
 
 
 Start = Callable[..., "Command"]
+#: In the child: a process group of its own, where our envs are found.
+OWN = f"import os, sys; os.setsid(); sys.path.insert(0, {str(ROOT)!r})"
 
 
 class Command:
     """The real command in a process group of its own."""
 
-    def __init__(self, folder: Path, *words: str):
-        folder.parent.mkdir(exist_ok=True)
-        self.folder, self._err = folder, folder.parent / "err"
-        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        with self._err.open("w") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "her_exp.train", *RUN, f"hydra.run.dir={folder}", *words],
-                cwd=folder.parent, env=os.environ | {"PYTHONPATH": path}, stderr=err,
-                stdout=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+    def __init__(self, sh: Shell, *words: str):
+        self.sh, self.folder, self.code = sh, sh.cwd / "run", None
+        self.child = sh.start(*RUN, "hydra.run.dir=run", *words, prelude=OWN)
+        self.pid = self.child.pid
 
-    @property
-    def err(self) -> str:
-        return self._err.read_text()
+    def wait(self) -> int:
+        if self.code is None:
+            self.code = self.child.wait()
+        return self.code
 
-    def until(self, ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
-        while not ready():
-            assert self.process.poll() is None, self.err
-            assert time.monotonic() < deadline, self.err
-            time.sleep(0.01)
+    def until(self, ready: Callable[[], object]) -> None:
+        wait_for(lambda: ready() or cpu_seconds(self.pid) == float("inf"))
+        assert ready(), self.sh.told()
 
     def workers(self) -> list[int]:
         """Its processes, in the order in which they began."""
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         return [int(pid) for pid in path.read_text().split()]
 
-    def fails(self, reason: str, code: int = 1) -> str:
+    def fails(self, reason: str) -> str:
         """It ends with one line, which `result.json` holds as well; nothing of it stays."""
-        assert self.process.wait(120) == code, self.err
+        assert self.wait() == 1, self.sh.told()
         with pytest.raises(ProcessLookupError):
-            os.killpg(self.process.pid, 0)
-        result = result_of(self.folder)
+            os.killpg(self.pid, 0)
+        told, result = self.sh.told(), result_of(self.folder)
         assert result["status"] == "failed"
         assert reason in result["reason"]
-        assert self.err.splitlines()[-1] == f"her_exp: error: {result['reason']}"
-        assert "leaked" not in self.err
-        return str(result["reason"])
+        assert told.splitlines()[-1] == f"her_exp: error: {result['reason']}"
+        assert "leaked" not in told
+        return told
 
 
 @pytest.fixture
-def start(folder: Path) -> Iterator[Start]:
+def start(sh: Shell) -> Iterator[Start]:
     """Start the real command with these words; what is left of it ends with the test."""
     started: list[Command] = []
 
     def begin(*words: str) -> Command:
-        started.append(Command(folder, *words))
+        started.append(Command(sh, *words))
         return started[-1]
 
     yield begin
     for command in started:
         with suppress(ProcessLookupError):
-            os.killpg(command.process.pid, signal.SIGKILL)
-        command.process.wait(10)
+            os.killpg(command.pid, signal.SIGKILL)
+        command.wait()

@@ -22,10 +22,10 @@ _REACHED = ["buffer.k=inf", "buffer.strategy={_target_:her_exp.buffers.goals.Geo
 #: Agents, with the kind of actions that they take.
 AGENTS: dict[str, tuple[str, list[str]]] = {
     "ddpg": ("box", ["agent=ddpg", "agent.random_steps=100"]),
-    "td3": ("box", ["agent=td3", "agent.random_steps=100", "agent.target_every=3"]),
+    "td3": ("box", ["agent=td3", "agent.normalize=false", "agent.target_every=3"]),
     "sac": ("box", ["agent=sac", "agent.random_steps=100"]),
-    "redq": ("box", ["agent=sac", "agent.random_steps=100", *_SUBSET]),
-    "tqc": ("box", ["agent=tqc", "agent.random_steps=100", "agent.n_quantiles=5"]),
+    "redq": ("box", ["agent=sac", "agent.grad_clip_norm=1", *_SUBSET]),
+    "tqc": ("box", ["agent=tqc", "agent.entropy=0.1", "agent.n_quantiles=5"]),
     "crl": ("box", ["agent=crl", "agent.random_steps=100", *_REACHED]),
     "ddpg_rare": ("box", ["agent=ddpg", "agent.random_steps=100", *_RARE]),
     "dqn": ("discrete", ["agent=dqn", "agent.epsilon_steps=300"]),

@@ -68,22 +68,19 @@ def test_resumed_at_a_checkpoint(demonstrations: Path, tmp_path: Path) -> None:
     data[1].write_bytes(before)
 
 
-@pytest.mark.parametrize("env", ["point_reach", "sync_reach"])
 def test_stopped_by_a_signal_in_the_offline_half_and_after(
-    env: str, demonstrations: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    demonstrations: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    given = words("ddpg", env, f"buffer.demonstrations={demonstrations}", *OFFLINE)
+    given = words("ddpg", "point_reach", f"buffer.demonstrations={demonstrations}", *OFFLINE)
     source = begun(tmp_path / "whole", given)
-    stops = Stops(monkeypatch, WithDemonstrations, "sample")
-    stops.at = {2, 14} if env == "point_reach" else {2}
+    Stops(monkeypatch, WithDemonstrations, "sample").at = {2, 14}
     with pytest.raises(Stopped):
         begun(tmp_path / "run", given)
     (path,) = checkpoints(tmp_path / "run")
     assert torch.load(path, weights_only=True)["record"]["offline"] == 4
-    if env == "point_reach":
-        with pytest.raises(Stopped):
-            resume(tmp_path / "run")
-        assert 0 < result_of(tmp_path / "run")["env_steps"] < 200
+    with pytest.raises(Stopped):
+        resume(tmp_path / "run")
+    assert 0 < result_of(tmp_path / "run")["env_steps"] < 200
     resume(tmp_path / "run")
     assert_same_run(source, tmp_path / "run")
 

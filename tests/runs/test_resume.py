@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from her_exp.buffers.hindsight import HindsightReplayBuffer
 from her_exp.config.compose import compose
 from her_exp.run import resume, train
 from her_exp.system.signals import Stopped
+from her_exp.training.rollout import Rollout
+from tests.runs.health_kit import RUN
 from tests.runs.resume_kit import CASES, ENVS, NATIVE, NeverStopped, killed_at, words
 from tests.runs.runs_kit import (
     Stops,
@@ -43,22 +46,15 @@ def test_resumed_at_a_checkpoint(
         assert_same_run(source, folder)
 
 
-def test_a_draw_more_is_seen(never_stopped: NeverStopped, tmp_path: Path) -> None:
-    """The comparison itself."""
-    source = never_stopped("ddpg", "point_reach")
-    folder = killed_at(source, 0, tmp_path / "spoilt")
-    path = checkpoints(folder)[0]
-    state = torch.load(path, weights_only=True)
-    state["buffer"]["generator"]["state"]["state"] += 1
-    torch.save(state, path)
-    resume(folder)
-    assert numbers(source) != numbers(folder)
-
-
 WATCHING = {
     "nothing": ["trainer.eval_every=null", "trainer.picture=false", "trainer.log_every=400"],
-    "more": ["trainer.eval_every=40", "trainer.log_every=10", "trainer.progress=true"],
-    "longer": ["trainer.eval_episodes=5", "env.num_eval_envs=1"],
+    "more": [
+        "trainer.eval_every=40",
+        "trainer.log_every=10",
+        "trainer.progress=true",
+        "trainer.eval_episodes=5",
+        "env.num_eval_envs=1",
+    ],
 }
 
 
@@ -163,3 +159,49 @@ def test_a_stop_at_a_barrier_is_exact_for_any_env(
     story = json.loads((tmp_path / "run" / "run.json").read_text())
     assert [r["env_steps"] for r in story["resumes"]] == [steps]  # it was the barrier's step
     assert_same_run(source, tmp_path / "run")
+
+
+# --- stopped during an evaluation ----------------------------------------------------------------
+
+GIVEN_UP = {
+    # A native env is saved as it is, wherever the evaluation falls. Evaluations take 10 steps each:
+    # at 30, 60, 90, 120 (where a checkpoint is due as well) and at the end, again after each stop.
+    "native": (["env.max_steps=10", "env.num_envs=2", "env.num_eval_envs=2", *RUN[6:],
+                "trainer.eval_every=30", "trainer.total_steps=130"], {5, 19, 26, 48, 53, 66}),
+    # Others are cut by a stop, but not where a checkpoint cuts them anyway.
+    "sync": ([*RUN, "trainer.eval_every=40"], {5, 12, 19, 31, 45}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GIVEN_UP)
+def test_an_evaluation_is_given_up_at_once_and_made_up_for(
+    case: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time is no training: the clock moves in evaluations alone, a second a step."""
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    cfg, at = GIVEN_UP[case]
+    train(compose(cfg), folder.parent / "whole")
+
+    def tick() -> None:
+        now[0] += 1.0
+
+    stops = Stops(monkeypatch, Rollout, "step", tick)  # evaluations alone use it
+    stops.at = at
+    with pytest.raises(Stopped):
+        train(compose(cfg), folder, cfg)
+    for left in range(len(at) - 1, -1, -1):
+        result, saved = (
+            result_of(folder),
+            torch.load(checkpoints(folder)[-1], weights_only=True)["record"],
+        )
+        assert (result["status"], result["train_seconds"]) == ("stopped", 0.0)
+        assert saved["evaluation_due"]  # its end was not waited for
+        if left:
+            with pytest.raises(Stopped):
+                resume(folder, trust=["tests"])
+    resume(folder, trust=["tests"])
+    assert stops.count > max(at)
+    result = result_of(folder)
+    assert (result["train_seconds"], result["wall_seconds"]) == (0.0, now[0] - 100.0)
+    assert_same_run(folder, folder.parent / "whole")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import struct
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -96,7 +93,7 @@ def plain_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_that_raises_is_named_once_and_harms_nobody(
     at: str, plain_run: Path, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nor the other sink beside it, which hears all."""
+    """Nor the other sink beside it, which hears all: what metrics.csv and result.json say."""
     caplog.set_level(logging.WARNING)
     train(compose([*TINY, f"trainer.sinks=[{node(Fails, at=at)},{node(Heard)}]"]), folder)
     warned = [r.getMessage() for r in caplog.records if "sinks" in r.getMessage()]
@@ -104,18 +101,12 @@ def test_one_that_raises_is_named_once_and_harms_nobody(
         f"trainer.sinks: Fails failed at {at} and is left out from here on: SystemExit: no more"
     ]
     assert_same_run(folder, plain_run)
-    assert Heard.rows() == numbers(plain_run)
-
-
-def test_it_hears_all(plain_run: Path, folder: Path) -> None:
-    train(compose([*TINY, f"trainer.sinks=[{node(Heard)}]"]), folder)
     (first, path, config, resumed), *_, last = Heard.calls
     assert (first, path, resumed, last) == ("begin", folder, None, ("close",))
     assert config["trainer"]["total_steps"] == 160
-    assert Heard.rows() == numbers(folder) == numbers(plain_run)
-    assert [call for call in Heard.calls if call[0] == "picture"] == [
-        ("picture", steps, 3) for steps in (80, 160)
-    ]
+    assert Heard.rows() == numbers(plain_run)
+    pictures = [call for call in Heard.calls if call[0] == "picture"]
+    assert pictures == [("picture", steps, 3) for steps in (80, 160)]
     told = [call[1] for call in Heard.calls if call[0] == "result"]
     assert (told[0], told[-1], set(told)) == ("running", "done", {"running", "done"})
 
@@ -131,15 +122,10 @@ def test_it_hears_of_a_run_that_fails(folder: Path) -> None:
     ("value", "line"),
     [
         ("null", "trainer.sinks=null: must be a list of nodes: [{_target_: ...}]"),
-        (node(Heard), f"trainer.sinks={node(Heard)}: must be a list [...]"),
         ("[3]", "trainer.sinks[0]=3: must be a node with a _target_"),
         (
             f"[{node(Heard)},{node(Path)}]",
             "trainer.sinks[1]._target_=pathlib.Path: is no trainer.sinks",
-        ),
-        (
-            f"[{node(Fails, at='close', to=3)}]",
-            "unknown key trainer.sinks[0].to: trainer.sinks[0] takes at;",
         ),
         (
             f"[{node(Fails)}]",
@@ -195,27 +181,26 @@ def test_one_is_added_when_a_run_goes_on(plain_run: Path, folder: Path) -> None:
 # --- Weights & Biases ----------------------------------------------------------------------------
 
 
-def records(path: Path) -> Iterator[Any]:
-    """Read what W&B wrote offline: protobufs in blocks of 32 KB, as LevelDB's log has them."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, at, whole = path.read_bytes(), 7, b""
-    while at + 7 <= len(data):
-        if (left := 32768 - at % 32768) < 7:
-            at += left
-            continue
-        length, kind = struct.unpack("<HB", data[at + 4 : at + 7])
-        whole, at = whole + data[at + 7 : at + 7 + length], at + 7 + length
-        if kind in (1, 4):
-            yield Record.FromString(whole)
-            whole = b""
-
-
 @pytest.mark.filterwarnings("ignore")
-def test_one_run_at_wandb_that_is_told_each_number_once(plain_run: Path, folder: Path) -> None:
-    pytest.importorskip("wandb")
+def test_one_run_at_wandb_that_is_told_each_number_once(
+    plain_run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = pytest.importorskip("wandb")
     from her_exp.training.wandb_sink import WandbSink
 
+    heard: dict[str, list[tuple[Any, Any]]] = {"log": [], "define_metric": []}
+
+    def listen(name: str) -> None:
+        method = getattr(wandb.Run, name)
+
+        def hear(run: Any, given: Any, **more: Any) -> Any:
+            heard[name].append((run, (more or given)))
+            return method(run, given, **more)
+
+        monkeypatch.setattr(wandb.Run, name, hear)
+
+    for name in heard:
+        listen(name)
     sink = node(WandbSink, project="mine", mode="offline", group="g")
     train(compose([*TINY, f"trainer.sinks=[{sink}]"]), folder)
     back_to(folder, 80)
@@ -224,23 +209,22 @@ def test_one_run_at_wandb_that_is_told_each_number_once(plain_run: Path, folder:
     (folder / "wandb_steps.txt").write_text(f"{steps[steps.index(80) - 1]:020d}")
     resume(folder)
     assert_same_run(folder, plain_run)
-    files = sorted(folder.glob("wandb/offline-run-*/*.wandb"))
-    parts = [list(records(path)) for path in files]
-    assert len(parts) == 2
-    runs = [record.run for part in parts for record in part if record.HasField("run")]
-    assert len({run.run_id for run in runs}) == 1
-    assert {(run.project, run.run_group) for run in runs} == {("mine", "g")}
-    assert "total_steps" in str(runs[0].config)
-    assert any(r.metric.step_metric == "env_steps" for r in parts[0] if r.HasField("metric"))
-    told, pictures = [], 0
-    for record in (record for part in parts for record in part if record.HasField("history")):
-        row = {i.key or i.nested_key[0]: json.loads(i.value_json) for i in record.history.item}
-        pictures += row.pop("eval/paths", None) is not None
-        told += [(row["env_steps"], k, row[k]) for k in row if "/" in k and k[:5] != "time/"]
+    _, second = sorted(folder.glob("wandb/offline-run-*/*.wandb"))
+    assert b'"done"' in second.read_bytes()
+    first, last = heard["log"][0][0], heard["log"][-1][0]
+    assert first is not last
+    assert {(run.id, run.project, run.group) for run in (first, last)} == {(last.id, "mine", "g")}
+    assert first.config["trainer"]["total_steps"] == 160
+    assert (first, {"step_metric": "env_steps"}) in heard["define_metric"]
+    rows = [row for _, row in heard["log"]]
+    told = [
+        (row["env_steps"], tag, value)
+        for row in rows
+        for tag, value in row.items()
+        if "/" in tag and tag[:5] != "time/" and tag != "eval/paths"
+    ]
     # Here the first part was told the rest, too; each number comes twice at most.
     assert {row[0] for row in told if told.count(row) > 1} >= {80}
     assert max(map(told.count, told)) == 2
     assert set(told) == {(steps, tag, float(text)) for steps, tag, text in numbers(plain_run)}
-    assert pictures >= 2
-    summaries = [r.summary for r in parts[1] if r.HasField("summary")]
-    assert any('"done"' in item.value_json for each in summaries for item in each.update)
+    assert sum("eval/paths" in row for row in rows) >= 2

@@ -1,4 +1,4 @@
-"""Checkpoints on the disk: what stays of them, and what reading one costs."""
+"""What reading a checkpoint costs."""
 
 from __future__ import annotations
 
@@ -8,20 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from her_exp.store.checkpoint import Checkpoints, load, save
-
-
-def test_the_part_of_a_write_that_was_killed_does_not_stay(tmp_path: Path) -> None:
-    kept = Checkpoints(tmp_path, keep=2)
-    kept.save({"a": 1}, 100)
-    (tmp_path / "state_000000000150.pt.tmp").write_bytes(b"half")
-    (tmp_path / "mine.tmp").write_bytes(b"somebody's")
-    with pytest.raises(TypeError):  # it goes before the next write, which may need its room
-        kept.save({"a": (nothing for nothing in ())}, 300)
-    assert not (tmp_path / "state_000000000150.pt.tmp").exists()
-    kept.save({"a": 2}, 200)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["mine.tmp", "state_000000000100.pt", "state_000000000200.pt"]
+from her_exp.store.checkpoint import load, save
 
 
 def own_memory() -> int:

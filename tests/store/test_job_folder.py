@@ -12,7 +12,6 @@ from omegaconf import DictConfig, OmegaConf
 from her_exp.config.compose import compose
 from her_exp.config.hydra_api import (
     FOLDER_LENGTH,
-    config_hash,
     hydra_values,
     job_name,
     path_safe,
@@ -49,25 +48,6 @@ def test_the_sweep_may_have_had_fewer_keys_when_the_job_was_done() -> None:
     begun(before, cfg)
     assert name_of(cfg, "buffer.k=8,seed=1") == before
     assert name_of(job("buffer.k=8", "seed=2"), "seed=2").startswith("seed=2_")
-
-
-def test_six_digits_alike_are_not_the_same_experiment() -> None:
-    cfg = job("buffer.k=8")
-    name = name_of(cfg, "buffer.k=8")
-    begun(f"agent.tau=0.1_{name[-6:]}", job("agent.tau=0.1"))
-    assert name_of(cfg, "buffer.k=8") == name
-    (Path("outputs/sweeps/mine") / f"notes_{name[-6:]}").mkdir()  # no run at all
-    assert name_of(cfg, "buffer.k=8") == name
-
-
-def test_it_is_named_by_its_config_without_the_folders() -> None:
-    cfg = job("buffer.k=8", "seed=1")
-    alike = config_hash(job("buffer.k=8", "seed=1", "hydra.run.dir=elsewhere"))
-    assert config_hash(cfg) == alike == config_hash(without_hydra(cfg))
-    with hydra_values(cfg):
-        assert cfg.hydra.sweep.dir == "outputs/sweeps/mine"
-        assert cfg.hydra.sweep.subdir == f"buffer.k=8,seed=1_{alike[:6]}"
-        assert re.fullmatch(r"outputs/point_reach/ddpg/[\d_-]+", cfg.hydra.run.dir)
 
 
 def test_path_safe() -> None:

@@ -9,14 +9,11 @@ from pathlib import Path
 import pytest
 
 from her_exp import evaluate
-from her_exp.config.compose import compose
-from her_exp.run import resume, train
+from her_exp.run import resume
 from her_exp.store.files import open_file
-from her_exp.store.folder import RunFolder, check_free, lock
+from her_exp.store.folder import RunFolder
+from her_exp.sweeps.command_line import preflight
 from her_exp.types import UserError
-from tests.commands.forked_commands import Forks
-from tests.commands.sweeps_kit import words
-from tests.store.trust_kit import change_config, go_on
 
 #: What a run or an evaluation writes: each may stand in the folder as something else.
 NAMES = (
@@ -60,41 +57,29 @@ def swapped(folder: Path, name: str, by: Callable[[Path, Path], None]) -> tuple[
     return victim, content
 
 
-WAYS: dict[str, Callable[[Path], object]] = {
-    "resume": resume,
-    "evaluate": lambda folder: evaluate.command([f"run={folder}", "episodes=2"]),
-}
+OTHERS = (second_name, pipe, dangling, folder_there)
 
 
-@pytest.mark.parametrize("by", [link, second_name, pipe, dangling, folder_there])
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("name", "by"),
+    [
+        *((name, link) for name in NAMES),
+        *((name, by) for name in ("metrics.csv", "checkpoints/last.pt") for by in OTHERS),
+    ],
+)
 def test_nothing_is_written_through_it(
-    way: str, name: str, by: Callable[[Path, Path], None], stranger_run: tuple[Path, Path]
+    name: str, by: Callable[[Path, Path], None], stranger_run: tuple[Path, Path]
 ) -> None:
     folder, _ = stranger_run
     victim, content = swapped(folder, name, by)
     before = sorted(os.listdir(folder))
-    with pytest.raises(UserError) as refused:
-        WAYS[way](folder)
-    assert "\n" not in str(refused.value)
+    for way in (resume, lambda folder: evaluate.command([f"run={folder}", "episodes=2"])):
+        with pytest.raises(UserError) as refused:
+            way(folder)
+        assert "\n" not in str(refused.value)
     assert victim.read_bytes() == content
     assert not (folder.parent / "planted.sh").exists()
     assert sorted(os.listdir(folder)) == before
-
-
-@pytest.mark.usefixtures("own_logging")
-def test_what_is_refused_is_refused_before_a_line_is_logged(
-    stranger_run: tuple[Path, Path],
-) -> None:
-    """A crafted config and a log that leads into the reader's shell file: code of a stranger."""
-    folder, canary = stranger_run
-    victim, content = swapped(folder, "run.log", link)
-    change_config(folder, {"env._target_": "evilmod.Thing"})
-    with pytest.raises((UserError, SystemExit)):
-        go_on(f"resume={folder}")
-    assert victim.read_bytes() == content
-    assert not canary.exists()
 
 
 def test_the_folder_itself_and_notes_in_it_may_be_links(stranger_run: tuple[Path, Path]) -> None:
@@ -104,21 +89,16 @@ def test_the_folder_itself_and_notes_in_it_may_be_links(stranger_run: tuple[Path
     resume(folder.parent / "latest")
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "metrics.csv", "run.log", "result.json.tmp"])
+@pytest.mark.parametrize("name", ["config.yaml", "run.log", "result.json.tmp", ".hydra"])
 def test_a_new_run_into_a_prepared_folder(name: str, tmp_path: Path) -> None:
+    """By the command it is refused before Hydra writes."""
     (tmp_path / "victim").write_text("mine")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / name).symlink_to(tmp_path / "victim")
-    for way in (check_free, RunFolder, lambda folder: train(compose(), folder)):
+    for way in (RunFolder, lambda folder: preflight([f"hydra.run.dir={folder}"])):
         with pytest.raises(UserError, match="is a link"):
             way(tmp_path / "run")
     assert (tmp_path / "victim").read_text() == "mine"
-
-
-def test_a_lock_empties_nothing(tmp_path: Path) -> None:
-    (tmp_path / "run.lock").write_text("somebody's notes")
-    lock(tmp_path).close()
-    assert (tmp_path / "run.lock").read_text() == "somebody's notes"
 
 
 @pytest.mark.parametrize("mode", ["r", "w", "a", "x"])
@@ -132,15 +112,3 @@ def test_no_link_is_opened(leads: str, mode: str, tmp_path: Path) -> None:
         open_file(tmp_path / "run", "a/victim" if leads == "." else "a", mode)
     assert (tmp_path / "victim").read_text() == "mine"
     assert not (tmp_path / "nowhere").exists()
-
-
-@pytest.mark.parametrize("name", ["run.log", ".hydra", "checkpoints"])
-def test_a_link_that_leads_nowhere_is_refused_before_hydra_writes(
-    name: str, forks: Forks, cwd: Path
-) -> None:
-    (cwd / "run").mkdir()
-    (cwd / "run" / name).symlink_to(cwd / "planted")
-    assert forks.run(["resume=auto", "run_dir=run"], cwd) == 2
-    (line,) = words(cwd).splitlines()
-    assert f"{name} is a link, which is not written to" in line
-    assert sorted(os.listdir(cwd)) == ["run"]

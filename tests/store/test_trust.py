@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from her_exp.run import rerun, train
 from her_exp.store.trust import check_trust
 from her_exp.types import UserError
-from tests.store.trust_kit import EVIL, WAYS, Way, by_resume, change_config, refuse
-
-
-@WAYS
-def test_an_honest_run_of_somebody_else(way: Way, stranger_run: tuple[Path, Path]) -> None:
-    way(stranger_run[0])
-
+from tests.store.trust_kit import WAYS, Way, by_evaluate, by_resume, change_config, go_on, refuse
 
 # `@` stands for the path of the canary.
 TOUCH = {"_target_": "os.system", "command": "touch @"}
@@ -24,41 +22,29 @@ FOLDER = {"_target_": "her_exp.store.folder.RunFolder", "path": "@"}
 TASK = {"_target_": "her_exp.envs.make.GoalTask", "id": "her_exp/PointReach-v0"}
 THING = {"_target_": "evilmod.Thing"}
 IMPORTS = TASK | {"imports": ["evilmod"]}
-HUB = {"_target_": "torch.hub.load", "repo_or_dir": "modules", "source": "local", "model": "x"}
 OPENS = {"_target_": "her_exp.store.folder.subprocess.Popen", "args": ["touch", "@"]}
 BY_MODULE = {"_target_": "her_exp.envs.make.import_modules", "names": ["evilmod"]}
 ROUTES: dict[str, tuple[dict[str, Any], str]] = {
     "os.system": ({"agent": TOUCH}, "agent._target_=os.system"),
-    "by position": ({"buffer": {"_target_": "os.system", "_args_": ["touch @"]}}, "os.system"),
     "arguments without names": ({"buffer._args_": [1]}, "buffer._args_"),
-    "builtins.eval": ({"agent._target_": "builtins.eval"}, "agent._target_=builtins.eval"),
-    "torch.hub.load": ({"agent": HUB}, "agent._target_=torch.hub.load"),
     "torch.nn.Module": ({"agent._target_": "torch.nn.Module"}, "agent._target_=torch.nn.Module"),
     "gymnasium.make": ({"env": {"_target_": "gymnasium.make", "id": "evilmod:X-v0"}}, "=gymnasium.make"),
     "an id that imports": ({"env.id": "evilmod:X-v0"}, "importing evilmod runs its code"),
-    "an id that imports a part": ({"env.id": "evilmod.part:X-v0"}, "importing evilmod"),
     "imports": ({"env.imports": ["her_exp.envs", "evilmod"]}, "importing evilmod runs its code"),
-    "imports, no list": ({"env.imports": "evilmod"}, "importing evilmod runs its code"),
     "a name like ours": ({"env.imports": ["her_exp_evil"]}, "importing her_exp_evil"),
     "a class of the stranger's": ({"agent._target_": "evilmod.Thing"}, "agent._target_=evilmod.Thing"),
     "a nested node": ({"buffer.strategy": THING}, "buffer.strategy._target_"),
-    "a nested node in a list": ({"agent.hidden_sizes": [THING]}, "agent.hidden_sizes[0]._target_"),
-    "deep": ({"agent.more": {"a": [{"b": TOUCH}]}}, "_target_=os.system"),
     "a sink of the stranger's": ({"trainer.sinks": [THING]}, "trainer.sinks[0]._target_=evilmod.Thing"),
-    "ours as a sink, that makes folders": ({"trainer.sinks": [FOLDER]}, "trainer.sinks[0]._target_"),
     "a part of its own": ({"extra": TOUCH}, "extra._target_=os.system"),
     "our path that leads elsewhere": ({"agent": OPENS}, "her_exp.store.folder.subprocess.Popen"),
     "our path to a function": ({"agent": BY_MODULE}, "must be a class"),
-    "our path to a method": ({"agent._target_": "her_exp.envs.make.GoalTask.make"}, "must be a class"),
     "no text": ({"agent._target_": ["os.system"]}, "agent._target_"),
     "an interpolation": ({"agent.hidden_sizes": ["${oc.env:HOME}"]}, "no interpolations"),
-    "an interpolated target": ({"agent._target_": "${env.name}"}, "no interpolations"),
     # Classes of ours, where they do not belong: what they do when made is not what the slot is for.
     "ours, nested, that imports": ({"buffer.strategy": IMPORTS}, "buffer.strategy"),
     "ours as the agent, that imports": ({"agent": IMPORTS}, "agent"),
     "an env in a list, that imports": ({"env": [IMPORTS]}, "env"),
     "ours, nested, that makes folders": ({"buffer.strategy": FOLDER}, "buffer.strategy"),
-    "ours inside the env, that makes folders": ({"env.dt": FOLDER}, "env.dt"),
 }  # fmt: skip
 
 
@@ -70,17 +56,11 @@ def fill(node: Any, canary: Path) -> Any:
     return node.replace("@", str(canary)) if isinstance(node, str) else node
 
 
-def change_by(folder: Path, canary: Path, route: str) -> None:
-    hub = EVIL + "\ndef x(**settings):\n    return None\n"
-    (folder.parent / "modules" / "hubconf.py").write_text(hub)
-    change_config(folder, fill(ROUTES[route][0], canary))
-
-
 @WAYS
 @pytest.mark.parametrize("route", ROUTES)
 def test_planted_in_the_config(route: str, way: Way, stranger_run: tuple[Path, Path]) -> None:
     folder, canary = stranger_run
-    change_by(folder, canary, route)
+    change_config(folder, fill(ROUTES[route][0], canary))
     refuse(way, folder, canary, ROUTES[route][1])
     assert "evilmod" not in sys.modules
 
@@ -121,7 +101,75 @@ def test_what_is_trusted_runs(way: Way, stranger_run: tuple[Path, Path]) -> None
 
 
 def test_trust_is_of_whole_names() -> None:
-    node = {"agent": {"_target_": "ourmod_evil.Thing"}}
-    with pytest.raises(UserError, match="not from a trusted package"):
-        check_trust(node, ["ourmod"])
+    for target in ("ourmod_evil.Thing", "torch.hub.load"):
+        with pytest.raises(UserError, match="not from a trusted package"):
+            check_trust({"agent": {"_target_": target}}, ["ourmod"])
     check_trust({"agent": {"_target_": "torch.nn.ReLU"}})
+
+
+# --- checkpoints and names ------------------------------------------------------------------------
+
+
+class Payload:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, canary: Path):
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.canary}",)
+
+
+#: What reads which checkpoint.
+CHECKPOINTS = ((by_evaluate, "last.pt"), (by_resume, "state_000000000999.pt"))
+
+
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_pickled_checkpoint(old: bool, inside: bool, stranger_run: tuple[Path, Path]) -> None:
+    folder, canary = stranger_run
+    payload: Any = Payload(canary)
+    content = {"agent": {"inputs": payload}, "buffer": payload, "about": {}} if inside else payload
+    for way, name in CHECKPOINTS:
+        path = folder / "checkpoints" / name
+        torch.save(content, path, _use_new_zipfile_serialization=not old)
+        refuse(way, folder, canary, f"{name} cannot be read as a checkpoint")
+        path.write_bytes(pickle.dumps(content))
+        refuse(way, folder, canary, f"{name} cannot be read as a checkpoint")
+
+
+@pytest.mark.parametrize("content", [{}, 7, {"record": {}}, {"agent": 1, "about": 2}])
+def test_a_checkpoint_of_something_else(content: Any, stranger_run: tuple[Path, Path]) -> None:
+    """Plain data that is no state of a run: one line as well, no traceback."""
+    folder, canary = stranger_run
+    for way, name in CHECKPOINTS:
+        torch.save(content, folder / "checkpoints" / name)
+        refuse(way, folder, canary, name)
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "-rf"])
+def test_a_name_that_climbs_out(name: str, stranger_run: tuple[Path, Path]) -> None:
+    folder, _ = stranger_run
+    change_config(folder, {"env.name": name})
+    cfg, new = rerun(folder, [], [], None)
+    assert new.resolve().parent.parent.parent == (Path.cwd() / "outputs")
+    assert not new.parent.parent.name.startswith((".", "-"))
+    train(cfg, new)
+    made = {path.name for path in Path.cwd().iterdir()}
+    assert made <= {"run", "modules", "outputs"}
+    by_evaluate(folder)
+    by_resume(folder)
+    assert {path.name for path in Path.cwd().iterdir()} == made
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_a_folder_that_is_no_run_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A typing error in `resume=` writes nothing, neither there nor elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for words in (["resume=photos"], ["rerun=photos"], ["resume=nowhere"], ["rerun=nowhere"]):
+        with pytest.raises((UserError, SystemExit)):
+            go_on(*words)
+    assert [p.name for p in tmp_path.rglob("*")] == ["photos"]

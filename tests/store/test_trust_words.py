@@ -21,9 +21,7 @@ NAMING = {
     "imports": [*BY_ID, "env.id=mine/Reach-v0", "env.imports=[ourmod]"],
     "an agent": ["agent._target_=ourmod.MyDDPG"],
     "a strategy": ["buffer.strategy={_target_: ourmod.Newest, offset: 1}"],
-    "a strategy, added": ["++buffer.strategy={_target_: 'ourmod.Newest'}"],
 }
-NAMINGS = pytest.mark.parametrize("naming", NAMING)
 
 
 def run_of(folder: Path, naming: str) -> list[str]:
@@ -37,7 +35,7 @@ def run_of(folder: Path, naming: str) -> list[str]:
     return words
 
 
-@NAMINGS
+@pytest.mark.parametrize("naming", NAMING)
 def test_the_same_words_go_on_and_are_needed(
     naming: str, stranger_run: tuple[Path, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -60,30 +58,11 @@ def test_the_same_words_go_on_and_are_needed(
         assert result_of(Path("again"))["status"] == "done"
 
 
-@NAMINGS
-@pytest.mark.parametrize("word", ["resume=auto", "resume", "rerun"])
-def test_what_the_folder_alone_names_stays_out(
-    naming: str, word: str, stranger_run: tuple[Path, Path], capfd: pytest.CaptureFixture[str]
-) -> None:
-    """The command names one package, and the folder another besides."""
-    folder, canary = stranger_run[0].with_name("mine"), stranger_run[1]
-    words = run_of(folder, naming)
-    change_config(folder, {"agent.more": {"_target_": "evilmod.Thing"}})
-    story = json.loads((folder / "run.json").read_text())
-    story["overrides"] += ["+agent.more={_target_: evilmod.Thing}", "trust=[evilmod]"]
-    (folder / "run.json").write_text(json.dumps(story))
-    where = [word, f"run_dir={folder}"] if word == "resume=auto" else [f"{word}={folder}"]
-    with pytest.raises((SystemExit, UserError)) as refused:
-        go_on(*where, *words)
-    assert "trust=[evilmod]" in str(refused.value) + capfd.readouterr().err
-    assert not canary.exists()
-
-
 @pytest.mark.parametrize("status", ["running", "failed"])
 def test_a_run_without_a_checkpoint_starts_over(
-    status: str, stranger_run: tuple[Path, Path]
+    status: str, stranger_run: tuple[Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """From the command's own words: what lies in the folder is not read."""
+    """From the command's own words: what lies in the folder is not read, and that is said."""
     folder, canary = stranger_run[0].with_name("mine"), stranger_run[1]
     words = run_of(folder, "imports")
     for path in checkpoints(folder):
@@ -92,6 +71,8 @@ def test_a_run_without_a_checkpoint_starts_over(
     change_config(folder, {"env.imports": ["evilmod"]})
     assert not go_on("resume=auto", f"run_dir={folder}", *words)
     assert not canary.exists()
+    assert f"{folder}: has no checkpoint; the run starts anew" in caplog.text
+    assert not (folder / "metrics.csv").exists()
 
 
 def test_the_packages_that_words_name() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -18,13 +17,11 @@ from her_exp.config.compose import compose
 from her_exp.run import request, rerun, resume, train
 from her_exp.train import carry_out
 from her_exp.types import UserError
+from tests.commands import sweeps_kit
 
 TINY = [
-    "trainer.total_steps=120", "trainer.learning_starts=40", "trainer.batch_size=8",
-    "trainer.updates_per_step=0.1", "trainer.eval_every=null", "trainer.eval_episodes=2",
-    "trainer.checkpoint_every=50",
-    "trainer.short_checkpoints=true", "trainer.picture=false", "agent.hidden_sizes=[8]",
-    "env.max_steps=5", "buffer.capacity=160",
+    *sweeps_kit.TINY, "trainer.total_steps=120", "trainer.checkpoint_every=50", "env.max_steps=5",
+    "trainer.eval_every=null", "buffer.capacity=160",
 ]  # fmt: skip
 
 #: A module whose import is the harm, and that has an env and a class as well.
@@ -138,13 +135,3 @@ def change_config(folder: Path, changes: dict[str, Any]) -> None:
     for key, value in changes.items():
         OmegaConf.update(cfg, key, value, force_add=True, merge=False)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
-
-
-class Payload:
-    """Runs a command when it is unpickled."""
-
-    def __init__(self, canary: Path):
-        self.canary = canary
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (f"touch {self.canary}",)

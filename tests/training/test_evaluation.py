@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from her_exp.envs.make import GoalTask
-from her_exp.training.evaluation import describe, evaluate, pooled, shares, wilson_interval
+from her_exp.training.evaluation import describe, evaluate, pooled, wilson_interval
 from tests.training.lane_env import TOLD, LaneEnv
 
 
@@ -27,10 +27,6 @@ from tests.training.lane_env import TOLD, LaneEnv
 )
 def test_wilson_interval(wins: int, n: int, low: float, high: float) -> None:
     assert wilson_interval(wins, n) == pytest.approx((low, high), abs=5e-5)
-
-
-def test_shares() -> None:
-    assert [shares(n, 4) for n in (10, 2, 8)] == [[3, 3, 2, 2], [1, 1, 0, 0], [2, 2, 2, 2]]
 
 
 class Notes:
@@ -90,6 +86,17 @@ def test_paths_are_those_of_the_first_episodes() -> None:
     assert [path[:, :2].max(0).tolist() for path in result.paths] == [[0, 0], [1, 0]]
     assert [goal.tolist() for goal in result.goals] == [[0, 0, -1], [1, 0, -1]]
     assert result.path_success == [True, False]  # at the last step
+
+
+@pytest.mark.parametrize("backend", ["native", "sync"])
+def test_the_radius_is_that_of_the_goal_functions(backend: Any) -> None:
+    """Success may ask for more than the distance that an env names; other packages' lanes name none."""
+    task = GoalTask("her_exp/PointReach-v0", backend=backend, distance_threshold=0.3)
+    played = evaluate(task.make(2), task.goal_functions(), Notes(0, 2), 2, seed=0, paths=2)
+    assert played.radius == 0.3
+    env = LaneEnv([2, 2])
+    env.distance_threshold = 0.2  # type: ignore[attr-defined]
+    assert evaluate(env, TOLD, Notes(), 2, seed=0, paths=2).radius is None
 
 
 def test_pooled() -> None:

@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gymnasium import spaces as gym_spaces
 from torch import Tensor, nn
 
-from her_exp.agents.ddpg import DDPG
 from her_exp.agents.residual import Residual
 from her_exp.training.export import check_onnx, write_onnx
 from her_exp.types import Agent, UserError
-from tests.agents.kit import ALL, BOTH, BOX, DISCRETE, ddpg, dqn, inputs, make_spaces, see
+from tests.agents.kit import ALL, BOTH, BOX, DISCRETE, ddpg, dqn, inputs, see
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -57,15 +55,6 @@ def acts_alike(agent: Any, tmp_path: Path) -> None:
     assert len(np.unique(action, axis=0)) > 1
 
 
-def test_a_coordinate_that_cannot_move_and_one_far_away(tmp_path: Path) -> None:
-    ends = np.array([2.0, 1e6], np.float32), np.array([2.0, 1e6 + 1], np.float32)
-    agent, path = ddpg(spaces=make_spaces(gym_spaces.Box(*ends))), tmp_path / "policy.onnx"
-    write_onnx(agent, agent.spaces, path)
-    action = run(path, *inputs(100))
-    assert (action[:, 0] == 2.0).all()
-    assert ((action[:, 1] >= 1e6) & (action[:, 1] <= 1e6 + 1)).all()
-
-
 def test_of_two_choices_that_tie_either_will_do(tmp_path: Path) -> None:
     agent = dqn()
     last = agent.nets.q.layers[-1]
@@ -102,20 +91,12 @@ class Own(Agent):
     """Acts, and says no more."""
 
 
-class Shifted(DDPG):
-    """Acts otherwise than its `mode`."""
-
-    def decide(self, *given: Any) -> Any:
-        return np.zeros((given[1], 2), np.float32)
-
-
 @pytest.mark.parametrize(
     ("make", "line"),
     [
         (lambda: ddpg(network=Depends), "not written, the file would not act as the policy: of "),
         (lambda: ddpg(network=NoOperator), "cannot be exported: .*special_erfcx"),
         (Own, "Own does not say how it acts without exploration; give it a method greedy"),
-        (lambda: Shifted(spaces=BOX), "not written, the file would not act as the policy: of "),
     ],
 )
 def test_refused_in_one_line_and_nothing_is_left(

@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
-from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from her_exp.envs.make import GoalTask
 from her_exp.training import pictures
-from her_exp.training.evaluation import Evaluation, evaluate
+from her_exp.training.evaluation import Evaluation
 from her_exp.training.logger import RunLogger
-from tests.training.lane_env import TOLD, LaneEnv
-
-
-class Anything:
-    """Acts at random."""
-
-    def __init__(self, env: Any):
-        self.space = env.single_action_space
-        self.space.seed(0)
-
-    def act(self, observation: Any, goal: Any, *, explore: bool) -> Any:
-        return np.stack([self.space.sample() for _ in observation])
-
-
-def played(task: GoalTask) -> Evaluation:
-    env = task.make(4)
-    result = evaluate(env, task.goal_functions(), Anything(env), 4, seed=0, paths=4)
-    env.close()
-    return result
 
 
 def resting(goals: Any, radius: float | None = None) -> Evaluation:
@@ -54,21 +32,6 @@ def centre(columns: Any) -> float:
     return float(columns.min() + columns.max()) / 2
 
 
-@pytest.mark.parametrize("backend", ["native", "sync"])
-def test_the_radius_is_that_of_the_goal_functions(backend: str) -> None:
-    """Lanes of other packages have no `distance_threshold`."""
-    ours = GoalTask("her_exp/PointReach-v0", backend=backend, distance_threshold=0.3)
-    assert played(ours).radius == 0.3
-
-
-@pytest.mark.parametrize("own", [0.2, np.inf, "near"])
-def test_an_attribute_that_nothing_proves_is_no_radius(own: Any) -> None:
-    """Success may ask for more than the distance that an env names."""
-    env = LaneEnv([2, 2])
-    env.distance_threshold = own
-    assert evaluate(env, TOLD, Anything(env), 2, seed=0, paths=2).radius is None
-
-
 @pytest.mark.parametrize("radius", [0.1, 0.25])
 @pytest.mark.parametrize("goals", [[(0, 0), (1, 0)], [(5, -3, 7), (6, -3, 7)]])
 def test_a_ring_is_as_wide_as_the_radius(radius: float, goals: Any) -> None:
@@ -83,20 +46,8 @@ def test_a_ring_is_as_wide_as_the_radius(radius: float, goals: Any) -> None:
         assert np.ptp(rows) == pytest.approx(2 * radius * unit, abs=3)
 
 
-@pytest.mark.parametrize("radius", [None, 1e-3])
-def test_without_a_radius_to_be_seen_a_goal_is_a_small_cross(radius: float | None) -> None:
-    sizes = set()
-    for apart in (1.0, 100.0):
-        picture = pictures.draw(resting([(0, 0), (apart, 0)], radius))[105:-62]
-        sizes.add(int(np.ptp(where(picture, pictures.MET)[1])))
-    assert len(sizes) == 1  # a mark, no length in units of the goal
-    assert 10 <= sizes.pop() <= 20
-
-
-class Written(NamedTuple):
-    words: str
-    column: float
-    box: tuple[float, float, float, float]
+#: Words, the column that they are written at, and the box that they fill.
+Written = tuple[str, float, tuple[float, float, float, float]]
 
 
 @pytest.fixture
@@ -107,7 +58,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Written]:
 
     def spy(canvas: Any, at: Any, words: str, **how: Any) -> None:
         box = canvas.textbbox(at, words, font=how["font"], anchor=how["anchor"])
-        written.append(Written(words, at[0], box))
+        written.append((words, at[0], box))
         write(canvas, at, words, **how)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", spy)
@@ -160,46 +111,19 @@ def test_the_numbers_of_an_axis_are_where_they_say(written: list[Written]) -> No
         assert centre(where(picture, colour)[1]) == pytest.approx(columns[label], abs=2)
 
 
-@pytest.fixture
-def draw(tmp_path: Path) -> Iterator[Callable[[int], None]]:
-    """Log a picture of one shade, in the folder `run`."""
-    (tmp_path / "run").mkdir()
-    with RunLogger(tmp_path / "run", 100, False) as logger:
-        yield lambda shade: logger.picture("eval/paths", np.full((8, 9, 3), shade, np.uint8), shade)
-
-
-def shade_kept(run: Path) -> int:
-    assert not list(run.glob("*.tmp"))
-    with Image.open(run / "paths_last.png") as image:
-        (shade,) = set(np.asarray(image).ravel().tolist())
-    return int(shade)
-
-
 def test_the_newest_one_stays_and_a_disk_that_refuses_ends_no_run(
-    draw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(number: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    draw(10)
-    draw(20)
-    assert shade_kept(tmp_path / "run") == 20
-    monkeypatch.setattr(os, "fsync", full)
-    with caplog.at_level(logging.WARNING):
-        draw(30)
-    picture = tmp_path / "run" / "paths_last.png"
+    with RunLogger(tmp_path, 100, False) as logger:
+        for shade in (10, 20, 30):
+            if shade == 30:
+                monkeypatch.setattr(os, "fsync", full)
+            logger.picture("eval/paths", np.full((8, 9, 3), shade, np.uint8), shade)
+    picture = tmp_path / "paths_last.png"
     assert caplog.messages == [f"{picture} cannot be written (No space left on device)"]
-    assert shade_kept(tmp_path / "run") == 20  # the one before, whole
-
-
-@pytest.mark.parametrize("name", ["paths_last.png", "paths_last.png.tmp"])
-def test_no_link_is_followed(name: str, draw: Any, tmp_path: Path) -> None:
-    """One that comes while the run is on; what stands there before is refused at the start."""
-    run, victim = tmp_path / "run", tmp_path / "victim"
-    victim.write_text("mine")
-    (run / name).symlink_to(victim)
-    draw(10)
-    draw(20)
-    assert victim.read_text() == "mine"
-    assert shade_kept(run) == 20
-    assert not (run / "paths_last.png").is_symlink()
+    with Image.open(picture) as image:
+        assert set(np.asarray(image).ravel().tolist()) == {20}  # the one before, whole
+    assert not list(tmp_path.glob("*.tmp"))

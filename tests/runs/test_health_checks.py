@@ -1,4 +1,4 @@
-"""Learning that diverges ends the run as `failed`, in one line, and no checkpoint holds it."""
+"""Learning that diverges and an env that fails end the run in one line, and no checkpoint holds it."""
 
 from __future__ import annotations
 
@@ -15,36 +15,28 @@ from her_exp.agents.sac import SAC
 from her_exp.config.compose import compose
 from her_exp.run import train
 from her_exp.store.checkpoint import load
-from her_exp.training.build import make_trainer
-from her_exp.training.checks import LearningCheck, check_agent
-from her_exp.types import UserError
+from her_exp.training.checks import LearningCheck
+from her_exp.types import EnvFailed, UserError
 from tests.agents.kit import sac, tqc
-from tests.runs.health_kit import RUN, assert_kept, finite
+from tests.runs.broken_envs import Line
+from tests.runs.health_kit import RUN, assert_kept
 from tests.runs.runs_kit import checkpoints, result_of
 
-LATE = ["trainer.learning_starts=60", "trainer.total_steps=400", "trainer.updates_per_step=1"]
-WILD = ["agent.clip_targets=false", "agent.layer_norm=false", "agent.tau=1"]
-DIVERGED = {
-    "loss": (["agent.critic_lr=1e30"], r"train/critic_loss is (nan|inf) at env step"),
-    "q": (
-        [*WILD, "agent.critic_lr=30"],
-        r"\|q_mean\| reached \d+.* while returns lie in \[-50, 0\] at env step",
-    ),
-}
+WILD = [
+    "trainer.learning_starts=60", "trainer.total_steps=400", "trainer.updates_per_step=1",
+    "agent.clip_targets=false", "agent.layer_norm=false", "agent.tau=1", "agent.critic_lr=30",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", DIVERGED)
-def test_diverged_learning_is_not_saved(kind: str, folder: Path) -> None:
-    overrides, reason = DIVERGED[kind]
-    with pytest.raises(UserError, match=f"{reason}.*learning has diverged"):
-        train(compose([*RUN, *LATE, *overrides]), folder)
+def test_diverged_learning_is_not_saved(folder: Path) -> None:
+    line = r"^\|q_mean\| reached \d+.* while returns lie in \[-50, 0\] at env step \d+: .*diverged"
+    with pytest.raises(UserError, match=line):
+        train(compose([*RUN, *WILD]), folder)
     assert result_of(folder)["status"] == "failed"
-    newest = load(checkpoints(folder)[-1])
-    assert newest["record"]["env_steps"] >= 40
-    limit = LearningCheck((-50.0, 0.0)).limit
-    pending = newest["record"]["pending"].get("q_mean", torch.zeros(1))
-    assert float(pending.abs().max()) <= limit
-    assert finite(newest["agent"])
+    newest = load(checkpoints(folder)[-1])["record"]
+    assert newest["env_steps"] >= 40
+    pending = newest["pending"].get("q_mean", torch.zeros(1))
+    assert float(pending.abs().max()) <= LearningCheck((-50.0, 0.0)).limit
 
 
 def test_one_update_out_of_reach_is_seen_among_many() -> None:
@@ -55,6 +47,8 @@ def test_one_update_out_of_reach_is_seen_among_many() -> None:
     for wild in (-600.0, 600.0):
         with pytest.raises(UserError, match=r"\|q_mean\| reached 600 .* lie in \[-50, 0\]"):
             check.means({"q_mean": [*sane, torch.tensor(wild)]}, 1)
+    with pytest.raises(UserError, match=r"^train/critic_loss is nan at env step 1: .*diverged"):
+        check.means({"critic_loss": [torch.tensor(math.nan)]}, 1)
     # An overshoot, an entropy bonus and the values of fresh networks are no divergence.
     assert check.limit >= 10 * 50
     assert LearningCheck((0.0, 0.001)).limit >= 10
@@ -76,14 +70,6 @@ def test_a_large_entropy_bonus_is_no_divergence(make: Callable[..., SAC]) -> Non
     assert make(entropy="auto", **settings).return_range is None  # the temperature may grow
 
 
-def test_parameters_are_looked_at_wherever_they_stand() -> None:
-    good = {"learners": {"critic": [torch.ones(2), {"step": 3}]}, "mask": torch.tensor(-math.inf)}
-    check_agent(good)
-    good["learners"]["critic"][0][1] = math.nan  # type: ignore[index]
-    with pytest.raises(UserError, match=r"agent\.learners\.critic\.0 holds nan: .*diverged"):
-        check_agent(good)
-
-
 class SpoiltAtLast(DDPG):
     """Its last update before a checkpoint spoils the critic after its own loss was computed."""
 
@@ -103,10 +89,35 @@ def test_spoilt_parameters_do_not_become_a_checkpoint(folder: Path) -> None:
     assert_kept(folder)
 
 
-def test_a_buffer_that_does_not_say_its_share_trains(folder: Path) -> None:
-    """What the trainer can do without, a buffer of one's own need not have."""
-    (folder / "checkpoints").mkdir(parents=True)
-    trainer = make_trainer(compose(RUN), folder)
-    del trainer.buffer.achieved_share  # type: ignore[attr-defined]
-    trainer.fit()
-    assert result_of(folder)["status"] == "done"
+# --- an env that gives what cannot be used, or raises ----------------------------------------------
+
+FAULTS = {
+    "nan:observation": r"env: observation of lane 0 is nan at step \d+ of its episode",
+    "reward": r"env: reward of lane 0 is nan at step \d+ of its episode",
+    "shape:observation": r"env: step of lane 0 gave observation of shape \(1, 1\).*says \(1,\)",
+    "dtype:achieved_goal": "env: step of lane 0 gave achieved_goal as <U1, its space says float32",
+    "lacks:desired_goal": "env: step of lane 0 gave an observation without desired_goal",
+    "raise": "env: step of lane 0 raised ValueError: lost the %s thread",
+    "odd_raise": "env: step of lane 0 raised .*OfItsOwn: <function",
+}
+
+
+#: In a process of its own the same is looked at; what it says and what it raises must come across.
+PROCESSES = ("nan:observation", "raise", "odd_raise")
+
+
+@pytest.mark.parametrize(
+    ("fault", "backend"),
+    [*((fault, "sync") for fault in FAULTS), *((fault, "async") for fault in PROCESSES)],
+)
+def test_a_faulty_env_ends_the_run(fault: str, backend: str, folder: Path) -> None:
+    Line.alive.clear()
+    overrides = [*RUN, f"env.backend={backend}", f"+env.fault={fault!r}"]
+    with pytest.raises(EnvFailed, match=rf"{FAULTS[fault]}.* \(env step 6\d of training\)"):
+        train(compose(overrides), folder)
+    result = result_of(folder)
+    assert result["status"] == "failed"
+    assert "\n" not in result["reason"]
+    assert 60 <= result["env_steps"] < 70
+    assert_kept(folder)
+    assert Line.alive == []  # all is closed
