@@ -10,10 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.buffers.audit import compare
 from tests.buffers.oracle import STRATEGIES
 from tests.buffers.side_by_side import Both
-from tests.equality import differences
 
 pytestmark = pytest.mark.heavy
 # The same examples in each run; take `derandomize` out to look for more.
@@ -104,25 +102,3 @@ def test_all_that_is_allowed_comes_equally_often(
         both.begin().add(1)
     if both.oracle.drawable():
         both.audit(at_least=400)
-
-
-@settings(SETTINGS, max_examples=60)
-@given(
-    steps=st.integers(1, 60),
-    later=st.integers(0, 20),
-    strategy=st.sampled_from(STRATEGIES),
-    lanes=st.integers(1, 4),
-    seed=st.integers(0, 2**32 - 2),
-)
-def test_a_loaded_state_goes_on_as_the_first(steps, later, strategy, lanes, seed):
-    both = Both(15 * lanes, lanes=lanes, strategy=strategy, seed=seed).begin().add(steps)
-    copy = reloaded(both)
-    for _ in range(later):
-        step = both.world.step()
-        both.oracle.add(step)
-        both.give(both.buffer, step)
-        both.give(copy, step)
-    ours, theirs = both.buffer.sample(20, 2), copy.sample(20, 2)
-    compare(copy, both.oracle, theirs)
-    assert differences(ours, theirs) == []
-    assert differences(both.buffer.last, copy.last) == []

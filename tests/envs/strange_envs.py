@@ -47,32 +47,6 @@ class Side(Plane):
 
 
 @strange
-class Compass(Plane):
-    """Turn to a heading; -3.1 and 3.1 are neighbours."""
-
-    distance_threshold = near = 0.15
-    action_space = spaces.Box(-1, 1, (1,), np.float32)
-    observation_space = goal_space(spaces.Box(-4, 4, (1,), np.float32))
-    start = 3.1
-
-    @staticmethod
-    def wrap(angle):
-        return (angle + np.pi) % (2 * np.pi) - np.pi
-
-    def met(self, achieved, desired):
-        return np.abs(self.wrap(achieved - desired))[..., 0] <= self.near
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.at = self.wrap(self.np_random.normal(self.start, 0.3, 1)).astype(np.float32)
-        self.goal = self.np_random.uniform(-np.pi, np.pi, 1).astype(np.float32)
-        return self._observe(), self.about()
-
-    def move(self, action):
-        return self.wrap(self.at + 0.4 * action)
-
-
-@strange
 class Chase(Plane):
     """Touch target after target. The next one is shown with the touch, or (`late`) a step after it."""
 
@@ -109,49 +83,6 @@ class Chase(Plane):
 def seeker(observation: Any, goal: Any) -> Any:
     """A policy that walks to the goal of `Chase`."""
     return np.clip(goal - observation, -0.4, 0.4).astype(np.float32)
-
-
-@strange
-class Tells(Plane):
-    """Info, ends and rewards of every kind."""
-
-    def __init__(self, **kinds: str) -> None:
-        self.kinds, self.count = kinds, 0
-
-    def about(self):
-        told = super().about()
-        self.count += 1
-        met = np.array([told["is_success"]] * 3)
-        odd = {
-            "array": met, "share": 0.33, "dict": {"a": True}, "list": met.tolist(), "none": None,
-            "text": "False", "one": met[:1], "number": float(met[0]), "two": 2,
-        }  # fmt: skip
-        if "success" in self.kinds:
-            told["is_success"] = odd[self.kinds["success"]]
-        n = 1 + self.count % 3
-        more = {
-            "shape": np.zeros((n, 2)), "type": [1, 0.5, True][n - 1], "none": [None, 3.0, 1][n - 1],
-            "objects": self, "function": lambda: None, "set": {1, 2}, "text": "x" * n,
-            "nested": {"a": {"b": {"c": [1, 2]}, 3: "x"}, "": None, "final_info": {"z": 1}},
-            "ragged": [[1], [2, 3]],
-        }  # fmt: skip
-        whole = {"keys": {0: 1.0, ("a", 1): 2}, "under": {"_is_success": 1, "final_obs": 3}}
-        kind = self.kinds.get("info")
-        if kind == "nothing":
-            return None
-        return told | ({"path": more[kind]} if kind in more else whole.get(kind, {}))
-
-    def step(self, action):
-        names = ("observation", "reward", "terminated", "truncated", "info")
-        answer = dict(zip(names, super().step(action), strict=True))
-        odd = {
-            "none": None, "yes": "yes", "many": [False, True], "two": 2, "text": "-1",
-            "complex": 1j, "one": np.float32(-1), "zero": np.array(0),
-            "column": -np.ones(1), "vector": np.array([-1, 0.5]),
-        }  # fmt: skip
-        return tuple(
-            (answer | {k: odd[v] for k, v in self.kinds.items() if k in names[1:4]}).values()
-        )
 
 
 @strange

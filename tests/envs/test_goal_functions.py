@@ -46,18 +46,13 @@ def plain(walk: Walk, achieved: Any, desired: Any, info: Any) -> Any:
     return [-1.0, 0.0][float(((a - c) ** 2 + (b - d) ** 2) ** 0.5) <= walk.radius]
 
 
-def column(walk: Walk, achieved: Any, desired: Any, info: Any) -> Any:
-    """Answers (b, 1) for a batch."""
-    return walk.met(achieved, desired)[..., None] - 1.0
-
-
 def shifted(walk: Walk, achieved: Any, desired: Any, info: Any) -> Any:
     """Has the right shape for a batch and the wrong numbers."""
     reward = walk.met(achieved, desired) - 1.0
     return reward if np.ndim(reward) == 0 else np.roll(reward, 1)
 
 
-@pytest.mark.parametrize("compute_reward", [one_by_one, plain, column, shifted])
+@pytest.mark.parametrize("compute_reward", [one_by_one, plain, shifted])
 def test_what_is_not_batched_is_called_row_by_row_with_a_warning(
     compute_reward: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
