@@ -1,8 +1,7 @@
-"""Goals of the steps ahead by a discount, cut where the episode ends."""
+"""How far ahead goals by a discount lie; that they stay in the episode: `test_properties.py`."""
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 from typing import Any
 
@@ -12,8 +11,6 @@ from hypothesis import strategies as st
 
 from her_exp.buffers.goals import Geometric, geometric
 from tests.buffers.side_by_side import Both
-
-SETTINGS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 
 def chances(gamma: float, left: int) -> list[Fraction]:
@@ -35,7 +32,7 @@ class Fixed:
         return self.draws
 
 
-@SETTINGS
+@settings(derandomize=True, database=None)
 @given(
     gamma=st.one_of(st.floats(1e-6, 1 - 1e-9), st.sampled_from([5e-324, 1 - 2**-53])),
     left=st.integers(1, 24),
@@ -48,27 +45,6 @@ def test_a_draw_gives_the_offset_of_its_quantile(gamma: float, left: int, draw: 
     below = sum(chances(gamma, left)[: offset - 1])
     near = Fraction(1, 10**9)  # floats
     assert below - near <= Fraction(draw) <= below + chances(gamma, left)[offset - 1] + near
-
-
-@SETTINGS
-@given(
-    rows=st.integers(3, 30),
-    lanes=st.integers(1, 3),
-    steps=st.integers(1, 80),
-    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=3),
-    gamma=st.floats(0.05, 0.999),
-    k=st.sampled_from([1, 4, math.inf]),
-    seed=st.integers(0, 2**32 - 2),
-)
-def test_goals_never_leave_the_episode(rows, lanes, steps, lengths, gamma, k, seed):
-    """Every goal is one that `future` might give, whatever the ring has forgotten."""
-    changes = {"strategy": Geometric(gamma)}
-    both = Both(
-        rows * lanes, lanes=lanes, k=k, seed=seed, lengths=lengths, buffer_changes=changes
-    ).begin()
-    both.add(steps)
-    if both.oracle.drawable():
-        both.check(40, 2)
 
 
 def test_the_name_is_the_strategy_with_its_default() -> None:

@@ -1,7 +1,8 @@
-"""What the buffer does at the edges of its contract, the range of rewards among them."""
+"""What the buffer promises besides its draws: shares, numbers, whose generator, and what it refuses."""
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 from typing import Any
 
@@ -14,12 +15,69 @@ from tests.buffers.one_lane import Distance, OneLane
 from tests.buffers.side_by_side import Both
 
 
-def walked(steps: int = 4, **settings: Any) -> OneLane:
+def walked(steps: int = 4, functions: Distance | None = None, **settings: Any) -> OneLane:
     """A lane that went from 0 on, one further each step; its goal is at -1."""
-    lane = OneLane(Distance(), [-1.0], **settings)
+    lane = OneLane(functions or Distance(), [-1.0], **settings)
     for place in range(steps):
         lane.add(place + 1)
     return lane
+
+
+def test_only_its_own_generator_is_asked() -> None:
+    def draws(noise: int) -> list[int]:
+        both = Both(60, lanes=3, seed=1).begin().add(40)
+        np.random.seed(noise)  # noqa: NPY002
+        torch.manual_seed(noise)
+        before = np.random.get_state()[1].copy()  # noqa: NPY002
+        both.buffer.sample(64, 2)
+        assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
+        return both.buffer.last.goal_row.tolist()
+
+    assert draws(1) == draws(2)
+
+
+def test_sampling_changes_nothing_that_is_stored() -> None:
+    both = Both(30, lanes=2).begin().add(30)
+    for batch in both.buffer.sample(32, 3):
+        assert batch.demonstrated is None
+        for tensor in batch.parts.values():
+            tensor.fill_(7)  # a user's own transformation, in place
+    both.audit()
+
+
+@pytest.mark.parametrize("k", [0, 1, 4, 8, math.inf])
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_share_of_relabelled_steps(k: float, batch_size: int) -> None:
+    both = Both(12, lanes=2, k=k, seed=4).begin().add(25)
+    share = 1.0 if k == math.inf else k / (k + 1)
+    assert both.buffer.relabel_share == both.buffer.achieved_share == pytest.approx(share)
+    both.audit(batch_size=batch_size, n_batches=2, at_least=800 * batch_size)
+
+
+def test_half_of_the_goals_of_future_actual_are_achieved_ones() -> None:
+    """How they come: `test_properties.py`."""
+    assert Both(k=4, strategy="future_actual").buffer.achieved_share == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_numbers_for_the_log(n_step: int) -> None:
+    lane = walked(30, functions=Distance(1.5, ends=0.0), n_step=n_step)
+    (batch,) = lane.buffer.sample(200)
+    reward, terminated = (part.reshape(200, -1) for part in (batch.reward, batch.terminated))
+    assert lane.buffer.metrics() == {
+        "size": 31.0,
+        "relabelled_share": 0.8,
+        "rewarded_share": pytest.approx(float((reward[:, 0] == 0).float().mean())),
+        "terminated_share": pytest.approx(float(terminated.amin(1).mean())),
+        "goal_distance": pytest.approx(float((batch.observation + 1 - batch.goal).abs().mean())),
+    }
+
+
+def test_storage_cpu_keeps_no_copy() -> None:
+    """Batches still come on the device."""
+    both = Both(20, buffer_changes={"device": "meta", "storage": "cpu"}).begin().add(9)
+    (batch,) = both.buffer.sample(4)
+    assert {part.device for part in batch.parts.values()} == {torch.device("meta")}
 
 
 def test_what_cannot_be_done_yet_or_at_all_is_said() -> None:
