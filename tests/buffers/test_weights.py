@@ -147,20 +147,6 @@ def test_a_restored_buffer_goes_on_with_the_same_draws(kind: str) -> None:
             both.give(buffer, step)
 
 
-def test_another_weight_on_resume_counts_anew() -> None:
-    both = both_of(rare_weight=8.0, capacity=900, lanes=3).add(400)
-    both.buffer.sample(20)
-    state = both.buffer.state_dict()
-    both.arguments["rare_weight"] = 2.0
-    for saved in (state, state | {"rare": None}):  # of a run without it, or older
-        again = both.new_buffer(seed=9)
-        again.load_state_dict(saved)
-        again.sample(20)
-        bins = again.state_dict()["rare"]
-        assert bins["ratio"].max() <= 2
-        assert bins["counted"] > 0
-
-
 def test_goals_are_counted_anew_when_one_step_in_32_is_new() -> None:
     """Of those in the ring, however long the run."""
     both = both_of(rare_weight=8.0, capacity=1500, lanes=3, lengths=(9,)).add(600)

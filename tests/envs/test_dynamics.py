@@ -70,16 +70,6 @@ def test_dynamics_against_plain_python(name: str) -> None:
     assert last in lengths
 
 
-def test_a_start_on_the_goal_ends_nothing() -> None:
-    env = native(BITS, 64, n_bits=2)
-    _, info = env.reset(seed=0)
-    assert info["is_success"].any()
-    observation, reward, terminated, _, _ = env.step(np.zeros(64, np.int64))
-    assert not terminated[info["is_success"]].any()
-    assert (reward[info["is_success"]] == -1.0).all()
-    assert observation in env.observation_space
-
-
 def test_starts_and_goals_are_uniform_and_apart() -> None:
     nav, _ = native(NAV, 2000).reset(seed=0)
     assert not nav["observation"].any()

@@ -87,6 +87,6 @@ def test_what_is_no_distance_is_asked_of_the_env(changed: dict[str, Any], thresh
 
 def test_a_reward_of_info_is_no_distance() -> None:
     """Nor is a declared one passed over."""
-    assert EnvGoalFunctions(Costs(**NAMED), info_keys=["cost"]).distance is None
+    assert EnvGoalFunctions(Costs(**NAMED), info_keys=["cost", "speed"]).distance is None
     with pytest.raises(UserError, match=r"^env\.goal_distance=0\.3"):
-        EnvGoalFunctions(Costs(), goal_distance=0.3, info_keys=["cost"])
+        EnvGoalFunctions(Costs(), goal_distance=0.3, info_keys=["cost", "speed"])

@@ -8,17 +8,6 @@ import torch
 
 from tests.buffers.one_lane import Distance, OneLane
 
-
-def assert_left_over(lane: OneLane, extra: float, ended: bool) -> None:
-    """Under any other goal a step pays and ends as that goal says, but for what no goal explains."""
-    (batch,) = lane.buffer.sample(64)
-    sides, drawn = (batch.next_observation, batch.goal), lane.buffer.last.relabelled[0]
-    reward, over = lane.functions.reward(*sides, {}) + extra, lane.functions.terminated(*sides, {})
-    assert 20 < drawn.sum() < 64
-    assert (batch.reward.numpy() == reward)[drawn].all()
-    assert (batch.terminated.numpy() == (over | ended))[drawn].all()
-
-
 #: Threshold, a place, and the goal in the env: as float32 it lies on the other side of the threshold.
 CROSSED = [
     (0.3, 0.10495830327272415, 0.40495830327272414),
@@ -77,8 +66,13 @@ def test_a_goal_that_was_rounded_over_a_threshold(
 def test_on_a_lattice_nothing_was_rounded(
     functions: Distance, goal: list[float], place: list[float], reward: float, ended: bool
 ) -> None:
-    """What an env pays there beside the goal stays, at a threshold too."""
+    """What an env pays and ends there beside the goal stays, at a threshold too."""
     lane = OneLane(functions, goal)
     lane.add(*place, reward=reward, terminated=ended)
-    sides = np.array([place], np.float32), np.array([goal], np.float32)
-    assert_left_over(lane, float(reward - functions.reward(*sides, {})[0]), ended)
+    extra = reward - functions.reward(*np.array([[place], [goal]], np.float32), {})[0]
+    (batch,) = lane.buffer.sample(64)
+    sides, drawn = (batch.next_observation, batch.goal), lane.buffer.last.relabelled[0]
+    assert 20 < drawn.sum() < 64
+    assert (batch.reward.numpy() == functions.reward(*sides, {}) + extra)[drawn].all()
+    over = functions.terminated(*sides, {}) | ended
+    assert (batch.terminated.numpy() == over)[drawn].all()

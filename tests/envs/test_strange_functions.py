@@ -16,8 +16,7 @@ from her_exp.envs.make import GoalTask
 from her_exp.run import train
 from her_exp.types import UserError
 from tests.envs.goal_walk import goal_space, spaces
-from tests.envs.strange_envs import Chase, Plane, Side, seeker, strange
-from tests.envs.strange_kit import own_rewards, play
+from tests.envs.strange_envs import Chase, Plane, Side, own_rewards, play, seeker, strange
 from tests.runs.runs_kit import numbers
 
 NEAR = {"distance_threshold": Plane.near}
@@ -75,7 +74,8 @@ def test_a_shortcut_that_steps_disprove_is_not_taken(
     np.testing.assert_array_equal(batch.reward.numpy(), own_rewards(Fooled(), batch))
     assert played.functions.distance is None
     assert "no distance after all" in caplog.text
-    again = GoalTask("strange/Plane-v0").goal_functions()
+    again = GoalTask("strange/Plane-v0", **NEAR).goal_functions()
+    assert again.distance is not None
     again.load_state_dict(played.functions.state_dict())  # a run that goes on does as this one did
     assert again.distance is None
 
@@ -192,9 +192,6 @@ def test_a_strategy_that_writes_spoils_nothing() -> None:
     played = play("Plane", strategy=Soon())
     batch = played.draw()
     np.testing.assert_array_equal(batch.reward.numpy(), own_rewards(Plane(), batch))
-    first = played.buffer.last.goal_row.copy()
-    played.draw()
-    assert (first >= -1).all()
     # The check of offsets is not fooled by what the strategy wrote into `left`.
     beyond = lambda drawn, _: (drawn.left.__iadd__(50), drawn.at(drawn.left + 1))[1]  # noqa: E731
     with pytest.raises(UserError, match=r"buffer\.strategy: offset"):

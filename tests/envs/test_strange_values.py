@@ -13,8 +13,7 @@ from her_exp.training.evaluation import Evaluation
 from her_exp.training.progress import Record
 from her_exp.types import EnvFailed, UserError
 from her_exp.values import add_info, numbers, readable
-from tests.envs.strange_envs import Plane
-from tests.envs.strange_kit import play
+from tests.envs.strange_envs import Plane, play
 
 
 def tells(odd: Callable[[Any], dict[Any, Any]]) -> Any:
