@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.buffers.oracle import STRATEGIES
 from tests.buffers.side_by_side import Both
+from tests.buffers.world import World
 
 pytestmark = pytest.mark.heavy
 # The same examples in each run; take `derandomize` out to look for more.
@@ -52,11 +53,15 @@ def sample(both: Both, batch_size: int, n_batches: int) -> None:
 
 
 def reloaded(both: Both) -> Any:
-    """A new buffer, of another seed, with the state of the old one as it is read from a file."""
+    """A buffer of another seed and past, with the state of the old one as it is read from a file."""
     file = io.BytesIO()
     torch.save(both.buffer.state_dict(), file)
     file.seek(0)
-    buffer = both.new_buffer(seed=999)
+    buffer, other = both.new_buffer(seed=999), World(both.world.kind, both.world.lanes, 7, (2,))
+    buffer.begin(other.reset())
+    for _ in range(5):
+        buffer.add(other.step())
+    buffer.sample(3)
     buffer.load_state_dict(torch.load(file, weights_only=True))
     return buffer
 

@@ -151,7 +151,7 @@ def test_success_at_the_time_limit_terminates_where_success_ends_episodes(make: 
     rng, ended = np.random.default_rng(0), np.zeros(32, bool)
     observation, _ = env.reset(seed=1)
     at_limit = 0
-    for _ in range(1000):
+    for _ in range(400):
         action = towards(observation, rng.normal(size=(32, 2)))
         observation, _, terminated, truncated, info = env.step(action)
         assert (terminated == (info["success"] & ~ended)).all()
