@@ -25,8 +25,7 @@ def compare(buffer: Any, oracle: Oracle, batches: Sequence[Batch]) -> list[tuple
     """
     last = {name: getattr(buffer.last, name) for name in TOLD}
     shape = (len(batches), len(batches[0].reward))
-    for name, array in last.items():
-        assert array.shape == shape, f"shape of last.{name}: {array.shape}, not {shape}"
+    assert {array.shape for array in last.values()} == {shape}
 
     states, drawable, allowed = oracle.tables()
     draws: list[tuple[State, Any]] = []
@@ -37,34 +36,20 @@ def compare(buffer: Any, oracle: Oracle, batches: Sequence[Batch]) -> list[tuple
         assert key in drawable, f"step {key} is not drawable"
         assert relabelled == (goal_row >= 0), f"relabelled, yet no goal (or so): {key}"
         if relabelled:
-            assert ((goal_lane, goal_row), asked) in allowed[key], (
-                f"goal {(goal_lane, goal_row)} of step {key} is not among `{oracle.strategy}`"
-            )
+            assert ((goal_lane, goal_row), asked) in allowed[key], f"goal of step {key}"
             goal = states[goal_lane, goal_row], asked
         draws.append((states[key], goal))
 
     expected = [oracle.expected(*draw) for draw in draws]
     for name in batches[0].parts:
-        _same(name, [getattr(batch, name) for batch in batches], expected, last["relabelled"])
+        wanted = np.array([row[name] for row in expected])
+        seen = torch.stack([getattr(batch, name) for batch in batches]).cpu().numpy()
+        wanted = wanted.reshape(*shape, *wanted.shape[1:])
+        np.testing.assert_array_equal(seen, wanted, err_msg=name, strict=True)  # and dtype
     exact = oracle.share * shape[1]
     for count in last["relabelled"].sum(axis=1).tolist():
-        assert math.floor(exact) <= count <= math.ceil(exact), (
-            f"share: {count} of {shape[1]} relabelled, k={oracle.k}"
-        )
+        assert math.floor(exact) <= count <= math.ceil(exact), "share of relabelled steps"
     return draws
-
-
-def _same(name: str, tensors: list[torch.Tensor], expected: list[Any], relabelled: Any) -> None:
-    wanted = np.array([row[name] for row in expected])
-    wanted = wanted.reshape(*relabelled.shape, *wanted.shape[1:])
-    assert {type(tensor) for tensor in tensors} == {torch.Tensor}, f"{name} is no tensor"
-    seen = torch.stack(tensors).cpu().numpy()
-    assert seen.shape == wanted.shape, f"shape of {name}: {seen.shape}, not {wanted.shape}"
-    assert seen.dtype == wanted.dtype, f"dtype of {name}: {seen.dtype}, not {wanted.dtype}"
-    if not np.array_equal(seen, wanted):
-        wrong = tuple(np.argwhere((seen != wanted).reshape(*relabelled.shape, -1).any(-1))[0])
-        kind = "relabelled" if relabelled[wrong] else "own goal"
-        raise AssertionError(f"{name} ({kind}): {seen[wrong]}, not {wanted[wrong]}")
 
 
 def p_value(chi2: float, freedom: int) -> float:
@@ -85,10 +70,8 @@ def assert_uniform(what: str, tables: Sequence[Mapping[Any, int]]) -> None:
     if freedom:
         p = p_value(chi2, freedom)
         assert p > 1e-4, f"uniform {what}: chi-square {chi2:.1f} at {freedom} degrees, p={p:.1e}"
-        # With few cells, equal counts are a common chance.
-        assert freedom < 5 or p < 1 - 1e-6, (
-            f"too even {what}: not drawn independently, p=1-{1 - p:.1e}"
-        )
+        # Too even are draws that are not independent; of few cells, equal counts are a common chance.
+        assert freedom < 5 or p < 1 - 1e-6, f"too even {what}: p=1-{1 - p:.1e}"
 
 
 def audit(

@@ -133,6 +133,7 @@ class Oracle:
         after = states[states.index(state) + 1 :]
         return {
             "future": after,
+            "geometric": after,
             "final": after[-1:],
             "episode": [other for other in states[1:] if other.alive],
         }[strategy]

@@ -54,7 +54,8 @@ class World:
     `kind`: `float` (float64 observations and goals, a Box of actions, info that the reward reads),
     `int` (int64 observations and goals, Discrete actions) or `bytes` (uint8 pictures, float32
     goals). An episode's length is drawn from `lengths`, its end from `ends`: `success` and `crash`
-    terminate, `timeout` truncates, `both` is a success on the last step that time allows.
+    terminate, `timeout` truncates, `both` is a success on the last step that time allows, `silent` is
+    told by no flag: the lane just begins anew.
     After a share `moves` of the steps another goal is asked for; all steps cost the same then.
     """
 

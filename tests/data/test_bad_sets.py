@@ -67,15 +67,11 @@ TAMPERED = {
         put("episode_0/observations", np.zeros((6, 4))),
         "no goals: observations must be a Dict of observation, achieved_goal, desired_goal",
     ),
-    "text": (put(ONE + "actions", [b"left"] * 5), "episode 1 has no numbers actions"),
     "complex": (put(ONE + "rewards", np.zeros(5, complex)), "episode 1 has no numbers rewards"),
+    "nothing": (put(ONE + "rewards", h5py.Empty("f4")), "episode 1 has no numbers rewards"),
     "a link": (
         put(ONE + "actions", h5py.ExternalLink("/etc/other.hdf5", "actions")),
         "episode 1 has no numbers actions",
-    ),
-    "nothing": (
-        put(ONE + "terminations", h5py.Empty("f4")),
-        "episode 1 has no numbers terminations",
     ),
     "a gap": (put("episode_0"), "holds no episodes episode_0, episode_1, ..."),
     "nan": (
@@ -138,9 +134,7 @@ def test_a_set_of_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_offline_updates_need_demonstrations() -> None:
     line = refused("trainer.offline_updates=5")
-    assert line == (
-        "trainer.offline_updates=5: there is nothing to learn from before the first env step; give "
-        "buffer.demonstrations=..."
-    )
+    assert line.startswith("trainer.offline_updates=5: there is nothing to learn from before")
+    assert line.endswith("; give buffer.demonstrations=...")
     assert refused("trainer.total_steps=0").startswith("trainer.total_steps=0: must be >= 1")
     assert "(0, 1]" in refused("buffer.demonstration_share=0")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -73,15 +72,6 @@ def same_arrays(walk: Any) -> Any:
     return dict(walk.buffer)
 
 
-def same_info(walk: Any) -> Any:
-    walk.told = vars(walk).get("told", {})
-    walk.told |= {
-        "is_success": bool(walk.met(walk.at, walk.goal)),
-        "at": walk.buffer["observation"],
-    }
-    return walk.told
-
-
 def silent_reset(walk: Any, seed: int | None = None, options: Any = None) -> Any:
     return starts_at_goal(walk, seed=seed)[0], {}
 
@@ -100,8 +90,6 @@ FAULTS: dict[tuple[str, ...], dict[str, Any]] = {
         pays(lambda walk, a, d, _: walk.met(a, d) * 0.0 + np.any(walk.met(a, d))),
     ("warning", "batched reward", r"give shape \(\), in place of \(\d+,\).*axis=-1"):
         pays(lambda _, a, d, info: -1.0 * (np.linalg.norm(a - d) > 0.5)),
-    ("warning", "batched reward", r"raise TypeError.*us each"):
-        pays(lambda _, a, d, info: -1.0 * (math.dist(a, d) > 0.5)),
     ("warning", "info", r"read \['cost'\].*buffer.info_keys=\[cost\]", "info"): COSTS,
     ("warning", "info", r"the goal functions read \['cost'\]; they are stored"): COSTS
         | pays(lambda walk, a, d, info: walk.met(a, d) - (info.get("cost") if "cost" in info else 0)),
@@ -122,13 +110,11 @@ FAULTS: dict[tuple[str, ...], dict[str, Any]] = {
     ("error", "spaces", "lacks achieved_goal"):
         {"observation_space": spaces.Dict({"observation": SMALL, "desired_goal": SMALL})},
     ("error", "spaces", "is a Box; make it a Dict"): {"observation_space": SMALL},
-    ("error", "spaces", "action_space is MultiDiscrete"): {"action_space": spaces.MultiDiscrete([3, 3])},
-    ("error", "spaces", r"action_space is Box\(.*int64\): number its"):
-        {"action_space": spaces.Box(-1, 1, (2,), np.int64)},
     ("warning", "observations", "comes as float64, its space says float32"):
         {"observation_space": goal_space(spaces.Box(-1, 1, (2,), np.float32))},
     ("error", "observations", r"observation comes as float64, its space says int8, .*: a run refuses it"):
         {"observation_space": goal_space(SMALL, observation=spaces.Box(-1, 1, (2,), np.int8))},
+    ("ok", "reused arrays", r"\(achieved_goal, observation\).*no harm here"): {"_observe": same_arrays},
     ("error", "observations", r"comes as \(1,\), its space says \(2,\)"):
         {"_observe": lambda walk: SaysNothing._observe(walk) | {"achieved_goal": walk.at[:1]}},
     ("warning", "observations", "observation leaves its space in .* widen"):

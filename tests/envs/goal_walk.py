@@ -76,7 +76,7 @@ assert 10 < NEAR.sum() < 390
 
 
 class Costs(Walk):
-    """The reward reads a field of info; success is said."""
+    """The reward reads two fields of info; success is said."""
 
     compute_success = Walk.met
 
@@ -84,7 +84,9 @@ class Costs(Walk):
         return {"cost": 2.0 * self.at[0], "speed": np.abs(self.at)}
 
     def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
-        return super().compute_reward(achieved, desired, info) - info["cost"]
+        return (
+            super().compute_reward(achieved, desired, info) - info["cost"] - info["speed"][..., 0]
+        )
 
 
 class Bare(Walk):

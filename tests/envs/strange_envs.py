@@ -1,15 +1,20 @@
-"""Goal envs of strangers: each is odd in one way that must not spoil a run in silence."""
+"""Goal envs of strangers, each odd in one way that must not spoil a run in silence; played into a buffer."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from her_exp.buffers.hindsight import HindsightReplayBuffer
+from her_exp.envs.goal_functions import EnvGoalFunctions
+from her_exp.envs.make import GoalTask
+from her_exp.training.rollout import Episode, Rollout
+from her_exp.types import Batch
 from tests.envs.goal_walk import Walk, goal_space
 
 
@@ -44,32 +49,6 @@ class Side(Plane):
 
     def met(self, achieved, desired):
         return super().met(achieved, desired) & (achieved[..., 0] > 0.3)
-
-
-@strange
-class Compass(Plane):
-    """Turn to a heading; -3.1 and 3.1 are neighbours."""
-
-    distance_threshold = near = 0.15
-    action_space = spaces.Box(-1, 1, (1,), np.float32)
-    observation_space = goal_space(spaces.Box(-4, 4, (1,), np.float32))
-    start = 3.1
-
-    @staticmethod
-    def wrap(angle):
-        return (angle + np.pi) % (2 * np.pi) - np.pi
-
-    def met(self, achieved, desired):
-        return np.abs(self.wrap(achieved - desired))[..., 0] <= self.near
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.at = self.wrap(self.np_random.normal(self.start, 0.3, 1)).astype(np.float32)
-        self.goal = self.np_random.uniform(-np.pi, np.pi, 1).astype(np.float32)
-        return self._observe(), self.about()
-
-    def move(self, action):
-        return self.wrap(self.at + 0.4 * action)
 
 
 @strange
@@ -109,49 +88,6 @@ class Chase(Plane):
 def seeker(observation: Any, goal: Any) -> Any:
     """A policy that walks to the goal of `Chase`."""
     return np.clip(goal - observation, -0.4, 0.4).astype(np.float32)
-
-
-@strange
-class Tells(Plane):
-    """Info, ends and rewards of every kind."""
-
-    def __init__(self, **kinds: str) -> None:
-        self.kinds, self.count = kinds, 0
-
-    def about(self):
-        told = super().about()
-        self.count += 1
-        met = np.array([told["is_success"]] * 3)
-        odd = {
-            "array": met, "share": 0.33, "dict": {"a": True}, "list": met.tolist(), "none": None,
-            "text": "False", "one": met[:1], "number": float(met[0]), "two": 2,
-        }  # fmt: skip
-        if "success" in self.kinds:
-            told["is_success"] = odd[self.kinds["success"]]
-        n = 1 + self.count % 3
-        more = {
-            "shape": np.zeros((n, 2)), "type": [1, 0.5, True][n - 1], "none": [None, 3.0, 1][n - 1],
-            "objects": self, "function": lambda: None, "set": {1, 2}, "text": "x" * n,
-            "nested": {"a": {"b": {"c": [1, 2]}, 3: "x"}, "": None, "final_info": {"z": 1}},
-            "ragged": [[1], [2, 3]],
-        }  # fmt: skip
-        whole = {"keys": {0: 1.0, ("a", 1): 2}, "under": {"_is_success": 1, "final_obs": 3}}
-        kind = self.kinds.get("info")
-        if kind == "nothing":
-            return None
-        return told | ({"path": more[kind]} if kind in more else whole.get(kind, {}))
-
-    def step(self, action):
-        names = ("observation", "reward", "terminated", "truncated", "info")
-        answer = dict(zip(names, super().step(action), strict=True))
-        odd = {
-            "none": None, "yes": "yes", "many": [False, True], "two": 2, "text": "-1",
-            "complex": 1j, "one": np.float32(-1), "zero": np.array(0),
-            "column": -np.ones(1), "vector": np.array([-1, 0.5]),
-        }  # fmt: skip
-        return tuple(
-            (answer | {k: odd[v] for k, v in self.kinds.items() if k in names[1:4]}).values()
-        )
 
 
 @strange
@@ -203,3 +139,50 @@ class Leaves(Plane):
         if self.where == "reward" and self.count >= 5:
             self.leave()
         return super().compute_reward(achieved, desired, info)
+
+
+class Played(NamedTuple):
+    """What came of some steps with random actions, or with a policy's."""
+
+    buffer: HindsightReplayBuffer
+    functions: EnvGoalFunctions
+    episodes: list[Episode]
+    states: list[np.ndarray]  #: achieved goals (lanes, g) that the env showed, step by step
+
+    def draw(self, n: int = 4000) -> Batch:
+        (batch,) = self.buffer.sample(n)
+        return batch
+
+
+def own_rewards(env: Any, batch: Batch) -> np.ndarray:
+    """Ask a fresh env, goal by goal."""
+    pairs = zip(batch.next_observation.numpy(), batch.goal.numpy(), strict=True)
+    return np.array([float(env.compute_reward(a.copy(), d.copy(), {})) for a, d in pairs])
+
+
+def play(
+    name: str, steps: int = 100, lanes: int = 3, policy: Any = None, k: float = 4,
+    strategy: Any = "future", **kwargs: Any,
+) -> Played:  # fmt: skip
+    """Step `strange/<name>-v0` and store it; settings of the task and of the env as keywords."""
+    settings = {"backend": "sync", "reward_range": None} | kwargs
+    task = GoalTask(f"strange/{name}-v0", num_envs=lanes, **settings)
+    functions, env = task.goal_functions(), task.make()
+    generator = np.random.default_rng(0)
+    buffer = HindsightReplayBuffer(
+        steps * lanes + 9 * lanes, spaces=task.spaces, goal_functions=functions, num_envs=lanes,
+        generator=generator, k=k, strategy=strategy, reward_range=task.reward_range,
+    )  # fmt: skip
+    rollout = Rollout(env, functions)
+    buffer.begin(rollout.reset(0))
+    space, states, episodes = task.spaces.action, [rollout.observation["achieved_goal"]], []
+    for _ in range(steps):
+        actions = np.stack([generator.uniform(space.low, space.high) for _ in range(lanes)])
+        if policy is not None:
+            actions = policy(*rollout.inputs())
+        step, ended = rollout.apply(actions.astype(np.float32))
+        buffer.add(step)
+        states.append(step.next_observation["achieved_goal"])
+        episodes += ended
+    env.close()
+    return Played(buffer, functions, episodes, states)

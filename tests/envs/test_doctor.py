@@ -11,8 +11,7 @@ import pytest
 
 import her_exp.envs  # noqa: F401  (registers the ids)
 from her_exp.envs.doctor.checker import Finding, check_goal_env
-from her_exp.envs.env_function import Probe
-from tests.envs.faulty_walks import FAULTS, good, raises, same_arrays, same_info
+from tests.envs.faulty_walks import FAULTS, good, raises
 from tests.envs.goal_walk import Bare
 
 
@@ -71,18 +70,3 @@ def test_the_declared_end_counts_without_compute_terminated(
     (end,) = [finding for finding in findings if finding.what == "termination"]
     assert end.level == level
     assert ("went on after success" in end.says) == (level == "error")
-    unseen = {f.what for f in findings if "reward" in f.says and "not seen" in f.says}
-    assert ("episodes" in unseen, "termination" in unseen) == ("end" in changes, level == "warning")
-
-
-def test_an_env_that_reuses_its_arrays_is_told_once(recwarn: pytest.WarningsRecorder) -> None:
-    def make() -> Any:
-        return gym.wrappers.PassiveEnvChecker(good(_observe=same_arrays, about=same_info))
-
-    (said,) = [f for f in check_goal_env(make) if f.what == "reused arrays"]
-    assert (said.level, "(achieved_goal, info, observation)" in said.says) == ("ok", True)
-    assert "no harm here" in said.says
-    assert not recwarn.list
-    assert (
-        len({info["at"].tobytes() for info in Probe(make()).info}) > 9
-    )  # copied where a run begins

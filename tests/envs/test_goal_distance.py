@@ -10,7 +10,6 @@ import torch
 from gymnasium import spaces
 
 from her_exp.envs.goal_functions import EnvGoalFunctions
-from her_exp.envs.make import GoalTask
 from her_exp.types import UserError
 from tests.envs.goal_walk import ENDS, GOALS, RANGE, SUCCESS, Costs, Walk, goal_space
 
@@ -44,23 +43,16 @@ def test_a_distance_is_found(changed: dict[str, Any]) -> None:
 class TwoPlaces(Walk):
     """Goals of two axes: both places have to be met together."""
 
-    _both = spaces.Box(-10.0, 10.0, (2, 2), np.float64)
-    observation_space = goal_space(_both, observation=spaces.Box(-10.0, 10.0, (2,), np.float64))
+    observation_space = goal_space(spaces.Box(-10.0, 10.0, (2, 2), np.float64))
     distance_threshold = Walk.radius
 
-    def _observe(self) -> dict[str, Any]:
-        return {
-            k: v if k == "observation" else np.stack([v, v]) for k, v in super()._observe().items()
-        }
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.at, self.goal = self.np_random.uniform(-1, 1, (2, 2, 2))
+        return self._observe(), {}
 
     def met(self, achieved: Any, desired: Any) -> Any:
-        gap = (
-            np.broadcast_to(achieved - desired, (2, 2))
-            if achieved.ndim == 1
-            else achieved - desired
-        )
-        assert gap.shape[-2:] == (2, 2), "goals come in the env's own shape"
-        return np.sqrt((gap**2).sum((-2, -1))) <= self.radius
+        return np.linalg.norm(achieved - desired, axis=(-2, -1)) <= self.radius
 
 
 def test_a_distance_of_goals_of_two_axes() -> None:
@@ -72,45 +64,29 @@ def test_a_distance_of_goals_of_two_axes() -> None:
     np.testing.assert_array_equal(reward.numpy(), functions.reward(*goals, {}))
 
 
-@pytest.mark.parametrize("id", ["her_exp/PointReach-v0", "her_exp/Nav2D-v0"])
-def test_our_tasks_are_distances(id: str) -> None:
-    functions = GoalTask(id, distance_threshold=0.25).goal_functions()
-    goals = np.random.default_rng(0).uniform(0, 1, (2, 500, 2)).astype(np.float32)
-    agree(functions, *goals)
-    assert 20 < functions.success(*goals, {}).sum() < 480
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [NAMED | DENSE, NAMED | MANHATTAN, NAMED | SIDED, {"distance_threshold": 0.29}, {}],
-    ids=["dense", "manhattan", "sided", "another threshold", "no threshold"],
-)
-def test_what_is_no_distance_is_asked_of_the_env(changed: dict[str, Any]) -> None:
-    functions = EnvGoalFunctions(Walk(**SUCCESS, **changed))
-    assert functions.distance is None
-    assert not any("tensors" in line for line in functions.sources)
-
-
 @pytest.mark.parametrize("ends", [None, True])
 def test_a_declared_distance(ends: bool | None) -> None:
     functions = EnvGoalFunctions(Walk(**SUCCESS), goal_distance=0.3, success_terminates=ends)
     agree(functions, *GOALS)
     assert functions.distance is not None
     assert functions.distance.terminates == bool(ends)
+    assert EnvGoalFunctions(Walk(**SUCCESS)).distance is None  # no threshold
+    assert EnvGoalFunctions(Walk(**SUCCESS, **NAMED), goal_distance=False).distance is None
 
 
 @pytest.mark.parametrize(
-    ("changed", "declared"), [({}, 0.31), ({}, 0.29), (DENSE, 0.3), (MANHATTAN, 0.3), (SIDED, 0.3)]
+    ("changed", "threshold"), [({}, 0.31), ({}, 0.29), (DENSE, 0.3), (MANHATTAN, 0.3), (SIDED, 0.3)]
 )
-def test_a_declared_distance_that_disagrees_is_refused(
-    changed: dict[str, Any], declared: float
-) -> None:
-    with pytest.raises(UserError, match=rf"^env\.goal_distance={declared:g}: "):
-        EnvGoalFunctions(Walk(**SUCCESS, **changed), goal_distance=declared)
+def test_what_is_no_distance_is_asked_of_the_env(changed: dict[str, Any], threshold: float) -> None:
+    """And refused where it is declared."""
+    env = Walk(**SUCCESS, **changed, distance_threshold=threshold)
+    assert EnvGoalFunctions(env).distance is None
+    with pytest.raises(UserError, match=rf"^env\.goal_distance={threshold:g}: "):
+        EnvGoalFunctions(env, goal_distance=threshold)
 
 
 def test_a_reward_of_info_is_no_distance() -> None:
     """Nor is a declared one passed over."""
-    assert EnvGoalFunctions(Costs(**NAMED), info_keys=["cost"]).distance is None
+    assert EnvGoalFunctions(Costs(**NAMED), info_keys=["cost", "speed"]).distance is None
     with pytest.raises(UserError, match=r"^env\.goal_distance=0\.3"):
-        EnvGoalFunctions(Costs(), goal_distance=0.3, info_keys=["cost"])
+        EnvGoalFunctions(Costs(), goal_distance=0.3, info_keys=["cost", "speed"])

@@ -46,18 +46,13 @@ def plain(walk: Walk, achieved: Any, desired: Any, info: Any) -> Any:
     return [-1.0, 0.0][float(((a - c) ** 2 + (b - d) ** 2) ** 0.5) <= walk.radius]
 
 
-def column(walk: Walk, achieved: Any, desired: Any, info: Any) -> Any:
-    """Answers (b, 1) for a batch."""
-    return walk.met(achieved, desired)[..., None] - 1.0
-
-
 def shifted(walk: Walk, achieved: Any, desired: Any, info: Any) -> Any:
     """Has the right shape for a batch and the wrong numbers."""
     reward = walk.met(achieved, desired) - 1.0
     return reward if np.ndim(reward) == 0 else np.roll(reward, 1)
 
 
-@pytest.mark.parametrize("compute_reward", [one_by_one, plain, column, shifted])
+@pytest.mark.parametrize("compute_reward", [one_by_one, plain, shifted])
 def test_what_is_not_batched_is_called_row_by_row_with_a_warning(
     compute_reward: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -83,22 +78,17 @@ def test_an_env_without_a_reward_is_refused() -> None:
         EnvGoalFunctions(Bare())
 
 
-class TwoFields(Costs):
-    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
-        return super().compute_reward(achieved, desired, info) - info["speed"][..., 0]
-
-
 def test_a_reward_that_reads_info_names_the_key_to_declare() -> None:
     with pytest.raises(UserError, match=r"buffer\.info_keys=\[cost\]"):
         EnvGoalFunctions(Costs())
     with pytest.raises(UserError, match=r"buffer\.info_keys=\[cost,speed\]"):
-        EnvGoalFunctions(TwoFields(), info_keys=["cost"])
+        EnvGoalFunctions(Costs(), info_keys=["cost"])
 
 
 @pytest.mark.parametrize("batched", [True, False])
 def test_declared_info_is_read_for_each_row(batched: bool) -> None:
-    slow = lambda walk, *about: float(TwoFields.compute_reward(walk, *about))  # noqa: E731
-    env = TwoFields(compute_reward=None if batched else slow)
+    slow = lambda walk, *about: float(Costs.compute_reward(walk, *about))  # noqa: E731
+    env = Costs(compute_reward=None if batched else slow)
     functions = EnvGoalFunctions(env, info_keys=["cost", "speed"])
     assert ("compute_reward" not in functions.row_by_row) == batched
     rng = np.random.default_rng(0)

@@ -25,12 +25,10 @@ def install(folder: Path, name: str, version: str | None) -> None:
     ("robotics", "mujoco", "says"),
     [
         ("1.3.0", "3.3.0", "wrong pose"),
-        ("1.3.1", None, "wrong pose"),
         ("1.3.1.post2", "3.12.0", "wrong pose"),
         ("1.4.2", "3.12.0", "mujoco 3.12.0; give pip install 'mujoco<3.12'"),
         ("1.4.1", "3.12.1rc1", "mujoco 3.12.1rc1"),
         ("1.4.2", "3.9.1", None),
-        ("1.4.2", None, None),
         ("1.2.4", "3.1.6", None),
         ("1.10.0", "3.12.0", None),
         (None, "3.12.0", None),
@@ -54,12 +52,7 @@ def test_versions_known_to_be_broken(
 @pytest.mark.parametrize(
     ("module", "version", "says"),
     [
-        (
-            "gymnasium_robotics",
-            "1.3.0",
-            r"^env.imports=\[gymnasium_robotics\]: gymnasium-robotics 1.3.0",
-        ),
-        ("gymnasium_robotics", None, r"give pip install 'her_exp\[robotics\]'"),
+        ("gymnasium_robotics", "1.3.0", r"^env.imports=\[gymnasium_robotics\]: .* 1.3.0"),
         ("panda_gym", None, "give pip install panda-gym"),
         ("no_such_module", None, "is the package installed"),
         ("odd_envs", "1.0", "importing 'odd_envs' failed: AttributeError: no GL"),

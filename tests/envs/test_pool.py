@@ -16,10 +16,6 @@ IDS = [
     "HandReach-v3", "HandManipulateBlockRotateParallel_BooleanTouchSensors-v1",
     "HandManipulatePenDense-v1", "PointMaze_UMaze-v3", "PointMaze_Medium_Diverse_GR-v3",
 ]  # fmt: skip
-MORE = [
-    "HandManipulateBlock-v1", "HandManipulateBlockRotateZ-v1", "HandManipulateEggRotate-v1",
-    "HandManipulatePen_ContinuousTouchSensors-v1", "PointMaze_UMazeDense-v3", "PointMaze_Large-v3",
-]  # fmt: skip
 
 
 def towards(observation: dict[str, Any], noise: Any) -> Any:
@@ -78,19 +74,10 @@ def own_words(own: Any, name: str, goals: tuple[Any, Any]) -> Any:
 @needs_envpool
 @pytest.mark.parametrize("id", IDS)
 def test_rewards_success_and_ends_are_those_of_gymnasium_robotics(id: str, make: Any) -> None:
-    lengths, successes, new_goals = compare(id, 1000, make)
-    assert (lengths and new_goals) or "Maze" in id  # of 300 steps and more
+    long = id == "PointMaze_UMaze-v3"  # its episodes have 300 steps, those of Medium 600
+    lengths, successes, new_goals = compare(id, 3000 if long else 1000, make)
+    assert (lengths and new_goals) or "Medium" in id
     assert successes > 50 or id not in ("FetchReach-v4", "PointMaze_UMaze-v3")
-
-
-@needs_envpool
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("id", [*IDS, *MORE])
-def test_the_same_over_ten_thousand_steps(id: str, make: Any) -> None:
-    lengths, _, new_goals = compare(id, 10_000, make)
-    assert lengths
-    assert new_goals > 0
 
 
 @needs_envpool
@@ -164,7 +151,7 @@ def test_success_at_the_time_limit_terminates_where_success_ends_episodes(make: 
     rng, ended = np.random.default_rng(0), np.zeros(32, bool)
     observation, _ = env.reset(seed=1)
     at_limit = 0
-    for _ in range(1000):
+    for _ in range(400):
         action = towards(observation, rng.normal(size=(32, 2)))
         observation, _, terminated, truncated, info = env.step(action)
         assert (terminated == (info["success"] & ~ended)).all()

@@ -1,9 +1,9 @@
-"""What the buffer does at the edges of its contract, the range of rewards among them."""
+"""What the buffer promises besides its draws: shares, numbers, whose generator, and what it refuses."""
 
 from __future__ import annotations
 
+import math
 import tracemalloc
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,22 +15,69 @@ from tests.buffers.one_lane import Distance, OneLane
 from tests.buffers.side_by_side import Both
 
 
-def walked(steps: int = 4, **settings: Any) -> OneLane:
+def walked(steps: int = 4, functions: Distance | None = None, **settings: Any) -> OneLane:
     """A lane that went from 0 on, one further each step; its goal is at -1."""
-    lane = OneLane(Distance(), [-1.0], **settings)
+    lane = OneLane(functions or Distance(), [-1.0], **settings)
     for place in range(steps):
         lane.add(place + 1)
     return lane
 
 
-def test_an_episode_that_began_anew_without_telling_lends_no_goal_to_the_one_before() -> None:
-    lane = walked(1, strategy="final")
-    lane.add(2, valid=False)  # no flag said that state 1 was the last one
-    lane.add(3)
+def test_only_its_own_generator_is_asked() -> None:
+    def draws(noise: int) -> list[int]:
+        both = Both(60, lanes=3, seed=1).begin().add(40)
+        np.random.seed(noise)  # noqa: NPY002
+        torch.manual_seed(noise)
+        before = np.random.get_state()[1].copy()  # noqa: NPY002
+        both.buffer.sample(64, 2)
+        assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
+        return both.buffer.last.goal_row.tolist()
+
+    assert draws(1) == draws(2)
+
+
+def test_sampling_changes_nothing_that_is_stored() -> None:
+    both = Both(30, lanes=2).begin().add(30)
+    for batch in both.buffer.sample(32, 3):
+        assert batch.demonstrated is None
+        for tensor in batch.parts.values():
+            tensor.fill_(7)  # a user's own transformation, in place
+    both.audit()
+
+
+@pytest.mark.parametrize("k", [0, 1, 4, 8, math.inf])
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_share_of_relabelled_steps(k: float, batch_size: int) -> None:
+    both = Both(12, lanes=2, k=k, seed=4).begin().add(25)
+    share = 1.0 if k == math.inf else k / (k + 1)
+    assert both.buffer.relabel_share == both.buffer.achieved_share == pytest.approx(share)
+    both.audit(batch_size=batch_size, n_batches=2, at_least=800 * batch_size)
+
+
+def test_half_of_the_goals_of_future_actual_are_achieved_ones() -> None:
+    """How they come: `test_properties.py`."""
+    assert Both(k=4, strategy="future_actual").buffer.achieved_share == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_numbers_for_the_log(n_step: int) -> None:
+    lane = walked(30, functions=Distance(1.5, ends=0.0), n_step=n_step)
     (batch,) = lane.buffer.sample(200)
-    first = batch.observation[:, 0] == 0
-    relabelled = batch.goal[:, 0] >= 0
-    assert set(batch.goal[first & relabelled, 0].tolist()) == {1.0}
+    reward, terminated = (part.reshape(200, -1) for part in (batch.reward, batch.terminated))
+    assert lane.buffer.metrics() == {
+        "size": 31.0,
+        "relabelled_share": 0.8,
+        "rewarded_share": pytest.approx(float((reward[:, 0] == 0).float().mean())),
+        "terminated_share": pytest.approx(float(terminated.amin(1).mean())),
+        "goal_distance": pytest.approx(float((batch.observation + 1 - batch.goal).abs().mean())),
+    }
+
+
+def test_storage_cpu_keeps_no_copy() -> None:
+    """Batches still come on the device."""
+    both = Both(20, buffer_changes={"device": "meta", "storage": "cpu"}).begin().add(9)
+    (batch,) = both.buffer.sample(4)
+    assert {part.device for part in batch.parts.values()} == {torch.device("meta")}
 
 
 def test_what_cannot_be_done_yet_or_at_all_is_said() -> None:
@@ -74,16 +121,6 @@ def test_a_strategy_that_leaves_its_episode_is_stopped(offsets: Any) -> None:
         lane.buffer.sample(100)
 
 
-@pytest.mark.parametrize("offset", [lambda d: d.left, lambda d: 1, lambda d: 1 - d.since])
-def test_the_ends_of_an_episode_may_be_asked_for(offset: Any) -> None:
-    lane = walked(4, strategy=lambda drawn, _: drawn.at(offset(drawn)))
-    (batch,) = lane.buffer.sample(200)
-    state, goal = batch.observation[:, 0], batch.goal[:, 0]
-    since = SimpleNamespace(since=state, left=4 - state)
-    assert torch.equal(goal[goal >= 0], (state + offset(since))[goal >= 0])
-    assert (goal >= 0).sum() > 100
-
-
 @pytest.mark.parametrize("shape", [0, 3, (1, 80)])
 def test_a_strategy_that_answers_for_others_is_stopped(shape: Any) -> None:
     lane = walked(strategy=lambda drawn, _: np.zeros(shape, np.int64))
@@ -107,13 +144,25 @@ def test_a_reward_outside_its_range_is_refused(reward: float) -> None:
     line(Distance(), None).add(9.5, reward=-1.5)  # nothing declared, nothing refused
 
 
-@pytest.mark.parametrize("k", [0, 4])
-def test_a_relabelled_reward_outside_its_range_is_refused(k: int) -> None:
+def next_state(drawn: Any, _: Any) -> Any:
+    return drawn.at(np.ones_like(drawn.left))
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ({"k": 0}, False),
+        ({"k": 4}, True),
+        ({"strategy": next_state}, False),
+        ({"strategy": next_state, "n_step": 2}, True),  # of the second step under the first's goal
+    ],
+)
+def test_a_relabelled_reward_outside_its_range_is_refused(settings: Any, wrong: bool) -> None:
     """Each step lies within 3 of its own goal, but up to 6 of the others' ends."""
-    lane = line(Distance(), (-3.0, 0.0), k=k)
+    lane = line(Distance(), (-3.0, 0.0), **settings)
     for place in (7.0, 13.0, 7.0, 13.0):
         lane.add(place)
-    if k == 0:
+    if not wrong:
         lane.buffer.sample(64)
         return
     with pytest.raises(UserError, match=r"or null; or the env's reward .* her_exp\.check tells$"):
@@ -143,13 +192,6 @@ def test_rounding_to_float32_is_no_reward_outside_its_range(functions: Distance)
         (batch,) = lane.buffer.sample(256)
         assert batch.reward.max() <= 1e-5
         assert batch.reward.min() >= low * (1 + 1e-6) - 1e-5
-
-
-def test_a_float64_world_loses_no_more_than_float32() -> None:
-    """Rewards of states that float32 rounds: exact for own goals, close for the others."""
-    lane = line(Distance(), None, strategy="future")
-    for place in np.random.default_rng(1).normal(size=99):
-        lane.add(place)
-    (batch,) = lane.buffer.sample(2000)
-    far = -(batch.next_observation - batch.goal).abs()[:, 0]
-    torch.testing.assert_close(batch.reward, far, atol=2e-6, rtol=0)
+        if functions.near is None:  # and no more is lost than float32 loses of the places
+            far = -(batch.next_observation - batch.goal).abs()[:, 0]
+            torch.testing.assert_close(batch.reward, far, atol=2e-6, rtol=0)
