@@ -152,16 +152,6 @@ def wide(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "metrics.csv").pivot_table("value", "env_steps", "tag")
 
 
-def groups_of(root: Path) -> dict[int, list[Path]]:
-    """The run folders of each `buffer.k`, by seed."""
-    found: dict[int, list[tuple[int, Path]]] = {}
-    for path in root.rglob("config.yaml"):
-        cfg = OmegaConf.load(path)
-        if ".hydra" not in path.parts:
-            found.setdefault(cfg.buffer.k, []).append((cfg.seed, path.parent))
-    return {k: [path for _, path in sorted(pairs)] for k, pairs in sorted(found.items())}
-
-
 def final_scores(folders: list[Path]) -> Floats:
     return np.array([wide(path)["eval/success_final"].iloc[-1] for path in folders])
 

@@ -20,7 +20,6 @@ from tests.reporting.report_kit import (
     data_of,
     files_of,
     final_scores,
-    groups_of,
     interpolated,
     interval,
     line_of,
@@ -41,6 +40,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_run(root / f"k=8,{seed}", seed, 8, rows=curve(seed, 8, 26 + seed, episodes=40))
     report(str(root))
     return root
+
+
+def groups_of(root: Path) -> dict[int, list[Path]]:
+    """The run folders of each `buffer.k`, by seed."""
+    return {k: sorted(root.glob(f"*k={k},*")) for k in (0, 4, 8)}
 
 
 def test_final_table_is_that_of_the_runs_own_files(root: Path) -> None:

@@ -7,8 +7,10 @@ import fcntl
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import reduce
 from html import unescape
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,14 @@ import yaml
 
 from her_exp.report import command, report
 from her_exp.reporting.runs import read
+from her_exp.store.folder import flatten
 from tests.reporting.report_kit import curve, data_of, draw, make_run, table
 
 #: The file, what becomes of its bytes, what is said, and whether the run still counts.
 DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes] | None, str, bool]] = {
     "half a config": ("config.yaml", lambda _: b"a: [1", "config.yaml cannot be read", False),
     "no config": ("config.yaml", None, "config.yaml is missing", False),
+    "a number": ("result.json", lambda _: b"7", "result.json", False),
     "half a result": ("result.json", lambda b: b[:40], "result.json cannot be read", False),
     "binary story": ("run.json", lambda _: b"\xff\x00", "run.json cannot be", True),
     # What is left of 0.63 may be 0.6.
@@ -33,23 +37,24 @@ DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes] | None, str, bool]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", DAMAGE)
 def test_damage_is_named_and_the_rest_goes_on(
-    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name, change, line, counts = DAMAGE[kind]
-    for seed in range(3):
-        path = make_run(tmp_path / "s" / f"run{seed}", seed) / name
-        if seed == 1:
-            path.write_bytes(change(path.read_bytes())) if change else path.unlink()
-    page = report(str(tmp_path / "s"))
-    (said,) = capsys.readouterr().err.splitlines()
-    assert said.startswith(f"her_exp: warning: {tmp_path}/s/run1: ")
-    assert line in said
-    assert said.partition("/s/run1: ")[2] in unescape(page.read_text())
-    (final,) = table(tmp_path / "s/report/final.csv")
-    assert final["seeds"] == ("3" if counts else "2")
-    assert len(table(tmp_path / "s/report/runs.csv")) == 3
+    for seed, (kind, (name, change, *_)) in enumerate(DAMAGE.items()):
+        path = make_run(tmp_path / "s" / kind, seed) / name
+        path.write_bytes(change(path.read_bytes())) if change else path.unlink()
+    page = unescape(report(str(tmp_path / "s")).read_text())
+    begin = f"her_exp: warning: {tmp_path}/s/"
+    lines = [
+        line.removeprefix(begin).split(": ", 1) for line in capsys.readouterr().err.splitlines()
+    ]
+    said = dict(lines)
+    rows = {Path(row["folder"]).name: row for row in table(tmp_path / "s/report/runs.csv")}
+    assert said.keys() == rows.keys() == DAMAGE.keys()
+    for kind, (_, _, line, counts) in DAMAGE.items():
+        assert line in said[kind]
+        assert said[kind] in page
+        assert rows[kind]["counted"] == str(counts)
 
 
 def test_what_is_being_written_and_what_is_not_finite_are_left_out(tmp_path: Path) -> None:
@@ -146,27 +151,14 @@ ODD = [
     None, -3, 1e308, 10**400, float("inf"), "\x1b[2J\n\r", "=cmd|' /C calc'!A0", "x" * 5000,
     [1, [None]], {"a": {"b": [None]}}, "${oc.env:SECRET}",
 ]  # fmt: skip
-FILES: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
-    "config.yaml": (yaml.safe_load, yaml.safe_dump),
-    "run.json": (json.loads, json.dumps),
-    "result.json": (json.loads, json.dumps),
-}
 
 
-def leaves(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    yield path
-    each = list(enumerate(node)) if isinstance(node, list) else []
-    each = list(node.items()) if isinstance(node, dict) else each
-    for key, value in each:
-        yield from leaves(value, (*path, key))
-
-
-def put(node: Any, path: tuple[Any, ...], value: Any) -> Any:
-    if not path:
-        return value
-    node = copy.copy(node)
-    node[path[0]] = put(node[path[0]], path[1:], value)
-    return node
+def changed(content: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A copy with another value of a dotted key."""
+    *above, last = key.split(".")
+    whole = copy.deepcopy(content)
+    reduce(getitem, above, whole)[last] = value
+    return whole
 
 
 @pytest.mark.parametrize("first", range(0, 11, 3))
@@ -180,13 +172,14 @@ def test_the_page_of_the_others_stands(
     report(str(root))
     (alone,) = table(root / "report" / "final.csv")
     lost = [(9, "eval/success_final", 0.0)]
-    for name, (load, dump) in FILES.items():
-        content = load((make_run(tmp_path / name, 5, overrides=["env=nav2d"]) / name).read_text())
-        for number, path in enumerate(leaves(content)):
+    for name in ("config.yaml", "run.json", "result.json"):
+        made = make_run(tmp_path / name, 5, overrides=["env=nav2d"]) / name
+        content = yaml.safe_load(made.read_text())  # it reads JSON, too
+        for number, key in enumerate(dict.fromkeys([*content, *flatten(content)])):
             bad = make_run(root / f"{name}{number}", number + 5, overrides=["env=nav2d"], rows=lost)
             odd = ODD[(first + number) % len(ODD)]
-            changed = json.dumps if odd == 10**400 else dump  # YAML writes it as it is, too
-            (bad / name).write_text(changed(put(content, path, odd)))
+            dump = yaml.safe_dump if name == "config.yaml" and odd != 10**400 else json.dumps
+            (bad / name).write_text(dump(changed(content, key, odd)))
     assert command([f"runs={root}"]) == 0
     page = root / "report/index.html"
     rows = table(root / "report" / "final.csv")

@@ -13,7 +13,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 
 from her_exp.report import report
 from her_exp.reporting.runs import last_picture, read
-from her_exp.training.logger import CHARTS, RunLogger
+from her_exp.training.logger import RunLogger
 from tests.reporting.report_kit import draw, make_run, shade_of, sweep, table
 
 
@@ -109,9 +109,8 @@ def test_a_run_shows_its_main_curves_on_one_page(tmp_path: Path) -> None:
         position = logger.position()
         logger.scalars({"eval/success_final": 0.7}, 20)
     layout = layout_of(events_of(tmp_path))
-    charts = {chart.title: list(chart.multiline.tag) for chart in layout.category[0].chart}
-    assert charts == CHARTS
-    assert charts.keys() == {"success", "return", "critic loss", "actor loss", "mean Q"}
+    charts = {chart.title for chart in layout.category[0].chart}
+    assert charts == {"success", "return", "critic loss", "actor loss", "mean Q"}
     with RunLogger(tmp_path, 100, False, position) as logger:  # the run goes on from its checkpoint
         logger.scalars({"eval/success_final": 0.9}, 30)
     events = events_of(tmp_path)

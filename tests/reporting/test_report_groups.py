@@ -47,15 +47,6 @@ def test_a_group_is_equal_settings(runs: list[str], groups: Any, tmp_path: Path)
     assert list(groups_in(tmp_path / "s").items()) == list(groups.items())
 
 
-def test_a_seed_that_ran_twice_counts_once(tmp_path: Path) -> None:
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        make_run(tmp_path / "s" / name, seed)
-    assert groups_in(tmp_path / "s") == {"point_reach, ddpg": 2}
-    rows = {Path(row["folder"]).name: row for row in table(tmp_path / "s/report/runs.csv")}
-    assert [rows[name]["counted"] for name in "abc"] == ["True", "False", "True"]
-    assert "same settings and seed as a" in rows["b"]["warnings"]
-
-
 def test_figures_show_the_eight_best_and_some_of_each_task(tmp_path: Path) -> None:
     sweep(tmp_path / "s", ks=range(9), seeds=1)
     low: Rows = [(100, "eval/success_final", 0.0)]
@@ -87,6 +78,7 @@ def test_what_is_not_done_is_listed_and_not_counted(tmp_path: Path) -> None:
     root = tmp_path / "s"
     for seed in range(3):
         make_run(root / f"done{seed}", seed)
+    make_run(root / "done2again", 2)  # a seed counts once
     make_run(root / "failed", 3, status="failed", reason="train/critic_loss is nan")
     make_run(root / "stopped", 4, status="stopped", reason="SIGTERM")
     make_run(root / "killed", 5, status="running")
@@ -101,20 +93,21 @@ def test_what_is_not_done_is_listed_and_not_counted(tmp_path: Path) -> None:
     rows = {Path(row["folder"]).name: row for row in table(root / "report/runs.csv")}
     status = {name: row["status"] for name, row in rows.items()}
     assert status == {
-        "done0": "done", "done1": "done", "done2": "done", "failed": "failed", "stopped": "stopped",
-        "killed": "killed", "gone": "killed", "alive": "running", "hollow": "unreadable",
-        "lock": "unreadable",
+        "done0": "done", "done1": "done", "done2": "done", "done2again": "done", "failed": "failed",
+        "stopped": "stopped", "killed": "killed", "gone": "killed", "alive": "running",
+        "hollow": "unreadable", "lock": "unreadable",
     }  # fmt: skip
     assert rows["failed"]["reason"] == "train/critic_loss is nan"
+    assert "same settings and seed as done2" in rows["done2again"]["warnings"]
     counted = [name for name, row in rows.items() if row["counted"] == "True"]
     assert counted == ["done0", "done1", "done2"]
     (final,) = table(root / "report/final.csv")
-    assert (final["seeds"], final["done"], final["runs"]) == ("3", "3", "9")
+    assert (final["seeds"], final["done"], final["runs"]) == ("3", "4", "10")
     scores = final_scores([root / f"done{seed}" for seed in range(3)])
     assert float(final["iqm"]) == pytest.approx(scores.mean())
     page = (root / "report/index.html").read_text()
     assert "another process is at it" in page
-    assert "Not part of any number: 7 of 10 runs" in page
+    assert "Not part of any number: 8 of 11 runs" in page
 
 
 def test_no_run_done_is_a_report_without_numbers(tmp_path: Path) -> None:

@@ -47,12 +47,6 @@ def test_interval_of_a_curve_is_that_of_each_point(runs: int) -> None:
         assert (low, high) == pytest.approx(alone, abs=1e-12)
 
 
-def test_one_seed_has_no_interval() -> None:
-    many, one = scores(5), np.array([0.5])
-    assert np.isnan(statistics.bootstrap_curve(np.ones((1, 3)))).all()
-    assert np.isnan(statistics.bootstrap(statistics.improvement, [many, one])).all()
-
-
 def test_a_grid_of_many_points_is_thinned() -> None:
     grid = statistics.common_grid([np.arange(1.0, 1001), np.arange(5.0, 900)])
     assert (len(grid), grid[0], grid[-1]) == (200, 5, 1000)
