@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 
 from her_exp.agents.networks import LOG_STD
 from her_exp.types import Batch
-from tests.agents.kit import GOAL, HALF, MIDDLE, OBSERVATION
+from tests.agents.kit import HALF, MIDDLE
 
 
 def plain_copy(network: nn.Module) -> nn.Sequential:
@@ -52,22 +51,10 @@ class Reference:
             for n, net in self.net.items()
         }
 
-    def normalise(self, observation: Any, goal: Any) -> Any:
-        rng = np.random.default_rng(3)  # what `see` showed the agent
-        goals = rng.normal(-1.0, 4.0, (400, GOAL))
-        seen = rng.normal(2.0, 3.0, (200, OBSERVATION))
-        weights = np.repeat([0.2, 0.8], 200)
-        goal_mean = np.average(goals, axis=0, weights=weights)
-        goal_std = np.sqrt(np.average((goals - goal_mean) ** 2, axis=0, weights=weights))
-        mean = torch.tensor(np.concatenate([seen.mean(0), goal_mean]), dtype=torch.float32)
-        std = torch.tensor(np.concatenate([seen.std(0), goal_std]), dtype=torch.float32)
-        return ((torch.cat([observation, goal], 1) - mean) / std).clamp(-5.0, 5.0)
-
-    def states(self, batch: Batch) -> tuple[Any, Any]:
+    def states(self, batch: Batch) -> list[Tensor]:
         """What the networks see before and after the steps of a batch."""
         observations = (batch.observation, batch.next_observation)
-        before, after = (self.normalise(observation, batch.goal) for observation in observations)
-        return before, after
+        return [self.agent.inputs(observation, batch.goal) for observation in observations]
 
     def y(self, batch: Batch, value: Any) -> Any:
         """The target (b, n) for values (b, n) of what follows, not yet clipped."""

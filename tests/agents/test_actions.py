@@ -12,19 +12,11 @@ from tests.agents import kit
 from tests.agents.kit import FIRST, HALF, MIDDLE, answer, ddpg, dqn, inputs, make_spaces, sac, see
 
 
-def test_actions_reach_the_corners_of_the_box() -> None:
-    agent = ddpg()
-    for inside, outside in ((50.0, kit.HIGH), (-50.0, kit.LOW), (0.0, MIDDLE)):
-        answer(agent.nets.actor, inside, inside)
-        action = agent.act(*inputs(3), explore=False)
-        np.testing.assert_allclose(action, np.tile(outside, (3, 1)))
-
-
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_actions_lie_in_the_box_to_the_last_bit(dtype: Any) -> None:
     """Of its shape and type, at random, explored, and at its ends; one coordinate cannot move."""
     rng = np.random.default_rng(0)
-    for _ in range(60):
+    for _ in range(20):
         low = rng.uniform(-3.0, 2.0, (2, 4)).astype(dtype)
         high = (low + rng.uniform(0.1, 3.0, (2, 4))).astype(dtype)
         high[1, 2] = low[1, 2]
@@ -33,9 +25,10 @@ def test_actions_lie_in_the_box_to_the_last_bit(dtype: Any) -> None:
         actions = [*agent.act(*inputs(4), explore=True)]
         see(agent, steps=10)
         actions += [*agent.act(*inputs(8), explore=True)]
-        for end in (50.0, -50.0):
+        for end, corner in ((50.0, high), (-50.0, low)):
             answer(agent.nets.actor, *[end] * 8)
             actions += [*agent.act(*inputs(1), explore=False)]
+            np.testing.assert_allclose(actions[-1], corner, rtol=0, atol=4e-3)
         for action in actions:
             assert (action.shape, action.dtype) == ((2, 4), dtype)
             assert box.contains(action)
@@ -57,15 +50,12 @@ def uniform(values: np.ndarray) -> bool:
     return bool(gap < 2.0 / np.sqrt(len(values)))
 
 
-def test_gaussian_noise_is_clipped_to_the_box() -> None:
+def test_gaussian_noise_is_of_the_width_asked() -> None:
     noise = explored(ddpg(random_steps=0, random_action=0.0, noise_std=0.2), 0.0, 0.0)
     np.testing.assert_allclose(noise.mean(0), 0.0, atol=0.01)
     np.testing.assert_allclose(noise.std(0), 0.2, rtol=0.03)
     assert abs(np.corrcoef(noise.T)[0, 1]) < 0.03
     assert np.mean(np.abs(noise) > 0.4) == pytest.approx(0.0455, abs=0.005)  # not cut short
-    noise = explored(ddpg(random_steps=0, random_action=0.0, noise_std=1.0), 0.0, 0.0)
-    assert np.abs(noise).max() <= 1.0 + 1e-6
-    assert np.mean(np.abs(noise) > 0.999) == pytest.approx(0.317, abs=0.02)
 
 
 @pytest.mark.parametrize(

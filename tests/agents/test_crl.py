@@ -7,12 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import nn
 
-from her_exp.agents.crl import closeness, contrast
-from tests.agents.kit import GOAL, OBSERVATION, batches, crl, see
+from her_exp.agents.crl import closeness
+from tests.agents.kit import OBSERVATION, batches, crl, see
 from tests.agents.reference import Reference, act
 from tests.equality import equal
 
@@ -92,31 +89,18 @@ def test_updates_are_those_of_a_loop(layer_norm: bool, others: float, rows: Any)
     reference.assert_same()
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, database=None)
-@given(n=st.integers(1, 7), d=st.integers(1, 5), far=st.sampled_from([0.0, 1e-3, 1.0, 100.0]),
-       seed=st.integers(0, 99))  # fmt: skip
-def test_closeness_is_minus_the_distance(n: int, d: int, far: float, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    does, asks = (far * torch.randn(n + i, d, generator=generator) for i in range(2))
+@pytest.mark.parametrize("far", [0.0, 1e-3, 1.0, 100.0])
+def test_closeness_is_minus_the_distance(far: float) -> None:
+    """Its slope is finite where two are the same, too."""
+    generator = torch.Generator().manual_seed(0)
+    does, asks = (far * torch.randn(n, 5, generator=generator) for n in (6, 7))
     does.requires_grad_()
     logits = closeness(does, asks)
     wanted = -torch.cdist(does.double(), asks.double(), compute_mode="donot_use_mm_for_euclid_dist")
-    assert logits.shape == (n, n + 1)
-    assert (logits < 0).all()
     # float32 squares of numbers of some `far` cancel.
-    assert (logits - wanted).abs().max() < 2e-3 * max(1.0, far)
+    torch.testing.assert_close(logits.double(), wanted, rtol=0, atol=2e-3 * max(1.0, far))
     (slope,) = torch.autograd.grad(logits.sum(), does)
     assert slope.isfinite().all()
-
-
-def test_a_perfect_and_a_blind_encoder() -> None:
-    """Pairs told apart without doubt cost nothing; alike ones cost the logarithm of their number."""
-    sure = torch.full((8, 8), -1e4).fill_diagonal_(0.0)
-    assert float(contrast(sure, 0.1)) == pytest.approx(0.0, abs=1e-6)
-    assert float(contrast(torch.zeros(8, 8), 0.0)) == pytest.approx(math.log(8))
-    assert float(contrast(torch.zeros(8, 8), 0.1)) == pytest.approx(
-        math.log(8) + 0.1 * math.log(8) ** 2
-    )
 
 
 def test_rewards_ends_and_next_states_have_no_part() -> None:
@@ -131,19 +115,3 @@ def test_rewards_ends_and_next_states_have_no_part() -> None:
             agent.update(batch._replace(**nothing) if number else batch)
         assert agent.return_range is None  # what it calls q_mean is no return
     assert equal(*(agent.state_dict() for agent in agents))
-
-
-class Widths(nn.Linear):
-    """A network that tells what it was asked for."""
-
-    asked: list[tuple[int, int]] = []  # noqa: RUF012
-
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__(inputs, outputs)
-        self.asked.append((inputs, outputs))
-
-
-def test_encoders_and_policy_are_networks_of_the_users_own() -> None:
-    Widths.asked.clear()
-    crl(network=Widths, width=5)
-    assert Widths.asked == [(OBSERVATION + 2, 5), (GOAL, 5), (OBSERVATION + GOAL, 2)]

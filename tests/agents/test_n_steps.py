@@ -9,13 +9,9 @@ import pytest
 import torch
 
 from her_exp.agents.ddpg import DDPG, joined
-from her_exp.together.group import Group
 from her_exp.types import Batch
-from tests.agents.kit import ACTIONS, ALL, BOTH, BOX, answer, batches, ddpg, dqn, one_row, see
-from tests.agents.test_group import MAKERS, assert_told_alike, doubles, furthest, given, members
-
-__all__ = ["doubles"]
-pytestmark = pytest.mark.usefixtures("one_thread")
+from tests.agents.kit import ALL, BOX, MAKERS, batches, ddpg, see
+from tests.agents.test_group import assert_learn_alike, given
 
 
 def ahead(batch: Batch, n: int, seed: int = 0) -> tuple[Batch, list[tuple[int, bool]]]:
@@ -47,38 +43,6 @@ def test_discounted_is_the_return_of_n_steps(n: int) -> None:
         assert float(got[row]) == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
-def test_one_step_stays_as_it_is() -> None:
-    (batch,) = batches(ddpg)
-    assert batch.discounted(0.9) is batch
-
-
-@BOTH
-@pytest.mark.parametrize("clip", [True, "value"])
-@pytest.mark.parametrize(
-    ("rewards", "terminated", "next_value", "target"),
-    [
-        ((-1.0, -1.0, -1.0), (1.0, 1.0, 0.0), -2.0, -2.71 + 0.729 * -2.0),
-        ((-1.0, -1.0, 0.0), (1.0, 0.0, 1.0), -2.0, -1.9 + 0.81 * -2.0),  # two were left
-        ((-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), -2.0, -1.0),  # an end after two
-        ((-1.0, -1.0, -1.0), (1.0, 1.0, 0.0), -30.0, -10.0),  # clipped to -1 / (1 - 0.9)
-        ((0.0, 0.0, 0.0), (1.0, 1.0, 0.0), 30.0, 0.0),
-    ],
-)
-def test_targets(
-    make: Any, clip: Any, rewards: Any, terminated: Any, next_value: float, target: float
-) -> None:
-    """They lie in the range of returns of one step, which clips them: value first, or all of it."""
-    agent = make(reward_range=(-1.0, 0.0), gamma=0.9, clip_targets=clip)
-    many = ACTIONS if make is dqn else 1
-    online, follower = ("q", "target_q") if make is dqn else ("critic", "target_critic")
-    answer(getattr(agent.nets, online), *[-3.0] * many)
-    answer(getattr(agent.nets, follower), *[next_value] * many)
-    row = one_row(batches(make)[0])
-    row = row._replace(reward=torch.tensor([rewards]), terminated=torch.tensor([terminated]))
-    told = agent.update(row)
-    assert float(told["critic_loss"]) == pytest.approx((-3.0 - target) ** 2, rel=1e-5)
-
-
 @ALL
 def test_losses_see_one_step(make: Any) -> None:
     """What is learned of n steps is what is learned of the one that stands for them."""
@@ -94,21 +58,12 @@ def test_losses_see_one_step(make: Any) -> None:
 @pytest.mark.parametrize("make", MAKERS)
 def test_members_learn_as_they_would_alone(make: Any) -> None:
     """Each with a gamma of its own; and one that looks another number of steps ahead asks apart."""
-    alone = members(make)
-    group = Group(members(make), "cpu")
-    for call in range(5):
-        rows = {
-            number: [ahead(b, 3, seed=call)[0] for b in given(make, 100 * call + number, 4)]
-            for number in range(2)
-        }
-        rows[2] = given(make, call, 4)
-        for asked in ((0, 1), (2,)):
-            told = group.learn({number: rows[number] for number in asked})
-            for number in asked:
-                assert_told_alike(told[number], alone[number].update_all(rows[number]))
-    for number in range(3):
-        state = group.agents[number].state_dict()  # type: ignore[union-attr]
-        assert furthest(state["learners"], alone[number].state_dict()["learners"]) < 1e-9
+
+    def rows(call: int, number: int) -> list[Batch]:
+        one = given(make, 100 * call + number, 4)
+        return one if number == 2 else [ahead(batch, 3, seed=call)[0] for batch in one]
+
+    assert_learn_alike(make, rows, 3, ((0, 1), (2,)))
 
 
 class Own(DDPG):
@@ -131,16 +86,3 @@ def test_an_agent_whose_losses_read_no_gamma_says_so() -> None:
     agent.update(batch)
     with pytest.raises(AttributeError, match=r"s\.gamma: list it in the agent's class"):
         agent.update(ahead(batch, 3)[0])
-
-
-def test_a_loss_of_ones_own_is_right() -> None:
-    class Listed(Own):
-        tunable = DDPG.tunable
-
-    many, _ = ahead(batches(ddpg)[0], 4)
-    losses = set()
-    for kind in (Listed, DDPG):
-        agent = kind(spaces=BOX, clip_targets=False, gamma=0.9, seed=np.random.SeedSequence(0))
-        see(agent)
-        losses.add(float(agent.update(many)["critic_loss"]))
-    assert len(losses) == 1

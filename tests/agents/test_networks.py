@@ -18,7 +18,7 @@ from her_exp.config.compose import compose
 from her_exp.config.validate import validate
 from her_exp.system.machine import Library, choose_library
 from her_exp.types import UserError
-from tests.agents.reference import drawn, plain_copy
+from tests.agents.reference import plain_copy
 
 SIZES = pytest.mark.parametrize("sizes", [(7, 5), (7, 16, 3), (30, 256, 256, 4)])
 NORMS = pytest.mark.parametrize("layer_norm", [False, True])
@@ -121,22 +121,12 @@ def test_a_residual_network_is_its_formula() -> None:
     check_network(network, 5, 3, "agent.network")
 
 
-def test_the_squashed_gaussian_is_torchs() -> None:
-    generator = torch.Generator().manual_seed(0)
-    raw = torch.randn(200, 6, generator=generator, dtype=torch.float64) * 2.0
-    raw[:, :3] = raw[:, :3].clamp(-3.0, 3.0)
-    noise = torch.randn(200, 3, generator=generator, dtype=torch.float64)
-    torch.testing.assert_close(squash(raw, noise), drawn(raw, noise))
+def test_the_squashed_gaussian_is_finite_far_out() -> None:
     far = torch.tensor([[30.0, 2.0], [-30.0, 2.0]])  # tanh is 1.0 to the last bit there
     assert torch.isfinite(squash(far, torch.full((2, 1), 3.0))[1]).all()
 
 
 # --- networks of one's own ---------------------------------------------------------------------
-
-
-class Drawing(nn.Linear):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) + torch.randn(())
 
 
 class Idle(nn.Linear):
@@ -145,23 +135,11 @@ class Idle(nn.Linear):
         self.spare = nn.Linear(2, 2)
 
 
-def settled() -> nn.Module:
-    """Spectral norm that has come to rest: a pass writes what stands there; after an update it would not."""
-    part = nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4))
-    with torch.no_grad():
-        part.parametrizations.weight.original.copy_(torch.diag(torch.arange(1.0, 5.0)))
-        for _ in range(500):
-            part(torch.zeros(1, 4))
-    return part
-
-
 @pytest.mark.parametrize(
     ("part", "words"),
     [
         (nn.Dropout(0.1), "draws random numbers"),
-        (Drawing(4, 4), "draws random numbers"),
         (nn.BatchNorm1d(4), "a pass changes it"),
-        (settled(), "a pass changes it"),
         (Idle(4, 4), r"1\.spare\.weight, 1\.spare\.bias have no part"),
         (nn.Linear(4, 3), r"gives \(8, 3\) for 8 inputs; it must give \(8, 4\)"),
     ],

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
 
-from tests.agents.kit import ALL, batches, ddpg, inputs, make_spaces, redq, sac, see
+from tests.agents.kit import ALL, batches, inputs, redq, sac, see
 from tests.equality import equal
 
 
@@ -52,14 +51,6 @@ def test_the_seed_decides_everything(make: Any) -> None:
     torch.set_rng_state(state)
 
 
-def test_actor_and_critic_are_initialised_apart() -> None:
-    square = make_spaces(spaces.Box(-1.0, 1.0, (1,)))
-    agent = ddpg(spaces=square)
-    actor, critic = agent.nets.actor.layers[0].weight, agent.nets.critic.layers[0].weight
-    assert not torch.equal(actor, critic[:, : actor.shape[1]])
-    assert not torch.equal(agent.nets.actor.layers[1].weight, agent.nets.critic.layers[1].weight)
-
-
 def test_choices_are_uniform_and_without_repetition() -> None:
     noise = redq().noise
     drawn = [tuple(noise.choose(4, 2)["which"].tolist()) for _ in range(3000)]
@@ -77,14 +68,6 @@ def test_noise_is_standard_normal() -> None:
     # A policy that was trained elsewhere can be loaded: the stream of another device is left out.
     elsewhere = {"device": "cuda", "numbers": torch.zeros(16, dtype=torch.uint8)}
     sac(seed=5).noise.load_state_dict(noise.state_dict() | elsewhere)
-
-
-def test_exploring_and_updating_draw_from_streams_apart() -> None:
-    first, second = sac(random_steps=0), sac(random_steps=0)
-    first.act(*inputs(5), explore=True)
-    for agent in (first, second):
-        agent.update(batches(sac)[0])
-    assert equal(first.state_dict()["learners"], second.state_dict()["learners"])
 
 
 @ALL

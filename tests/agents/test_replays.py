@@ -11,8 +11,6 @@ from her_exp.learning.replays import Replays
 from tests.agents.kit import ALL, batches, ddpg, redq, sac, see, td3
 from tests.equality import equal
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 class Recorder:
     """Counts what is recorded and replayed; like a GPU it does nothing while it records."""

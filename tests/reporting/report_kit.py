@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from her_exp.config.compose import compose
+from her_exp.reporting.statistics import RESAMPLES
 from her_exp.training.evaluation import wilson_interval
 
 Rows = Sequence[tuple[int, str, float]]
@@ -151,14 +152,21 @@ def wide(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "metrics.csv").pivot_table("value", "env_steps", "tag")
 
 
-def groups_of(root: Path) -> dict[int, list[Path]]:
-    """The run folders of each `buffer.k`, by seed."""
-    found: dict[int, list[tuple[int, Path]]] = {}
-    for path in root.rglob("config.yaml"):
-        cfg = OmegaConf.load(path)
-        if ".hydra" not in path.parts:
-            found.setdefault(cfg.buffer.k, []).append((cfg.seed, path.parent))
-    return {k: [path for _, path in sorted(pairs)] for k, pairs in sorted(found.items())}
+def final_scores(folders: list[Path]) -> Floats:
+    return np.array([wide(path)["eval/success_final"].iloc[-1] for path in folders])
+
+
+def trimmed(drawn: Floats, axis: int = -1) -> Any:
+    return scipy.stats.trim_mean(drawn, 0.25, axis=axis)
+
+
+def interval(statistic: Any, *strata: Floats) -> tuple[float, float]:
+    """The interval by scipy's own bootstrap."""
+    found = scipy.stats.bootstrap(
+        strata, statistic, n_resamples=RESAMPLES, vectorized=True, method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    return found.low, found.high
 
 
 def numbers(rows: list[dict[str, str]], column: str) -> list[float]:
@@ -186,4 +194,4 @@ def interpolated(folders: list[Path], tag: str, against: str) -> tuple[list[floa
     start = max(x[0] for x, _ in lines)
     grid = sorted({value for x, _ in lines for value in x.tolist() if value >= start})
     values = np.stack([np.interp(grid, x, y) for x, y in lines])
-    return grid, scipy.stats.trim_mean(values, 0.25, axis=0).tolist()
+    return grid, trimmed(values, axis=0).tolist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 
@@ -18,12 +17,10 @@ from tests.reporting.report_kit import make_run
     [
         ([], "runs is not set; give a folder, e.g. runs=outputs"),
         (["runs=nowhere"], "runs=nowhere: no such folder"),
-        (["runs=no*"], "runs=no*: no such folder"),
         (["runs=[]"], "runs=[]: names no folder"),
         (["runs=" + "x" * 5000], "runs=" + "x" * 5000 + ": no such folder"),
         (["runs=."], "runs=.: no run in it; a run folder holds config.yaml, run.json and result.json, and "
          "python -m her_exp.train makes one"),
-        (["nowhere"], "runs=nowhere: no such folder"),
         (["file", "nowhere"], "runs=file: no such folder"),
         (["run=."], "unknown key run; the keys are runs, out"),
         (["runs=run", "out=file"], "out=file: cannot be written (File exists)"),
@@ -79,15 +76,6 @@ def test_files_of_something_else_are_not_overwritten(tmp_path: Path) -> None:
     assert (out / "index.html").read_text() == "my page"
     page = report(runs, tmp_path / "new")
     assert report(runs, tmp_path / "new") == page  # its own is written anew
-
-
-def test_a_terminal_without_the_sign_is_shown_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    raw = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
-    assert command([f"runs={make_run(tmp_path / 'a')}"]) == 0
-    assert b"\n? fewer than 5 seeds" in raw.getvalue()
 
 
 def test_no_run_that_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
