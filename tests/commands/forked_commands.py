@@ -83,8 +83,8 @@ class Forks:
     def run(self, argv: list[str], cwd: Path, prelude: str = "") -> int:
         return self.start(argv, cwd, prelude).wait()
 
-    def close(self, seconds: float = 10) -> None:
-        """Let it end; it has so long to do so."""
+    def close(self, seconds: float = 120) -> None:
+        """Let it end; it has so long to do so, on a busy machine."""
         for stream in (self.process.stdin, self.process.stdout):
             assert stream is not None
             stream.close()
