@@ -59,11 +59,12 @@ def test_a_goal_that_was_rounded_over_a_threshold(
         (Distance(0.1), [0.4, 0.7], [0.3, 0.7], -1.0, False),
         (Distance(1 / 3), [4 / 3], [5 / 3], 0.0, False),
         (Distance(0.2), [0.35], [0.15], -1.0, False),
+        (Distance(0.3), [0.591088491678238], [0.291188491678238], -1.0, False),  # by 1e-4 within
         (Distance(np.pi / 8), [np.pi / 4, 0.0], [np.pi / 8, 0.0], -1.0, False),
         (Distance(0.1), [float(np.cumsum(np.full(7, 0.1, np.float32))[-1])], [0.8], -1.0, False),
     ],
 )
-def test_on_a_lattice_nothing_was_rounded(
+def test_on_a_lattice_or_beside_the_threshold_nothing_was_rounded(
     functions: Distance, goal: list[float], place: list[float], reward: float, ended: bool
 ) -> None:
     """What an env pays and ends there beside the goal stays, at a threshold too."""
