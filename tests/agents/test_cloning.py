@@ -77,9 +77,8 @@ def test_without_weight_or_demonstrations_no_bit_changes_and_no_critic_is_asked(
     """Nor where none of a batch's steps happens to be one."""
 
     def learn(weight: float, share: float | None) -> tuple[Any, int]:
-        own_goals = (
-            {"other_goals": 0.0} if make is crl else {}
-        )  # who asks others', demonstrations change
+        # Who asks others' goals, demonstrations change.
+        own_goals = {"other_goals": 0.0} if make is crl else {}
         agent, asked = make(cloning_weight=weight, **own_goals), []
         see(agent)
         judge = agent.nets.phi if make is crl else agent.nets.critic

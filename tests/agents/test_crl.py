@@ -89,18 +89,11 @@ def test_updates_are_those_of_a_loop(layer_norm: bool, others: float, rows: Any)
     reference.assert_same()
 
 
-@pytest.mark.parametrize("far", [0.0, 1e-3, 1.0, 100.0])
-def test_closeness_is_minus_the_distance(far: float) -> None:
-    """Its slope is finite where two are the same, too."""
-    generator = torch.Generator().manual_seed(0)
-    does, asks = (far * torch.randn(n, 5, generator=generator) for n in (6, 7))
-    does.requires_grad_()
-    logits = closeness(does, asks)
-    wanted = -torch.cdist(does.double(), asks.double(), compute_mode="donot_use_mm_for_euclid_dist")
-    # float32 squares of numbers of some `far` cancel.
-    torch.testing.assert_close(logits.double(), wanted, rtol=0, atol=2e-3 * max(1.0, far))
-    (slope,) = torch.autograd.grad(logits.sum(), does)
-    assert slope.isfinite().all()
+def test_the_slope_is_finite_where_two_are_the_same() -> None:
+    does = torch.ones(3, 5, requires_grad=True)
+    closeness(does, torch.ones(4, 5)).sum().backward()
+    assert does.grad is not None
+    assert does.grad.isfinite().all()
 
 
 def test_rewards_ends_and_next_states_have_no_part() -> None:

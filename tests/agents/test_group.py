@@ -142,6 +142,9 @@ def test_in_single_precision_an_update_is_the_same_but_for_rounding(
         told = group.learn(rows)
         for number, agent in enumerate(alone):
             assert_told_alike(told[number], agent.update_all(rows[number]), rtol=1e-5)
+            own = group.agents[number]  # its networks are those that learn
+            acts = [one.act(*inputs(4), explore=False) for one in (own, agent)]
+            np.testing.assert_allclose(*acts, rtol=1e-4, atol=1e-4)
             for name, one in agent.learners.items():
                 joint = group.learners[name]
                 # A distance of CRL is the root of a sum: near 0 it has fewer digits.
@@ -224,17 +227,3 @@ def test_what_one_member_raises_is_its_own(name: str) -> None:
         np.testing.assert_array_equal(acted[number], all_acted[number])
     if failed is told[1]:
         assert equal(before, broken.agents[1].state_dict()["learners"])  # type: ignore[union-attr]
-
-
-def test_a_members_own_networks_are_those_that_learn() -> None:
-    """A policy of one's own may look at them: `temperature` does."""
-    group = Group(members(sac), "cpu")
-    first = group.agents[0]
-    assert first is not None
-    before = first.temperature  # type: ignore[attr-defined]
-    for call in range(3):
-        group.learn({number: given(sac, call + number, 2) for number in range(3)})
-    assert first.temperature != before  # type: ignore[attr-defined]
-    observation, goal = inputs(4)
-    together = group.act({0: (observation, goal, False)})[0]
-    np.testing.assert_allclose(first.act(observation, goal, explore=False), together, rtol=1e-5)

@@ -92,17 +92,7 @@ def test_bfloat16_is_near_float32(sizes: tuple[int, ...], layer_norm: bool, prod
     for mine, theirs in zip(got, expected, strict=True):
         assert mine.shape == theirs.shape
         assert (mine - theirs).norm() < 0.1 * theirs.norm()
-    assert len(sizes) == 2 or not torch.equal(y, wanted)  # or bfloat16 was not used at all
-
-
-def test_bfloat16_rounds_no_output() -> None:
-    """A value near -50 in bfloat16 itself would move in steps of 0.25."""
-    network = MLP(2, 1, (8,), precision="bfloat16")
-    with torch.no_grad():
-        network.layers[-1].bias.fill_(-50.0)
-        y = network(torch.zeros(1, 2))
-        network.layers[-1].bias.add_(0.01)
-        assert float(network(torch.zeros(1, 2)) - y) == pytest.approx(0.01, abs=1e-4)
+    assert torch.equal(y, wanted) == (len(sizes) == 2)  # the last layer is not rounded, others are
 
 
 def test_a_residual_network_is_its_formula() -> None:
@@ -156,8 +146,6 @@ def test_a_network_that_is_no_function_of_its_inputs_is_refused(
     [
         ("torch.nn.Dropout", [], "^agent: cannot be made: ValueError: dropout"),
         ("torch.nn.Linear, in_features: 3", [], "the run sets it; leave it out"),
-        ("torch.nn.Bilinear", [], "in2_features... is not set|out_features is not set"),
-        ("her_exp.agents.residual.Residual, blocks: 0", [], r"agent\.network\.blocks=0: must be"),
         # That the CPU does not multiply it is said first, where it is so.
         ("torch.nn.Linear", ["agent.precision=bfloat16"],
          r"precision=bfloat16.*; take (agent\.)?precision=auto$"),

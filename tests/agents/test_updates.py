@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from her_exp.types import Batch
-from tests.agents.kit import ALL, BOTH, ON_DISCRETE, SETTINGS, batches, gcbc, inputs, sac, see
+from tests.agents.kit import ALL, ON_DISCRETE, batches, gcbc, inputs, sac, see
 from tests.equality import equal
 
 
@@ -61,12 +61,3 @@ def test_learning_without_a_word_of_a_step_is_told_once(caplog: pytest.LogCaptur
         told.update(batch)
     (line,) = [record.message for record in caplog.records]
     assert "call observe(...)" in line
-
-
-@BOTH
-def test_nbytes_is_a_little_less_than_the_smallest_network_takes(make: Any) -> None:
-    """Weights, gradient and Adam's two moments, without biases."""
-    agent = make()
-    networks = [learner.network for learner in agent.learners.values()]
-    smallest = 4 * min(sum(p.nbytes for p in network.parameters()) for network in networks)
-    assert 0.8 * smallest < agent.nbytes(agent.spaces, SETTINGS["hidden_sizes"]) < smallest
