@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import time
 from collections.abc import Iterator
@@ -121,25 +120,16 @@ def ended(cwd: Path) -> list[tuple[str, str]]:
 
 def test_two_workers_share_a_study(workers: list[Forks], cwd: Path) -> None:
     """Each trial is run by one of them; what a killed one left, the other or the next command takes."""
-    search = [*SHARED, "hydra.sweeper.n_trials=6", "agent.actor_lr=tag(log,interval(1e-4,1e-2))"]
+    search = [*SHARED, "hydra.sweeper.n_trials=8", "agent.actor_lr=tag(log,interval(1e-4,1e-2))"]
     one, other = (each.start(search, cwd) for each in workers)
-    assert (one.wait(), other.wait()) == (0, 0), words(cwd)
-    assert [state for state, _, _ in trials(cwd)] == ["COMPLETE"] * 6
-    assert [what for _, what in ended(cwd)] == ["done"] * 6
-    assert len({folder for folder, _ in ended(cwd)}) == 6
-    told = re.findall(r"^(\d+) done$", words(cwd), re.M)  # each of its own alone
-    assert sum(map(int, told)) == 6
-
-    more = [word.replace("n_trials=6", "n_trials=10") for word in search]
-    one, other = (each.start(more, cwd) for each in workers)
     folder = cwd / "outputs/sweeps/s"
-    wait_for(lambda: len(list(folder.glob("*/checkpoints/state_*.pt"))) > 6 * 2 + 1)
+    wait_for(lambda: len(list(folder.glob("*/checkpoints/state_*.pt"))) > 2 * 2 + 1)
     os.kill(one.pid, signal.SIGKILL)
     one.wait()
     assert other.wait() == 0, words(cwd)
-    assert workers[0].run(more, cwd) == 0, words(cwd)
-    assert [state for state, _, _ in trials(cwd)] == ["COMPLETE"] * 10
-    assert len({folder for folder, _ in ended(cwd)}) == len(ended(cwd)) == 10
+    assert workers[0].run(search, cwd) == 0, words(cwd)
+    assert [state for state, _, _ in trials(cwd)] == ["COMPLETE"] * 8
+    assert len({folder for folder, _ in ended(cwd)}) == len(ended(cwd)) == 8
     assert not list((folder / ".trials").iterdir())
 
 
