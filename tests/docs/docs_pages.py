@@ -51,49 +51,33 @@ def name_of(page: Path) -> str:
 
 def commands(page: Path) -> list[Command]:
     """Return the commands of a page, in order: its blocks first, then those inside of sentences."""
-    text = page.read_text()
-    found = [command for block in blocks(text) for command in _of_block(page, block)]
-    outside = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
-    inline = [*_inline(outside), *_in_command_columns(outside)]
+    # Blocks of another language hold none.
+    text = re.sub(
+        r"^```(?!bash$|sh$|console$|text$|$).*?^```$", "", page.read_text(), flags=re.M | re.S
+    )
+    found = list(_standing_alone(page, text))
     seen = {command.text for command in found}
-    for code in dict.fromkeys(inline):
+    prose = re.sub(r"(?s:^```.*?^```)|^    .*", "", text, flags=re.M)
+    for code in dict.fromkeys([*re.findall(rf"`({PROGRAMS}[^`\n]+)`", prose), *_columns(prose)]):
         command = _command(page, code)
         if command.text not in seen and "..." not in code:
             found.append(command)
     return found
 
 
-def blocks(text: str) -> Iterator[list[str]]:
-    """Walk the blocks that may hold commands: indented ones, and fenced ones of a shell or of none."""
-    block: list[str] = []
-    fence: str | None = None
-    for line in [*text.splitlines(), ""]:
-        if line.startswith("```"):
-            if fence is None:
-                fence = line[3:].strip()
-            else:
-                if fence in ("", "bash", "sh", "console", "text"):
-                    yield block
-                fence, block = None, []
-        elif fence is not None:
-            block.append(line)
-        elif line.startswith("    "):
-            block.append(line[4:])
-        elif block:
-            yield block
-            block = []
-
-
-def _of_block(page: Path, block: list[str]) -> Iterator[Command]:
-    lines = "\n".join(block).replace("\\\n", " ").splitlines()
+def _standing_alone(page: Path, text: str) -> Iterator[Command]:
+    """Walk the commands of blocks, indented or fenced; what follows a prompt is its answer."""
     answered: Command | None = None
-    for line in lines:
+    for line in text.replace("\\\n", " ").splitlines():
+        line = line.removeprefix("    ")
         prompt, line = line.startswith("$ "), line.removeprefix("$ ")
         words = _words(line)
         if re.match(PROGRAMS, line) or words[:3] == OURS:
             command = _command(page, line)
             answered = command if prompt else None
             yield command
+        elif not line or line.startswith("```"):
+            answered = None
         elif answered:
             answered.said.append(line)
 
@@ -115,12 +99,7 @@ def _words(line: str) -> list[str]:
     return words
 
 
-def _inline(text: str) -> list[str]:
-    prose = "\n".join(line for line in text.splitlines() if not line.startswith("    "))
-    return re.findall(rf"`({PROGRAMS}[^`\n]+)`", prose)
-
-
-def _in_command_columns(text: str) -> Iterator[str]:
+def _columns(text: str) -> Iterator[str]:
     """Code in the column of a table that is headed "command"."""
     for table in re.findall(r"(?:^\|.*\n)+", text, re.M):
         rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()]

@@ -1,4 +1,4 @@
-"""The documentation builds without a warning, needs no network, and no link of it leads nowhere."""
+"""The documentation builds without a warning (of a broken link, say), and needs no network."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -36,73 +34,32 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Links(HTMLParser):
-    """What a page points to, what it loads, and the places in it that can be pointed to."""
-
-    def __init__(self, path: Path):
-        super().__init__()
-        self.points: list[str] = []
-        self.loads: list[str] = []
-        self.places: set[str] = set()
-        self.feed(path.read_text())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value for name, value in attrs if value}
-        if tag == "a" and "href" in given:
-            self.points.append(given["href"])
-        elif tag == "link" and given.get("rel") not in ("canonical", "next", "prev"):
-            self.loads.append(given.get("href", ""))
-        elif "src" in given:
-            self.loads.append(given["src"])
-        self.places |= {given[name] for name in ("id", "name") if name in given}
+def loads(page: Path) -> set[str]:
+    """What a page of the site loads: scripts, pictures, style sheets; not what it links to."""
+    tags = re.findall(r"<(?!a )[^>]*\b(?:src|href)=[^>]*>", page.read_text())
+    other = re.compile(r'rel="?(?:canonical|next|prev)\b')
+    found = [
+        re.search(r'\b(?:src|href)="?([^">\s]+)', tag) for tag in tags if not other.search(tag)
+    ]
+    return {one.group(1) for one in found if one}
 
 
-@pytest.fixture(scope="module")
-def pages(site: Path) -> dict[Path, Links]:
-    return {path: Links(path) for path in site.rglob("*.html")}
-
-
-def targets(page: Path, links: list[str]) -> Iterator[tuple[str, Path, str]]:
-    """Resolve the links of a page that stay on the site."""
-    for link in links:
-        parts = urlsplit(link)
-        if not parts.scheme and not parts.netloc:
-            path = (page.parent / unquote(parts.path)).resolve() if parts.path else page
-            yield link, path / "index.html" if path.is_dir() else path, unquote(parts.fragment)
-
-
-def test_no_link_is_broken(pages: dict[Path, Links]) -> None:
-    broken = []
-    for page, links in pages.items():
-        if page.name == "404.html":  # written for the root of a server
-            continue
-        for link, path, place in targets(page, links.points + links.loads):
-            if not path.is_file():
-                broken.append(f"{page.name}: {link}")
-            elif place and path.suffix == ".html" and place not in pages[path].places:
-                broken.append(f"{page.name}: {link}: no such place")
-    assert broken == []
-    assert sum(len(links.points) for links in pages.values()) > 1000
-
-
-def test_nothing_is_loaded_from_a_network(site: Path, pages: dict[Path, Links]) -> None:
-    loads = {load for links in pages.values() for load in links.loads}
-    assert loads
-    assert [load for load in loads if urlsplit(load).netloc] == []
+def test_nothing_is_loaded_from_a_network(site: Path) -> None:
+    loaded = {load for page in site.rglob("*.html") for load in loads(page)}
+    assert len(loaded) > 20
+    assert [load for load in loaded if urlsplit(load).netloc] == []
     for sheet in site.rglob("*.css"):
         assert not re.findall(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//", sheet.read_text()), sheet
 
 
-def test_every_page_is_in_the_nav(site: Path, pages: dict[Path, Links]) -> None:
-    home = {path for _, path, _ in targets(site / "index.html", pages[site / "index.html"].points)}
-    assert {path for path in pages if path.name != "404.html"} - home == set()
-
-
-def test_a_notebook_is_a_page_with_its_pictures(site: Path, pages: dict[Path, Links]) -> None:
+def test_a_notebook_is_a_page_with_its_pictures(site: Path) -> None:
     """Links to a notebook lead to its page; the notebook itself is there to be taken."""
+    home = (site / "index.html").read_text()
+    assert 'href="tutorial.html"' in home
+    assert "tutorial.ipynb" not in home
     page = site / "tutorial.html"
-    assert "tutorial.html" in pages[site / "index.html"].points
-    assert "tutorial.ipynb" not in pages[site / "index.html"].points
-    assert "tutorial.ipynb" in pages[page].points
-    assert [load for load in pages[page].loads if load.endswith(".png")]
+    assert 'href="tutorial.ipynb"' in page.read_text()
+    pictures = [load for load in loads(page) if load.endswith(".png")]
+    assert len(pictures) >= 4
+    assert all((site / name).is_file() for name in pictures)
     assert (site / "tutorial.ipynb").read_bytes() == (ROOT / "docs/tutorial.ipynb").read_bytes()
