@@ -35,7 +35,7 @@ BEFORE = {
     ],
 }  # fmt: skip
 #: Composed and checked only. Launchers and searches run in test_launchers.py and test_optuna.py,
-#: the envs in test_robotics.py, test_pool.py and test_parking.py.
+#: the envs in test_robotics.py and test_pool.py.
 CHECKED_ONLY = (
     "hydra/launcher=", "hydra/sweeper=", "fetch_", "point_maze", "env.id=Fetch", "env.backend=envpool",
 )  # fmt: skip
