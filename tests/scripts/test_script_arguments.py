@@ -1,4 +1,4 @@
-"""The scripts that take `key=value` answer `--help` and refuse what they do not know."""
+"""The scripts that take `key=value` refuse what they do not know."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ from typing import Any
 import pytest
 
 from her_exp.types import UserError
-
-
-def test_help_is_the_usage(start: Any) -> None:
-    done = start("check_experiment", "--help")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "python scripts/check_experiment.py" in done.stdout
 
 
 @pytest.mark.parametrize(
