@@ -189,14 +189,12 @@ def shortened(words: list[str], text: str) -> list[str]:
 
 
 def script(words: list[str]) -> None:
-    """A script is there, and knows what it is given: its flags, its keys, an experiment of conf/."""
+    """A script is there, and knows what it is given: its flags, its keys."""
     source = (ROOT / words[1]).read_text()
     for word in words[2:]:
         name, equals, _ = word.partition("=")
         if word.startswith("--") or equals:
             assert re.search(rf"\b{re.escape(name.lstrip('-'))}\b", source), f"{words[1]}: {word}"
-    if words[1] == "scripts/check_experiment.py":
-        assert (ROOT / "conf/experiment" / f"{words[2]}.yaml").is_file()
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)

@@ -27,7 +27,6 @@ def install(folder: Path, name: str, version: str | None) -> None:
         ("1.3.0", "3.3.0", "wrong pose"),
         ("1.3.1.post2", "3.12.0", "wrong pose"),
         ("1.4.2", "3.12.0", "mujoco 3.12.0; give pip install 'mujoco<3.12'"),
-        ("1.4.1", "3.12.1rc1", "mujoco 3.12.1rc1"),
         ("1.4.2", "3.9.1", None),
         ("1.10.0", "3.12.0", None),
         (None, "3.12.0", None),

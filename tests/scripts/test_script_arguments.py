@@ -16,10 +16,8 @@ from her_exp.types import UserError
     ("script", "words", "line"),
     [
         ("bench_checkpoint", "thread=2", "unknown key thread; the keys are threads, folder"),
-        ("bench_checkpoint", "folder=nowhere", "folder=nowhere: no such folder"),
         ("check_experiment", "no_such", "experiment=no_such: "),
         ("check_experiment", "nav2d seeds=a", "seeds=a: give whole numbers"),
-        ("check_experiment", "nav2d config_dir=nowhere", "--config-dir=nowhere: no such folder"),
         ("compare_backends", "run=x backends=sync", "backends=sync: give two, e.g. "),
     ],
 )
