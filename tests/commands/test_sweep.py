@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import yaml
 from omegaconf import OmegaConf
 
 from tests.commands.cli_kit import by_tag, hparams_of, policy_of
 from tests.commands.shell import Shell
+from tests.commands.sweeps_kit import TINY
 from tests.equality import equal
 from tests.runs.runs_kit import numbers, result_of
 
@@ -40,3 +42,22 @@ def test_jobs_are_named_by_their_overrides_and_each_is_a_run(
     # The third one is the run that nobody swept.
     assert numbers(jobs[2]) == numbers(made)
     assert equal(policies[2], policy_of(made))
+
+
+def test_a_job_may_refer_to_its_number(sh: Shell) -> None:
+    sweep = ["-m", *TINY, "sweep=s", "seed=${hydra:job.num}"]
+    assert "2 done" in sh.done(*sweep, "buffer.k=0,4")
+    configs = (sh.cwd / "outputs/sweeps/s").glob("*/config.yaml")
+    assert {yaml.safe_load(path.read_text())["seed"] for path in configs} == {0, 1}
+    # The folders hold the number's hash: nothing is run again.
+    assert "2 skipped" in sh.done(*sweep, "buffer.k=0,4")
+
+
+def test_one_run_may_refer_to_its_choices(sh: Shell) -> None:
+    name = "env.name=${hydra:runtime.choices.agent}_${hydra:job.name}"
+    sh.done(*TINY, "hydra.run.dir=mine", name)
+    written = yaml.safe_load((sh.cwd / "mine/config.yaml").read_text())
+    assert written["env"]["name"] == "ddpg_train"
+    assert sh.refused("rerun=mine", "seed=${hydra:job.num}") == [
+        "seed: ${hydra:...} has a value in new runs alone; write the value itself"
+    ]

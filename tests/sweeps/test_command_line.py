@@ -1,4 +1,4 @@
-"""Sweeps and whole command lines, and how questions are answered."""
+"""Sweeps, their jobs and whole command lines, and how questions are answered."""
 
 from __future__ import annotations
 
@@ -155,3 +155,42 @@ def test_a_folder_with_a_run_in_it_is_refused(here: Path) -> None:
 )
 def test_questions_pass_as_they_are(argv: list[str]) -> None:
     assert preflight(argv)[:2] == (argv, None)
+
+
+WRONG_JOBS = {
+    "buffer.k=0,4,-1": ["job 2 (buffer.k=-1): buffer.k=-1: must be >= 0"],
+    "seed=0,1 env=nav2d,bit_flip": [
+        "job 1 (seed=0 env=bit_flip) and 1 more: agent: DDPG needs Box actions, "
+    ],
+    "buffer.k=4,-1 seed=1,2 agent.gamma=2": [  # what holds for all names none
+        "agent.gamma=2: must be in [0, 1)",
+        "job 2 (buffer.k=-1 seed=1) and 1 more: buffer.k=-1: must be >= 0",
+    ],
+    "agent=dqn,ddpg env=bit_flip ++agent.lr=0.1": [
+        "job 1 (agent=ddpg): unknown key agent.lr: did you mean agent.actor_lr or "
+    ],
+    "seed=${hydra:job.num} buffer.k=1,2 agent.gamma=0,2": [
+        "job 1 (buffer.k=1 agent.gamma=2) and 1 more: agent.gamma=2: must be in [0, 1)"
+    ],
+    "seed=range(-8,0)": [  # of many a handful
+        *(f"job {n} (seed={n - 8}): seed={n - 8}: must be in [0, " for n in range(5)),
+        "... and 3 lines more",
+    ],
+    "experiment=mine": ["job 1 (seed=-2): seed=-2: must be in"],
+}
+
+
+@pytest.mark.heavy  # composes many jobs
+@pytest.mark.parametrize("words", WRONG_JOBS)
+def test_a_wrong_job_is_named(words: str, here: Path) -> None:
+    (here / "experiment").mkdir()
+    (here / "experiment/mine.yaml").write_text(
+        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,-2'}}}"
+    )
+    with pytest.raises(UserError) as refused:
+        preflight(["-m", "--config-dir", str(here), *words.split()])
+    told = str(refused.value).splitlines()
+    assert len(told) == len(WRONG_JOBS[words]), told
+    assert all(
+        line.startswith(begin) for line, begin in zip(told, WRONG_JOBS[words], strict=True)
+    ), told

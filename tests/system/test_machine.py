@@ -1,7 +1,8 @@
-"""Who multiplies on which CPU, and what is said where a CPU cannot."""
+"""Who multiplies on which CPU, what is said where one cannot, and how much memory there is."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from her_exp.config.compose import compose
 from her_exp.config.validate import validate
 from her_exp.evaluate import evaluate_run
 from her_exp.run import resume, train
-from her_exp.system.machine import choose_library, library, products
+from her_exp.system.machine import choose_library, library, machine_bytes, products
 from her_exp.types import UserError
 
 AMD, INTEL = "AuthenticAMD", "GenuineIntel"
@@ -136,3 +137,34 @@ def test_what_is_written_is_what_goes_on(tiny: list[str], tmp_path: Path) -> Non
     choose_library("auto")
     resume(folder, ["trainer.total_steps=600"])
     assert library() == other
+
+
+ALL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize(
+    ("ours", "limits", "expected"),
+    [
+        (None, {}, ALL),
+        ("0::/", {"memory.max": "max"}, ALL),
+        ("0::/", {"memory.max": "4096"}, 4096),
+        # As in a cluster's job: the limit is of a group between the top and ours.
+        ("0::/slurm/job_7/step_0", {"slurm/job_7/memory.max": "8192"}, 8192),
+        ("0::/a/b", {"memory.max": "900", "a/memory.max": "700", "a/b/memory.max": "max"}, 700),
+        ("0::/a", {"b/memory.max": "100"}, ALL),  # somebody else's
+        ("3:cpu:/a\n4:memory:/a/b", {"memory/a/memory.limit_in_bytes": "300"}, 300),
+        # Inside a container the path may be that of the world outside: the top is what we see.
+        ("4:cpuset,memory:/docker/x", {"memory/memory.limit_in_bytes": "200"}, 200),
+        ("0::/../../other", {"memory.max": "500"}, 500),
+    ],
+)
+def test_the_least_limit_counts(
+    ours: str | None, limits: dict[str, str], expected: int, tmp_path: Path
+) -> None:
+    groups, said = tmp_path / "groups", tmp_path / "ours"
+    for name, text in limits.items():
+        (groups / name).parent.mkdir(parents=True, exist_ok=True)
+        (groups / name).write_text(f"{text}\n")
+    if ours is not None:
+        said.write_text(f"{ours}\n")
+    assert machine_bytes(groups, said) == expected
