@@ -84,13 +84,17 @@ def draw(arms: Arms) -> Any:
 
 def tell(arms: Arms) -> list[list[Any]]:
     """Return the table: its head, and a row an arm."""
-    head = ["from 100 demonstrations", "env steps", "success (95 %)", "each seed, %",
+    head = ["from 100 demonstrations", "by", "env steps", "success (95 %)", "each seed, %",
             "steps to 95 %: median (95 %; seeds)"]  # fmt: skip
-    return [head] + [
-        [ARMS[arm][0], f"{runs[0].budget:,}", success_text(runs), each_text(runs),
-         steps_text(runs) if runs[0].budget else "-"]
-        for arm, runs in arms.items()
-    ]  # fmt: skip
+    rows: list[list[Any]] = [head]
+    for arm, runs in arms.items():
+        label, words, _ = ARMS[arm]
+        own = " ".join(word for word in words if word not in ONLINE)
+        rows.append([
+            label, f"`{own}`" if own else "", f"{runs[0].budget:,}", success_text(runs), each_text(runs),
+            steps_text(runs) if runs[0].budget else "-",
+        ])  # fmt: skip
+    return rows
 
 
 def main() -> list[str]:
@@ -101,7 +105,7 @@ def main() -> list[str]:
     arms = {sweep.removeprefix(f"{NAME}_"): runs for (sweep,), runs in grid.run().items()}
     rows = tell(arms)
     text = "\n\n".join([
-        f"{grid.about(run for runs in arms.values() for run in runs)} {shown}",
+        shown, grid.about((run for runs in arms.values() for run in runs), commands=False),
         grids.lines(rows),
         f"![Success over env steps, with demonstrations and without]({NAME}.png)",
     ])  # fmt: skip

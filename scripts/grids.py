@@ -139,10 +139,9 @@ class Grid:
             write_json(path.parent, path.name, told)
         return Run.read(folder)
 
-    def about(self, runs: Iterable[Run]) -> str:
-        """Return what was run, where, and what it took: a paragraph of the page."""
+    def about(self, runs: Iterable[Run], commands: bool = True) -> str:
+        """Return what was run, where, what it took, and by which commands: some paragraphs of the page."""
         runs = list(runs)
-        commands = [self._shown(sweep) for sweep in self.sweeps]
         told = [run.story for run in runs]
         commits = sorted({str(s["git_commit"])[:9] + "+" * s["git_changed"] for s in told})
         machines = sorted(
@@ -156,7 +155,7 @@ class Grid:
             f"{', '.join(commits)}. Success: the last policy on {self.args.episodes} goals that training "
             "never saw.",
             *(f"**Missing**: {line}" for line in self.missing),
-            "\n".join(f"    {command}" for command in commands),
+            *(["\n".join(f"    {self._shown(sweep)}" for sweep in self.sweeps)] if commands else []),
         ]  # fmt: skip
         return "\n\n".join(lines)
 
