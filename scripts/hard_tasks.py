@@ -94,8 +94,9 @@ def keep(folder: Path, there: Path) -> None:
     for name in ("config.yaml", "result.json"):
         shutil.copy(folder / name, there / name)
     story = json.loads((folder / "run.json").read_text())
-    words = ["python", "-m", "her_exp.train", *story.get("overrides", ())]
-    write_json(there, "run.json", story | {"command": shlex.join(words)})
+    for part in (story, *story.get("resumes", ())):
+        part["command"] = shlex.join(["python", "-m", "her_exp.train", *part.get("overrides", ())])
+    write_json(there, "run.json", story)
     lines = (folder / "metrics.csv").read_text().splitlines(keepends=True)
     few = [line for line in lines if not line.split(",")[1].startswith(("rollout/", "time/"))]
     (there / "metrics.csv").write_text("".join(few))

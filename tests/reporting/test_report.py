@@ -72,7 +72,6 @@ def test_final_table_is_that_of_the_runs_own_files(root: Path) -> None:
         ("success_steps", "eval/success_final", "env_steps", "env steps"),
         ("success_seconds", "eval/success_final", "seconds", "training seconds"),
         ("return", "rollout/return", "episodes", "training episodes"),
-        ("final_distance", "rollout/final_distance", "episodes", "training episodes"),
         ("critic_loss", "train/critic_loss", "env_steps", "env steps"),
         ("q_mean", "train/q_mean", "env_steps", "env steps"),
     ],

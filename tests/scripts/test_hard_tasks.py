@@ -34,8 +34,9 @@ def test_of_metrics_the_lines_of_single_episodes_are_left_out(
     run = tmp_path / "run"
     run.mkdir()
     for name in ("config.yaml", "run.json", "result.json"):
-        (run / name).write_text("{}")
+        (run / name).write_text('{"resumes": [{"command": "python x run_dir=/home/me"}]}')
     lines = ["env_steps,tag,value\n", "1,rollout/return,-1.0\n", "2,eval/success_final,0.5\n"]
     (run / "metrics.csv").write_text("".join(lines))
     script.keep(run, tmp_path / "kept")
     assert (tmp_path / "kept" / "metrics.csv").read_text() == lines[0] + lines[2]
+    assert "/home" not in (tmp_path / "kept" / "run.json").read_text()
