@@ -14,6 +14,7 @@ from typing import Any
 
 import grids
 import numpy as np
+import plot_curves
 from finished import Run, each_text, steps_text, success_text
 from grids import Grid, Sweep, plt
 
@@ -61,10 +62,8 @@ def draw(tasks: dict[str, Cells]) -> Any:
     for axes, (task, cells) in zip(grid[0], tasks.items(), strict=True):
         for fault, runs in cells.items():
             label, color, line = FAULTS[fault]
-            # Evaluations of the seeds fall a few steps apart: the mean is taken on a common grid.
-            at = np.linspace(0, min(run.steps[-1] for run in runs), 200)
-            each = [np.interp(at, [0, *run.steps], [0.0, *run.success]) for run in runs]
-            (handles[label],) = axes.plot(at, np.mean(each, 0), line, color=color, linewidth=2)
+            curve = plot_curves.mean([(run.steps, run.success) for run in runs])
+            (handles[label],) = axes.plot(*curve, line, color=color, linewidth=2)
         grids.tidy(axes).set(title=task, xlabel="env steps", ylim=(-0.03, 1.03))
         axes.locator_params("x", nbins=4)
     grid[0, 0].set_ylabel("success, mean of the seeds")

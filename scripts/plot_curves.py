@@ -32,17 +32,23 @@ def curve(folder: Path) -> tuple[list[int], list[float]]:
     return [int(row["env_steps"]) for row in rows], [float(row["value"]) for row in rows]
 
 
+def mean(curves: Sequence[tuple[list[int], list[float]]]) -> tuple[Any, Any]:
+    """Return env steps and the mean of the seeds' success there.
+
+    Evaluations of the seeds fall a few steps apart: the mean is taken on a common grid.
+    """
+    grid = np.linspace(0, min(steps[-1] for steps, _ in curves), 200)
+    each = [np.interp(grid, [0, *steps], [0.0, *success]) for steps, success in curves]
+    return grid, np.mean(each, axis=0)
+
+
 def draw(
     axes: Any, curves: Sequence[tuple[list[int], list[float]]], color: str, label: str | None = None
 ) -> None:
     """Draw each seed's success over env steps faintly, and their mean."""
-    every = [([0, *steps], [0.0, *success]) for steps, success in curves]
-    for steps, success in every:
-        axes.plot(steps, success, color=color, alpha=0.3, linewidth=1)
-    # Evaluations of the seeds fall a few steps apart: the mean is taken on a common grid.
-    grid = np.linspace(0, min(steps[-1] for steps, _ in every), 200)
-    mean = np.mean([np.interp(grid, *curve) for curve in every], axis=0)
-    axes.plot(grid, mean, color=color, linewidth=2, label=label)
+    for steps, success in curves:
+        axes.plot([0, *steps], [0.0, *success], color=color, alpha=0.3, linewidth=1)
+    axes.plot(*mean(curves), color=color, linewidth=2, label=label)
 
 
 def main() -> None:

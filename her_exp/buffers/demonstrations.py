@@ -50,10 +50,8 @@ class WithDemonstrations(Buffer):
     def sample(self, batch_size: int, n_batches: int = 1) -> list[Batch]:
         """Draw and relabel from both; the last rows of each batch are the set's."""
         count = max(1, round(self._share * batch_size)) if self._has_steps else batch_size
-        if self._has_steps and self._share < 1:
-            count = min(
-                count, max(1, batch_size - 1)
-            )  # rounding leaves the run's own steps one row
+        if self._has_steps and self._share < 1:  # rounding leaves the run's own steps one row
+            count = min(count, max(1, batch_size - 1))
         self._drawn = count / batch_size
         try:
             theirs = self._demonstrations.sample(count, n_batches)

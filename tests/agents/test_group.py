@@ -123,8 +123,8 @@ def assert_learn_alike(make: Any, rows_of: Any, calls: int, turns: Any = ((0, 1,
 @pytest.mark.usefixtures("doubles")
 @pytest.mark.parametrize("make", MAKERS)
 def test_members_learn_as_they_would_alone(make: Any) -> None:
-    """Given the same rows and noise, for 60 updates in a row."""
-    assert_learn_alike(make, lambda call, number: given(make, 100 * call + number, 10), 6)
+    """Given the same rows and noise, for 200 updates in a row."""
+    assert_learn_alike(make, lambda call, number: given(make, 100 * call + number, 10), 20)
 
 
 @pytest.mark.heavy
