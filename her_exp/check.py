@@ -66,7 +66,8 @@ def check(overrides: Sequence[str]) -> list[Finding]:
     if any(finding.level == "error" for finding in found):
         return found
     try:
-        task.make(1).close()
+        for lanes in (1, None) if task.training else (1,):
+            task.make(lanes).close()
     except UserError as error:
         return [*found, Finding("error", "instances", str(error))]
     return found

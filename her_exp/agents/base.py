@@ -62,13 +62,13 @@ class GoalAgent(Agent):
         device: where the networks live.
         network: makes a network of (inputs, outputs); None: an `MLP` of `hidden_sizes`.
         hidden_sizes, layer_norm, precision: of that MLP; precision may be 'auto'.
-        gamma: discount.
-        tau: share by which targets move.
-        target_every: updates between two moves of the targets.
+        gamma: discount of each env step.
+        tau, target_every: share by which targets move, and updates between two moves.
         clip_targets: clip Q targets to what the rewards can pay; 'value': clip the value of what follows,
             before what entropy adds to it (Bounded Q, arXiv:2312.05787).
         normalize, normalize_clip: see `InputNormalizer`.
         grad_clip_norm: largest norm of the gradient of each network, or None.
+        lr_milestones: env steps from each of which on all learning rates are a tenth of what they were.
         replay_updates: on a GPU, record each kind of update once and replay it (see `Replays`).
     """
 
@@ -88,6 +88,7 @@ class GoalAgent(Agent):
     tau: Tau = 0.05
     target_every: Count = 1
     grad_clip_norm: Positive | None = None
+    lr_milestones: Sequence[Count] = ()
     clip_targets: bool | Literal["value"] = True
     normalize: bool = True
     normalize_clip: Positive = 5.0
@@ -121,8 +122,7 @@ class GoalAgent(Agent):
         )  # fmt: skip
         #: What else has a state to save, by name.
         self.parts: dict[str, Stateful] = {"inputs": self.inputs}
-        self.env_steps = 0  #: env steps seen: the clock of exploration schedules
-        self.updates = 0
+        self.env_steps = self.updates = 0  #: env steps seen, the clock of schedules; updates taken
         self.prepare()
         self.learners = {
             name: Learner([network.to(self.device)], name in self.targets, many=False)
@@ -130,7 +130,7 @@ class GoalAgent(Agent):
         }
         moves = self.moves()
         self.engine = Engine(self, moves, self.learners, self.grad_clip_norm)
-        self._read = [*self.tunable, *(rate for move in moves for rate in move.rates.values())]
+        self._rates = {rate for move in moves for rate in move.rates.values()}
         self.nets = self.engine.nets  #: networks and targets, by name
         self.replays = Replays() if self.device.type == "cuda" and self.replay_updates else None
 
@@ -190,9 +190,11 @@ class GoalAgent(Agent):
     @property
     def settings(self) -> Settings:
         """The settings that losses and engine read, as they are now."""
-        low, high = self.target_range or (None, None)
-        values = {name: getattr(self, name) for name in self._read}
-        return Settings(**values, lowest=low, highest=high)
+        fallen = 0.1 ** sum(self.env_steps >= steps for steps in self.lr_milestones)
+        values = {name: getattr(self, name) for name in self.tunable}
+        values |= {name: getattr(self, name) * fallen for name in self._rates}
+        values["lowest"], values["highest"] = self.target_range or (None, None)
+        return Settings(**values)
 
     def input_of(self, observation: Array, goal: Array) -> Tensor:
         """Return the networks' input (n, o + g) for arrays of n lanes."""
@@ -266,8 +268,7 @@ class GoalAgent(Agent):
                 "are not normalised and its first, random steps never end"
             )
         skip = self.skipped()
-        noise = self.draw(len(batch.reward), skip)
-        targets = self.takes_turn(self.target_every)
+        noise, targets = self.draw(len(batch.reward), skip), self.takes_turn(self.target_every)
         self.inputs.refresh()
         given = batch, noise, self.settings, tuple(skip), targets
         metrics = self.replays(self._apply, *given) if self.replays else self._apply(*given)

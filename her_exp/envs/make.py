@@ -53,6 +53,8 @@ class GoalTask:
         timeout: of backend 'async': seconds that a step or a reset may take; None: 60.
         success_reward: least reward that means success, for envs without `compute_success`; None: the
             highest of `reward_range`.
+        training: the env's arguments that hold in the lanes that collect alone, beside those below or
+            in their place; relabelled rewards and ends are those of the env without them.
         **kwargs: the env's own arguments.
 
     Raises:
@@ -75,16 +77,19 @@ class GoalTask:
         goal_distance: Positive | Literal[False] | None = None,
         timeout: Positive | None = None,
         success_reward: Finite | None = None,
+        training: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ):
         check_arguments(GoalTask, locals())
         import_modules(imports)
         self.id, self.name, self.kwargs = id, name or id, kwargs
+        self.training = dict(training or {})
         self.imports = [imports] if isinstance(imports, str) else list(imports)
         self.num_envs, self.num_eval_envs = num_envs, num_eval_envs
         self.spec = find_spec(id)
-        self.backend, self.num_threads = choose_backend(backend, self.spec, kwargs), num_threads
-        if self.backend == "native" and "max_episode_steps" in kwargs:
+        every = kwargs | self.training
+        self.backend, self.num_threads = choose_backend(backend, self.spec, every), num_threads
+        if self.backend == "native" and "max_episode_steps" in every:
             raise UserError(
                 f"env.max_episode_steps: {id} counts its own steps; give env.max_steps, or take "
                 "env.backend=sync"
@@ -110,14 +115,16 @@ class GoalTask:
         self._episode_steps: int | None = None
 
     def make(self, num_envs: int | None = None, render_mode: str | None = None) -> VectorEnv:
-        """Return a vector env of `num_envs` lanes (default: the task's)."""
+        """Return the vector env that collects, or one of `num_envs` lanes to evaluate in."""
+        if num_envs is None and self.training:  # says in a line which argument is wrong
+            self.make_single(training=True).close()
+        arguments = self._arguments(render_mode, training=num_envs is None)
         with _ignoring_sigint() if self.backend == "async" else nullcontext():
-            return self._make_vec(num_envs, render_mode)
+            return self._make_vec(num_envs or self.num_envs, arguments)
 
-    def _make_vec(self, num_envs: int | None, render_mode: str | None) -> VectorEnv:
+    def _make_vec(self, n: int, arguments: dict[str, Any]) -> VectorEnv:
         if self.backend == "envpool":
-            return self._make_pool(num_envs or self.num_envs, render_mode)
-        n, arguments = num_envs or self.num_envs, self._arguments(render_mode)
+            return self._make_pool(n, arguments)
         if self.backend == "native":
             env = gym.make_vec(
                 self.id, num_envs=n, vectorization_mode="vector_entry_point", **arguments
@@ -129,10 +136,10 @@ class GoalTask:
         makers = [partial(make, lane) for lane in range(n)]
         return Lanes(makers) if self.backend == "sync" else Workers(makers, self.timeout)
 
-    def _make_pool(self, num_envs: int, render_mode: str | None) -> VectorEnv:
-        if render_mode is not None:
+    def _make_pool(self, n: int, arguments: dict[str, Any]) -> VectorEnv:
+        if "render_mode" in arguments:
             raise UserError("env.backend=envpool does not draw; make_single(render_mode=...) does")
-        env = PoolVectorEnv(self.spec, num_envs, self.num_threads, **self.kwargs)
+        env = PoolVectorEnv(self.spec, n, self.num_threads, **arguments)
         space, wanted = env.single_observation_space, self.spaces
         found = GoalSpaces(space["observation"], space["desired_goal"], env.single_action_space)
         if found != wanted:
@@ -142,19 +149,23 @@ class GoalTask:
             )
         return env
 
-    def make_single(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
-        """Return one env."""
+    def make_single(
+        self, render_mode: str | None = None, *, training: bool = False
+    ) -> gym.Env[Any, Any]:
+        """Return one env; `training`: such as collects."""
         try:
             with foreign_code():
-                return gym.make(self.id, **self._arguments(render_mode))
+                return gym.make(self.id, **self._arguments(render_mode, training))
         except (TypeError, ValueError, Left, gym.error.DependencyNotInstalled) as error:
             old = isinstance(error, gym.error.DependencyNotInstalled) and newest(self.id) != self.id
             hint = f"; did you mean {newest(self.id)}?" if old else ""
-            raise UserError(f"env.id={self.id}: {one_line(str(error))}{hint}") from error
+            where = "env.training" if training else f"env.id={self.id}"
+            raise UserError(f"{where}: {one_line(str(error))}{hint}") from error
 
-    def _arguments(self, render_mode: str | None) -> dict[str, Any]:
+    def _arguments(self, render_mode: str | None, training: bool) -> dict[str, Any]:
         # An env that cannot draw need not have the argument at all.
-        return self.kwargs | ({"render_mode": render_mode} if render_mode else {})
+        more = self.training if training else {}
+        return self.kwargs | more | ({"render_mode": render_mode} if render_mode else {})
 
     @property
     def spaces(self) -> GoalSpaces:

@@ -27,7 +27,7 @@ DIFFERENT: dict[str, tuple[float, ...]] = {
     "entropy_lr": (1e-3, 5e-3, 2e-3), "target_entropy": (-2.0, -1.0, -1.5),
     "logsumexp_penalty": (0.1, 0.0, 1.0), "cloning_weight": (0.5, 2.0, 0.1),
 }  # fmt: skip
-NORM: dict[str, Any] = {"layer_norm": True, "grad_clip_norm": 0.5}
+NORM: dict[str, Any] = {"layer_norm": True, "grad_clip_norm": 0.5, "lr_milestones": (900,)}
 
 
 def fixed_entropy(number: int = 0, **settings: Any) -> Any:

@@ -12,6 +12,7 @@ import torch
 from her_exp.learning.quantiles import quantile_huber
 from tests.agents.kit import (
     ACTIONS,
+    ALL,
     BOTH,
     FIRST,
     answer,
@@ -239,3 +240,17 @@ def test_loss_and_slope_equal_autograds(b: int, m: int, k: int) -> None:
     torch.testing.assert_close(each, losses)
     torch.testing.assert_close(ours.grad, leaf.grad)
     torch.testing.assert_close(quantile_huber(critics[1], target), losses[1])
+
+
+@ALL
+def test_learning_rates_fall_to_a_tenth_at_each_milestone(make: Any) -> None:
+    falls = make(lr_milestones=(150, 200, 900))
+    rates = {name: rate for name, rate in vars(falls.settings).items() if name.endswith("lr")}
+    low, high = make(**{name: rate / 100 for name, rate in rates.items()}), make()
+    for agent in (falls, low, high):
+        see(agent, steps=200)
+        for batch in batches(make, 3):
+            agent.update(batch)
+    for name, learner in falls.learners.items():
+        torch.testing.assert_close(learner.vector, low.learners[name].vector, rtol=1e-6, atol=1e-7)
+        assert (learner.vector - high.learners[name].vector).abs().max() > 1e-4

@@ -30,6 +30,7 @@ from tests.agents.kit import ddpg, dqn
         ("agent.tau", [1, 1e-9], [0, 1.1]),
         ("agent.hidden_sizes", [[], [1, 2]], [[0], [1, "a"]]),
         ("agent.grad_clip_norm", [None, 0.5], [0, -1]),
+        ("agent.lr_milestones", [[], [5, 9]], [[0], [9, -1]]),
         ("agent.action_l2_on", ["output"], ["outputs"]),
         ("buffer.k", [0, 4, 0.5, float("inf")], [-1, float("nan"), float("-inf"), True, "4"]),
         ("buffer.capacity", [2000], [1, 2.5]),

@@ -156,3 +156,19 @@ def test_a_run_folder_is_judged_without_trust_and_filmed_or_not(
     assert told.out.splitlines()[2:] == [str(tmp_path / "run" / "paths.png")]
     line = "no film, only the picture: this env cannot draw here (no context)"
     assert told.err.splitlines()[-1] == line
+
+
+def test_arguments_of_training_hold_while_it_collects_alone(
+    tmp_path: Path, tiny: list[str]
+) -> None:
+    task = task_of("env=point_maze env.num_envs=2 +env.training.reset_target=true")
+    made = {lanes: task.make(lanes) for lanes in (None, 3)}
+    told = {n: [lane.unwrapped.reset_target for lane in env.envs] for n, env in made.items()}
+    assert told == {None: [True] * 2, 3: [False] * 3}
+    with pytest.raises(UserError, match=r"^env\.training: .*unexpected keyword argument 'sett' "):
+        task_of("env=point_maze +env.training.sett=1").make()
+    words = ["+env.training.max_steps=3", "env.max_steps=5", *tiny]
+    train(compose(words), tmp_path, words)
+    lines = [line.split(",") for line in (tmp_path / "metrics.csv").read_text().splitlines()]
+    lengths = {tag: float(value) for _, tag, value in lines if tag.endswith("/length")}
+    assert lengths == {"rollout/length": 3.0, "eval/length": 5.0}
