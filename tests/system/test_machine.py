@@ -69,14 +69,6 @@ def test_what_suits_a_cpu_follows_from_its_kind(
     assert choose_library("auto") == library() == wanted[0]
 
 
-def test_a_choice_holds_until_the_next() -> None:
-    other = "torch" if products().float32 == "onednn" else "onednn"
-    assert choose_library(other) == library() == other
-    assert choose_library("auto") == library() == products().float32
-    with pytest.raises(ValueError, match="products='mkl' must be one of onednn, torch, auto"):
-        choose_library("mkl")  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("able", [("avx512_bf16",), ()])
 def test_auto_is_bfloat16_where_the_cpu_multiplies_it(
     able: tuple[str, ...], on: On, caplog: pytest.LogCaptureFixture
