@@ -71,7 +71,6 @@ def test_wrong_values_are_refused_in_one_line(overrides: str, line: str) -> None
     [
         "buffer.k=inf",
         "agent=crl buffer.k=inf buffer.strategy={_target_:her_exp.buffers.goals.Geometric,gamma:0.9}",
-        "agent.precision=auto",
         "trainer.learning_starts=6000 trainer.updates_per_step=0",
         "env=gym env.id=her_exp/PointReach-v0 env.backend=sync +env.max_steps=20 +env.max_episode_steps=9",
         "~agent.gamma",
