@@ -149,6 +149,8 @@ def restore(
         cfg.trainer.sinks = []
     if cfg.agent.get("precision") == "bfloat16" and not products().bfloat16:
         cfg.agent.precision = "float32"  # acting is in float32 in any case
+    if cfg.env.get("training_kwargs"):  # of collecting
+        cfg.env.training_kwargs = None
     if backend:
         cfg.env.backend = backend
     missing = not_installed() if cfg.env.get("backend") == "envpool" else None

@@ -240,7 +240,12 @@ def _ask(env: dict[str, Any]) -> tuple[GoalSpaces, int | None, str]:
         try:
             with foreign_code():
                 task = instantiate(env)
-                _envs[key] = task.spaces, task.episode_steps, task.id
+                lanes = getattr(task, "collecting", task)
+                if lanes.spaces != task.spaces:
+                    raise UserError(
+                        f"env.training_kwargs: other spaces ({lanes.spaces}) than without ({task.spaces})"
+                    )
+                _envs[key] = task.spaces, lanes.episode_steps, task.id
         except UserError as error:
             _envs[key] = error
         except Exception as error:

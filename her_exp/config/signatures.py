@@ -141,7 +141,7 @@ def _fits(value: Any, annotation: Any) -> bool:
         return isinstance(value, numbers) and not isinstance(value, bool)
     if kind in (str, Path):
         return isinstance(value, str)
-    if isinstance(kind, type) and value is not None:
+    if isinstance(kind, type):
         if issubclass(kind, Mapping):
             return isinstance(value, dict)
         if kind in (list, tuple, set) or issubclass(kind, Sequence | Collection | Iterable):

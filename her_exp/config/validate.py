@@ -163,6 +163,7 @@ def _node(
     if key in NESTED:  # given in order, whatever their names
         runtime = list(takes.types)[: NESTED[key][1]]
     try:
+        own = takes.types
         if key == "env" and takes.open:
             takes = with_env(cls, takes, node)
     except UserError as error:
@@ -177,6 +178,8 @@ def _node(
         most = limit_of(takes.types.get(name), AtMost)
         if above := most.complaint(value, node, f"{key}.") if most else None:
             yield value_line(f"{key}.{name}", value, above)
+    for name, value in (node.get("training_kwargs") or {}).items() if key == "env" else ():
+        yield from _argument(f"env.training_kwargs.{name}", value, takes, own, ours)
     for name in sorted(takes.required - set(runtime) - set(node)):
         give = f"write {name} into the node" if key.endswith("]") else f"give +{key}.{name}=..."
         yield f"{key}.{name}", f"{key}.{name} is not set and {cls.__name__} needs it; {give}"

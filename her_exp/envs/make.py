@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 import threading
 import time
@@ -53,8 +54,8 @@ class GoalTask:
         timeout: of backend 'async': seconds that a step or a reset may take; None: 60.
         success_reward: least reward that means success, for envs without `compute_success`; None: the
             highest of `reward_range`.
-        training: the env's arguments that hold in the lanes that collect alone, beside those below or
-            in their place; relabelled rewards and ends are those of the env without them.
+        training_kwargs: arguments of the env that hold where a run collects, beside those below or in
+            their place: of `collecting`.
         **kwargs: the env's own arguments.
 
     Raises:
@@ -77,17 +78,16 @@ class GoalTask:
         goal_distance: Positive | Literal[False] | None = None,
         timeout: Positive | None = None,
         success_reward: Finite | None = None,
-        training: Mapping[str, Any] | None = None,
+        training_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ):
         check_arguments(GoalTask, locals())
         import_modules(imports)
         self.id, self.name, self.kwargs = id, name or id, kwargs
-        self.training = dict(training or {})
         self.imports = [imports] if isinstance(imports, str) else list(imports)
         self.num_envs, self.num_eval_envs = num_envs, num_eval_envs
         self.spec = find_spec(id)
-        every = kwargs | self.training
+        every = {**kwargs, **(training_kwargs or {})}
         self.backend, self.num_threads = choose_backend(backend, self.spec, every), num_threads
         if self.backend == "native" and "max_episode_steps" in every:
             raise UserError(
@@ -113,18 +113,21 @@ class GoalTask:
         self._spaces: GoalSpaces | None = None
         self._instance: Spaces = {}
         self._episode_steps: int | None = None
+        #: The task that a run collects in and learns, this one where nothing differs; evaluated is this one.
+        self.collecting = self
+        if training_kwargs:
+            self.collecting = copy.copy(self)
+            self.collecting.kwargs, self.collecting.collecting = every, self.collecting
 
     def make(self, num_envs: int | None = None, render_mode: str | None = None) -> VectorEnv:
-        """Return the vector env that collects, or one of `num_envs` lanes to evaluate in."""
-        if num_envs is None and self.training:  # says in a line which argument is wrong
-            self.make_single(training=True).close()
-        arguments = self._arguments(render_mode, training=num_envs is None)
+        """Return a vector env of `num_envs` lanes (default: the task's)."""
         with _ignoring_sigint() if self.backend == "async" else nullcontext():
-            return self._make_vec(num_envs or self.num_envs, arguments)
+            return self._make_vec(num_envs, render_mode)
 
-    def _make_vec(self, n: int, arguments: dict[str, Any]) -> VectorEnv:
+    def _make_vec(self, num_envs: int | None, render_mode: str | None) -> VectorEnv:
         if self.backend == "envpool":
-            return self._make_pool(n, arguments)
+            return self._make_pool(num_envs or self.num_envs, render_mode)
+        n, arguments = num_envs or self.num_envs, self._arguments(render_mode)
         if self.backend == "native":
             env = gym.make_vec(
                 self.id, num_envs=n, vectorization_mode="vector_entry_point", **arguments
@@ -136,10 +139,10 @@ class GoalTask:
         makers = [partial(make, lane) for lane in range(n)]
         return Lanes(makers) if self.backend == "sync" else Workers(makers, self.timeout)
 
-    def _make_pool(self, n: int, arguments: dict[str, Any]) -> VectorEnv:
-        if "render_mode" in arguments:
+    def _make_pool(self, num_envs: int, render_mode: str | None) -> VectorEnv:
+        if render_mode is not None:
             raise UserError("env.backend=envpool does not draw; make_single(render_mode=...) does")
-        env = PoolVectorEnv(self.spec, n, self.num_threads, **arguments)
+        env = PoolVectorEnv(self.spec, num_envs, self.num_threads, **self.kwargs)
         space, wanted = env.single_observation_space, self.spaces
         found = GoalSpaces(space["observation"], space["desired_goal"], env.single_action_space)
         if found != wanted:
@@ -149,23 +152,19 @@ class GoalTask:
             )
         return env
 
-    def make_single(
-        self, render_mode: str | None = None, *, training: bool = False
-    ) -> gym.Env[Any, Any]:
-        """Return one env; `training`: such as collects."""
+    def make_single(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
+        """Return one env."""
         try:
             with foreign_code():
-                return gym.make(self.id, **self._arguments(render_mode, training))
+                return gym.make(self.id, **self._arguments(render_mode))
         except (TypeError, ValueError, Left, gym.error.DependencyNotInstalled) as error:
             old = isinstance(error, gym.error.DependencyNotInstalled) and newest(self.id) != self.id
             hint = f"; did you mean {newest(self.id)}?" if old else ""
-            where = "env.training" if training else f"env.id={self.id}"
-            raise UserError(f"{where}: {one_line(str(error))}{hint}") from error
+            raise UserError(f"env.id={self.id}: {one_line(str(error))}{hint}") from error
 
-    def _arguments(self, render_mode: str | None, training: bool) -> dict[str, Any]:
+    def _arguments(self, render_mode: str | None) -> dict[str, Any]:
         # An env that cannot draw need not have the argument at all.
-        more = self.training if training else {}
-        return self.kwargs | more | ({"render_mode": render_mode} if render_mode else {})
+        return self.kwargs | ({"render_mode": render_mode} if render_mode else {})
 
     @property
     def spaces(self) -> GoalSpaces:

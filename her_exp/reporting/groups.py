@@ -75,7 +75,8 @@ def group(runs: Sequence[Run]) -> list[Group]:
     for run in runs:
         if run.settings:
             kept = [key for key in run.settings if key not in IGNORED and key[:6] != "score."]
-            settings = {key: run.settings[key] for key in kept}
+            # What is off was no setting yet when an older run began.
+            settings = {k: v for k in kept if (v := run.settings[k]) not in (None, [])}
             key = json.dumps(settings, sort_keys=True, default=str)
             found.setdefault(key, Group(settings)).runs.append(run)
     groups = list(found.values())
@@ -131,9 +132,7 @@ def _short(keys: Sequence[str]) -> dict[str, str]:
 def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the keys that do not have one and the same value everywhere."""
     keys = sorted({key for one in settings for key in one})
-    return [
-        k for k in keys if len({json.dumps(one.get(k, "-"), default=str) for one in settings}) > 1
-    ]
+    return [k for k in keys if len({json.dumps(one.get(k), default=str) for one in settings}) > 1]
 
 
 def show(value: Any) -> str:

@@ -147,15 +147,14 @@ def check_same(folder: Path, cfg: DictConfig) -> None:
     """
     if not _is_regular(folder / CONFIG):
         if status_of(folder) == "done":
-            raise UserError(
-                f"{folder}: holds a result and no config; delete it to run the job anew"
-            )
+            raise UserError(f"{folder}: holds a result, no config; delete it to run the job anew")
         return
     began, asked = flatten(config_begun(folder)), flatten(plain(without_hydra(cfg)))
     apart = {"sweep", "trainer.progress", "trainer.sinks"}
     for key in sorted((began.keys() | asked.keys()) - apart):
         had, has = (one.get(key, "nothing") for one in (began, asked))
-        if had != has and has != "auto":
+        new = key not in began and has in (None, [])  # a setting that there was not yet, and off
+        if had != has and has != "auto" and not new:
             raise UserError(
                 f"{printable(str(folder))}: holds another experiment, of {key}={printable(str(had))}; "
                 f"this job has {key}={has}; give another sweep=NAME"

@@ -85,6 +85,7 @@ def _make_trainer(
 
     seeds = streams(cfg.seed)
     task: GoalTask = make(cfg.env)
+    lanes = getattr(task, "collecting", task)
     cfg.env.backend, cfg.device = task.backend, resolve_device(cfg.device)
     place = seat()  # among other jobs: what learns and acts is theirs together, the rest stays here
     device = "cpu" if place else cfg.device
@@ -93,8 +94,8 @@ def _make_trainer(
     agent = _whole(Agent, "agent", make_agent(cfg, task, device))
     if cfg.agent.get("precision") == "auto":
         cfg.agent.precision = agent.precision
-    functions = closing(task.goal_functions(cfg.buffer.get("info_keys") or ()))
-    if isinstance(task, GoalTask) and (line := task.endless()):
+    functions = closing(lanes.goal_functions(cfg.buffer.get("info_keys") or ()))
+    if isinstance(lanes, GoalTask) and (line := lanes.endless()):
         log.warning("%s: %s", task.name, line)
     for line in functions.sources:
         log.info("%s: %s", task.name, line)
@@ -121,14 +122,15 @@ def _make_trainer(
             return make_buffer("demonstrations", 1, **size)
 
         buffer = with_demonstrations(
-            buffer, like, name, cfg.buffer.get("demonstration_share", 0.5), task, functions,
+            buffer, like, name, cfg.buffer.get("demonstration_share", 0.5), lanes, functions,
             cfg.buffer.get("info_keys") or (), agent if state is None else None,
         )  # fmt: skip
     trainer: Trainer = make(
         cfg.trainer,
-        env=closing(task.make()),
+        env=closing(lanes.make()),
         eval_env=closing(task.make(min(task.num_eval_envs, cfg.trainer.eval_episodes))),
         goal_functions=functions,
+        eval_functions=functions if lanes is task else closing(task.goal_functions()),
         buffer=buffer,
         agent=place.join(agent, cfg.device) if place else agent,
         logger=closing(

@@ -34,11 +34,9 @@ class Trainer:
     """Trains `agent` in `env` from `buffer`. Settings: see `conf/trainer/default.yaml`.
 
     Args:
-        env: vector env to collect in.
-        eval_env: another one, for evaluation only.
-        goal_functions: says when a goal is met.
-        buffer, agent: what keeps and what learns.
-        logger: where numbers go.
+        env, eval_env: vector envs, to collect and to evaluate in.
+        goal_functions, eval_functions: say when a goal is met in each; None: in both alike.
+        buffer, agent, logger: what keeps, what learns, and where numbers go.
         env_seed, eval_seed: seeds of lane 0 of each env.
         hparams: what TensorBoard's table of hyperparameters says of the run, if anything.
     """
@@ -65,6 +63,7 @@ class Trainer:
         env: VectorEnv,
         eval_env: VectorEnv,
         goal_functions: GoalFunctions,
+        eval_functions: GoalFunctions | None = None,
         buffer: Buffer,
         agent: Agent,
         logger: RunLogger,
@@ -78,6 +77,7 @@ class Trainer:
         self.eval_episodes, self.stop_at, self.picture = eval_episodes, stop_at, picture
         self.short_checkpoints, self.offline_updates = short_checkpoints, offline_updates
         self.env, self.eval_env, self.functions = env, eval_env, goal_functions
+        self.judge = eval_functions or goal_functions  # of eval_env
         self.buffer, self.agent, self.logger, self.sinks = buffer, agent, logger, sinks
         self.env_seed, self.eval_seed, self.hparams = env_seed, eval_seed, hparams
         self.collecting = Until(total_steps)
@@ -110,7 +110,7 @@ class Trainer:
                 check_ours(self.logger.folder)
             raise
         finally:
-            close_all(self.env, self.eval_env, self.functions, self.logger.sinks)
+            close_all(self.env, self.eval_env, self.functions, self.judge, self.logger.sinks)
 
     # -- the story -------------------------------------------------------------------------------
 
@@ -227,7 +227,7 @@ class Trainer:
         try:
             with self.clock("evaluate"):
                 result = evaluation.evaluate(
-                    self.eval_env, self.functions, self.agent, self.eval_episodes, self.eval_seed,
+                    self.eval_env, self.judge, self.agent, self.eval_episodes, self.eval_seed,
                     pictures.PATHS if self.picture else 0, before_step=stop_if_asked,
                 )  # fmt: skip
         except Stopped:

@@ -70,7 +70,7 @@ def test_done_needs_its_config(sh: Shell, folder: Path) -> None:
     sh.done(*SWEEP)
     (job(folder, 0) / "config.yaml").unlink()
     (line,) = sh.refused(*SWEEP)
-    assert "holds a result and no config; delete it to run the job anew" in line
+    assert "holds a result, no config; delete it to run the job anew" in line
 
 
 GOOD = Note("done", "a", "success 50.0%")

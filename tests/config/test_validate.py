@@ -40,6 +40,7 @@ def refusal(*overrides: str) -> str:
             "buffer.strategy.gamma=1.0: must be in (0, 1)",
         ),
         ("buffer.capacity=99 trainer.batch_size=100", "at most buffer.capacity=99"),
+        ("agent.lr_milestones=null", "agent.lr_milestones=null: must be a list [...] of integers"),
         ("agent.hidden_sizes=64", "agent.hidden_sizes=64: must be a list [...] of integers"),
         ("+agent.seed=3", "agent.seed=3: the run sets it; leave it out"),
         ("buffer.capacity=15 trainer.batch_size=8", "at least 2 * env.num_envs = 16"),

@@ -13,7 +13,7 @@ from her_exp.check import check
 from her_exp.config.compose import compose
 from her_exp.config.validate import validate
 from her_exp.envs.make import GoalTask
-from her_exp.evaluate import command
+from her_exp.evaluate import command, evaluate_run
 from her_exp.run import train
 from her_exp.training.build import make
 from her_exp.types import UserError
@@ -107,6 +107,8 @@ WRONG = {
     "env=hand_egg env.choices=3": "env.choices=3: must be a mapping",
     "env=hand_egg env.id='Egg{x}-v1'": "env.id=Egg{x}-v1: its places must be those of",
     "env=point_maze env.continuing_task=3": "env.continuing_task=3: must be true or false",
+    "+env.training_kwargs.max_step=9": "did you mean env.training_kwargs.max_steps?",
+    "env=bit_flip agent=dqn +env.training_kwargs.n_bits=3": "env.training_kwargs: other spaces (",
 }
 
 
@@ -158,17 +160,14 @@ def test_a_run_folder_is_judged_without_trust_and_filmed_or_not(
     assert told.err.splitlines()[-1] == line
 
 
-def test_arguments_of_training_hold_while_it_collects_alone(
-    tmp_path: Path, tiny: list[str]
-) -> None:
-    task = task_of("env=point_maze env.num_envs=2 +env.training.reset_target=true")
-    made = {lanes: task.make(lanes) for lanes in (None, 3)}
-    told = {n: [lane.unwrapped.reset_target for lane in env.envs] for n, env in made.items()}
-    assert told == {None: [True] * 2, 3: [False] * 3}
-    with pytest.raises(UserError, match=r"^env\.training: .*unexpected keyword argument 'sett' "):
-        task_of("env=point_maze +env.training.sett=1").make()
-    words = ["+env.training.max_steps=3", "env.max_steps=5", *tiny]
+def test_a_run_collects_in_one_env_and_is_judged_in_another(tmp_path: Path, tiny: Any) -> None:
+    task = task_of("env=point_maze env.training_kwargs={continuing_task:false}")
+    goal = np.zeros((1, 2))
+    ends = [one.goal_functions().terminated(goal, goal, {}) for one in (task, task.collecting)]
+    assert np.concatenate(ends).tolist() == [False, True]
+    words = ["+env.training_kwargs.max_steps=3", "env.max_steps=5", *tiny]
     train(compose(words), tmp_path, words)
     lines = [line.split(",") for line in (tmp_path / "metrics.csv").read_text().splitlines()]
     lengths = {tag: float(value) for _, tag, value in lines if tag.endswith("/length")}
     assert lengths == {"rollout/length": 3.0, "eval/length": 5.0}
+    assert evaluate_run(tmp_path, 4)["length"] == 5.0
