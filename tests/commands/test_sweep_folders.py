@@ -38,6 +38,9 @@ def test_done_is_not_done_by_a_name(sh: Shell) -> None:
         assert "holds another experiment, of " in line
         assert "give another sweep=NAME" in line
     assert kept == {path: path.read_bytes() for path in kept}
+    began = sh.cwd / "out/sw/0/config.yaml"  # before there was a setting that is off
+    before, after = began.read_text().split("  lr_milestones: []\n")
+    began.write_text(before + after)
     assert sh.done(*NUMBERED, "seed=0,1").count("skipped ") == 2
     sh.done(*NUMBERED, "seed=0,1,7")  # more of the same
     assert result_of(sh.cwd / "out/sw/2")["status"] == "done"
@@ -99,13 +102,10 @@ def test_after_half_a_line_the_next_is_whole(sh: Shell, folder: Path) -> None:
 
 
 def test_the_second_of_two_at_once_is_refused(sh: Shell, folder: Path) -> None:
-    """At once, and the first goes on."""
     held = take_lock(folder / ".lock")
     assert held is not None
     (line,) = sh.refused(*SWEEP)
-    assert line.endswith(
-        "s: another process is running this sweep; wait for it, or give another sweep=NAME"
-    )
+    assert "s: another process is running this sweep; wait for it, or give" in line
     held.close()
 
 
