@@ -213,6 +213,8 @@ def _argument(
         all_known = f"{group} takes {', '.join(known) or 'nothing'}"
         hint = near or (all_known if group == "env" else all_known + own)
         yield key, f"unknown key {key}: {hint}"
+    elif key in LISTED:
+        yield from _listed(key, value)
     elif wrong := _wrong(name, value, kind := takes.types.get(name, Any), ours):
         yield value_line(key, value, wrong + several(key, value, kind))
     elif key == "buffer.strategy" and ours and not _is_node(value):
@@ -221,8 +223,6 @@ def _argument(
         yield value_line(
             key, value, f"must be null or a node with a _target_: {key}={{_target_: ...}}"
         )
-    elif key in LISTED:
-        yield from _listed(key, value)
     elif _is_node(value):
         yield from _node(key, value, (), ())
 
