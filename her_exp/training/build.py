@@ -130,7 +130,7 @@ def _make_trainer(
         env=closing(lanes.make()),
         eval_env=closing(task.make(min(task.num_eval_envs, cfg.trainer.eval_episodes))),
         goal_functions=functions,
-        eval_functions=functions if lanes is task else closing(task.goal_functions()),
+        eval_functions=None if lanes is task else closing(task.goal_functions()),
         buffer=buffer,
         agent=place.join(agent, cfg.device) if place else agent,
         logger=closing(

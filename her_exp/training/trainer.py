@@ -77,7 +77,7 @@ class Trainer:
         self.eval_episodes, self.stop_at, self.picture = eval_episodes, stop_at, picture
         self.short_checkpoints, self.offline_updates = short_checkpoints, offline_updates
         self.env, self.eval_env, self.functions = env, eval_env, goal_functions
-        self.judge = eval_functions or goal_functions  # of eval_env
+        self.judge = eval_functions  # of eval_env, where it is another
         self.buffer, self.agent, self.logger, self.sinks = buffer, agent, logger, sinks
         self.env_seed, self.eval_seed, self.hparams = env_seed, eval_seed, hparams
         self.collecting = Until(total_steps)
@@ -227,8 +227,8 @@ class Trainer:
         try:
             with self.clock("evaluate"):
                 result = evaluation.evaluate(
-                    self.eval_env, self.judge, self.agent, self.eval_episodes, self.eval_seed,
-                    pictures.PATHS if self.picture else 0, before_step=stop_if_asked,
+                    self.eval_env, self.judge or self.functions, self.agent, self.eval_episodes,
+                    self.eval_seed, pictures.PATHS if self.picture else 0, before_step=stop_if_asked,
                 )  # fmt: skip
         except Stopped:
             self.record.evaluation_due = True
